@@ -1,0 +1,315 @@
+//! A header block that costs no allocation per header: one arena of bytes and a list of spans.
+//!
+//! Names are compared without regard to case, order and spelling are kept as they arrived.
+//! A value can never smuggle a line break: what is set through the public face is escaped, so
+//! header injection is impossible by construction, whoever sets it. Limits on the number and size
+//! of headers are the parser's business.
+
+use memchr::memchr3;
+use smallvec::SmallVec;
+
+/// A range of bytes inside the arena of a [`Headers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub len: u32,
+}
+
+impl Span {
+    /// The span of `bytes[start..end]`; a message head is far below 4 GiB.
+    #[must_use]
+    pub fn new(start: usize, end: usize) -> Self {
+        Span { start: start as u32, len: end.saturating_sub(start) as u32 }
+    }
+
+    fn of(self, arena: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        arena.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    name: Span,
+    value: Span,
+}
+
+/// An ordered multi-map of header fields.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    arena: Vec<u8>,
+    entries: SmallVec<[Entry; 24]>,
+}
+
+impl Headers {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Empties the block and keeps its memory for the next message.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+    }
+
+    /// Number of header fields (not of distinct names).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of memory held, for limits and pools.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Bytes the block takes on the wire as HTTP/1.1 lines.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        self.entries.iter().map(|e| (e.name.len + e.value.len + 4) as usize).sum()
+    }
+
+    /// Starts a block from a parsed head: `raw` is copied once, the spans of later
+    /// [`push_span`](Self::push_span) calls point into it.
+    pub fn load(&mut self, raw: &[u8]) {
+        self.clear();
+        self.arena.extend_from_slice(raw);
+    }
+
+    /// Adds a field whose name and value lie in the bytes given to [`load`](Self::load).
+    /// The caller (the parser) answers for their validity.
+    pub fn push_span(&mut self, name: Span, value: Span) {
+        self.entries.push(Entry { name, value });
+    }
+
+    /// All fields in order, as `(name, value)`.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
+        self.entries.iter().map(|e| (e.name.of(&self.arena), e.value.of(&self.arena)))
+    }
+
+    /// The first value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.find(name.as_bytes()).and_then(|i| self.entries.get(i)).map(|e| e.value.of(&self.arena))
+    }
+
+    /// The first value of `name`, if it is UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
+
+    /// All values of `name` in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+    }
+
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name.as_bytes()).is_some()
+    }
+
+    /// Adds a field behind the others; control characters in it are percent-escaped.
+    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let name = self.store_name(name.as_ref());
+        let value = self.store_value(value.as_ref());
+        self.entries.push(Entry { name, value });
+    }
+
+    /// Adds a field before the others.
+    pub fn prepend(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let name = self.store_name(name.as_ref());
+        let value = self.store_value(value.as_ref());
+        self.entries.insert(0, Entry { name, value });
+    }
+
+    /// Makes `value` the only value of `name`: the first field of that name keeps its place and
+    /// spelling, further ones go, a missing one is added at the end.
+    pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let name = name.as_ref();
+        match self.find(name) {
+            None => self.append(name, value),
+            Some(first) => {
+                let span = self.store_value(value.as_ref());
+                if let Some(entry) = self.entries.get_mut(first) {
+                    entry.value = span;
+                }
+                self.drop_after(first, name);
+            }
+        }
+    }
+
+    /// Makes `values` the only values of `name`, in their order.
+    pub fn set_all<V: AsRef<[u8]>>(&mut self, name: &str, values: impl IntoIterator<Item = V>) {
+        self.remove(name);
+        for value in values {
+            self.append(name, value);
+        }
+    }
+
+    /// Removes every field of that name; tells whether there was one.
+    pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
+        let name = name.as_ref();
+        let Some(first) = self.find(name) else { return false };
+        self.entries.remove(first);
+        let arena = &self.arena;
+        self.entries.retain(|e| !e.name.of(arena).eq_ignore_ascii_case(name));
+        true
+    }
+
+    /// Keeps the fields for which `keep(name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let arena = &self.arena;
+        self.entries.retain(|e| keep(e.name.of(arena), e.value.of(arena)));
+    }
+
+    /// Copies every field of `other` behind these.
+    pub fn extend_from(&mut self, other: &Headers) {
+        for (name, value) in other.iter() {
+            let name = self.store(name);
+            let value = self.store(value);
+            self.entries.push(Entry { name, value });
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|e| e.name.len as usize == name.len() && e.name.of(&self.arena).eq_ignore_ascii_case(name))
+    }
+
+    fn drop_after(&mut self, first: usize, name: &[u8]) {
+        let arena = &self.arena;
+        let mut index = 0;
+        self.entries.retain(|e| {
+            let keep = index <= first || !e.name.of(arena).eq_ignore_ascii_case(name);
+            index += 1;
+            keep
+        });
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Span::new(start, self.arena.len())
+    }
+
+    fn store_name(&mut self, name: &[u8]) -> Span {
+        if is_token(name) {
+            return self.store(name);
+        }
+        let start = self.arena.len();
+        for &byte in name {
+            if is_token_byte(byte) { self.arena.push(byte) } else { push_escaped(&mut self.arena, byte) }
+        }
+        Span::new(start, self.arena.len())
+    }
+
+    fn store_value(&mut self, value: &[u8]) -> Span {
+        let start = self.arena.len();
+        write_escaped_value(&mut self.arena, value);
+        Span::new(start, self.arena.len())
+    }
+}
+
+/// Appends a field value, with the control characters that could end a line (and their kin)
+/// percent-escaped, as OpenResty does.
+pub fn write_escaped_value(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr3(b'\r', b'\n', 0, value).is_none() && !value.iter().any(|&b| is_forbidden_in_value(b)) {
+        out.extend_from_slice(value);
+        return;
+    }
+    for &byte in value {
+        if is_forbidden_in_value(byte) { push_escaped(out, byte) } else { out.push(byte) }
+    }
+}
+
+/// Whether `name` is a `token` of RFC 9110 5.6.2, the only form a field name may have.
+#[must_use]
+pub fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&b| is_token_byte(b))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn is_forbidden_in_value(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+fn push_escaped(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |n: u8| HEX.get(n as usize).copied().unwrap_or(b'0');
+    out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn block(fields: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn shown(headers: &Headers) -> Vec<(String, String)> {
+        let text = |b: &[u8]| String::from_utf8(b.to_vec()).unwrap();
+        headers.iter().map(|(n, v)| (text(n), text(v))).collect()
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_keep_their_spelling() {
+        let headers = block(&[("Content-TYPE", "a"), ("content-type", "b")]);
+        assert_eq!(headers.get("Content-Type"), Some(&b"a"[..]));
+        assert_eq!(headers.get_all("content-type").count(), 2);
+        assert_eq!(shown(&headers)[0].0, "Content-TYPE");
+    }
+
+    #[test]
+    fn set_replaces_in_place_and_drops_the_others() {
+        let mut headers = block(&[("A", "1"), ("B", "2"), ("a", "3"), ("C", "4")]);
+        headers.set("a", "9");
+        assert_eq!(
+            shown(&headers),
+            block(&[("A", "9"), ("B", "2"), ("C", "4")])
+                .iter()
+                .map(|(n, v)| (String::from_utf8_lossy(n).into(), String::from_utf8_lossy(v).into()))
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_line_break_in_a_value_is_escaped() {
+        let headers = block(&[("X-A", "v\r\nEvil: 1"), ("X\r\nB", "ok")]);
+        assert_eq!(shown(&headers), [("X-A".into(), "v%0D%0AEvil: 1".into()), ("X%0D%0AB".into(), "ok".into())]);
+    }
+
+    #[test]
+    fn spans_of_a_parsed_head_are_read_back() {
+        let mut headers = Headers::new();
+        headers.load(b"Host: a.test\r\n");
+        headers.push_span(Span::new(0, 4), Span::new(6, 12));
+        headers.append("X", "y");
+        assert_eq!(shown(&headers), [("Host".into(), "a.test".into()), ("X".into(), "y".into())]);
+    }
+
+    #[test]
+    fn remove_takes_all_fields_of_a_name() {
+        let mut headers = block(&[("A", "1"), ("B", "2"), ("a", "3")]);
+        assert!(headers.remove("A"));
+        assert!(!headers.remove("A"));
+        assert_eq!(headers.len(), 1);
+    }
+}
