@@ -129,9 +129,7 @@ impl Client {
     /// # Errors
     /// When nobody listens there.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        Ok(Self {
-            reader: Reader::new(Transport::Plain(tcp(address)?)),
-        })
+        Ok(Self { reader: Reader::new(Transport::Plain(tcp(address)?)) })
     }
 
     /// Opens a TLS connection that accepts whatever certificate the peer shows (ask for it with
@@ -149,20 +147,14 @@ impl Client {
     ///
     /// # Errors
     /// When the handshake fails.
-    pub fn connect_tls_with(
-        address: SocketAddr,
-        server_name: &str,
-        config: ClientConfig,
-    ) -> Result<Self> {
+    pub fn connect_tls_with(address: SocketAddr, server_name: &str, config: ClientConfig) -> Result<Self> {
         let name = ServerName::try_from(server_name.to_owned())?;
         let mut socket = tcp(address)?;
         let mut session = ClientConnection::new(Arc::new(config), name)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket).context("TLS handshake")?;
         }
-        Ok(Self {
-            reader: Reader::new(Transport::Tls(Box::new(StreamOwned::new(session, socket)))),
-        })
+        Ok(Self { reader: Reader::new(Transport::Tls(Box::new(StreamOwned::new(session, socket)))) })
     }
 
     /// The peer's leaf certificate in DER, on a TLS connection.
@@ -179,10 +171,7 @@ impl Client {
     pub fn alpn(&self) -> Option<String> {
         match &self.reader.stream {
             Transport::Plain(_) => None,
-            Transport::Tls(stream) => stream
-                .conn
-                .alpn_protocol()
-                .map(|p| String::from_utf8_lossy(p).into_owned()),
+            Transport::Tls(stream) => stream.conn.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
         }
     }
 
@@ -235,11 +224,7 @@ impl Client {
     /// When the connection breaks or the answer is not HTTP.
     pub fn exchange(&mut self, request: impl AsRef<[u8]>) -> Result<Response> {
         let bytes = request.as_ref();
-        let method = bytes
-            .split(|b| *b == b' ')
-            .next()
-            .unwrap_or_default()
-            .to_vec();
+        let method = bytes.split(|b| *b == b' ').next().unwrap_or_default().to_vec();
         self.send(bytes)?;
         self.read_response(&lossy(&method))
     }
@@ -258,13 +243,7 @@ impl Client {
             interim.push(head);
         };
         let (body, framing, trailers) = self.read_body(&head, method)?;
-        Ok(Response {
-            interim,
-            head,
-            body,
-            framing,
-            trailers,
-        })
+        Ok(Response { interim, head, body, framing, trailers })
     }
 
     /// Reads one status line with its fields, interim or final, and leaves what follows unread.
@@ -277,22 +256,10 @@ impl Client {
         let status_line = lines.next().unwrap_or_default();
         let mut parts = status_line.splitn(3, ' ');
         let version = parts.next().unwrap_or_default().to_owned();
-        ensure!(
-            version.starts_with("HTTP/1."),
-            "not an HTTP/1 status line: {status_line:?}"
-        );
-        let status = parts
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .with_context(|| format!("status in {status_line:?}"))?;
+        ensure!(version.starts_with("HTTP/1."), "not an HTTP/1 status line: {status_line:?}");
+        let status = parts.next().unwrap_or_default().parse().with_context(|| format!("status in {status_line:?}"))?;
         let reason = parts.next().unwrap_or_default().to_owned();
-        Ok(Head {
-            version,
-            status,
-            reason,
-            headers: Fields::parse(lines)?,
-        })
+        Ok(Head { version, status, reason, headers: Fields::parse(lines)? })
     }
 
     /// Reads exactly `count` bytes: what follows an upgrade, or a piece of a body.
@@ -334,39 +301,21 @@ impl Client {
     /// When bytes come, or the connection stays open for longer than the patience.
     pub fn expect_close(&mut self) -> Result<()> {
         let rest = self.read_to_end()?;
-        ensure!(
-            rest.is_empty(),
-            "expected a closed connection, got {:?}",
-            lossy(&rest)
-        );
+        ensure!(rest.is_empty(), "expected a closed connection, got {:?}", lossy(&rest));
         Ok(())
     }
 
     fn read_body(&mut self, head: &Head, method: &str) -> Result<(Vec<u8>, Framing, Fields)> {
-        if method == "HEAD"
-            || matches!(head.status, 101 | 204 | 304)
-            || (method == "CONNECT" && head.status < 300)
-        {
+        if method == "HEAD" || matches!(head.status, 101 | 204 | 304) || (method == "CONNECT" && head.status < 300) {
             return Ok((Vec::new(), Framing::None, Fields::default()));
         }
         if let Some(coding) = head.headers.get("transfer-encoding") {
-            ensure!(
-                coding.eq_ignore_ascii_case("chunked"),
-                "transfer coding {coding:?}"
-            );
-            let Chunked {
-                body,
-                sizes,
-                trailers,
-            } = self.reader.read_chunked()?;
+            ensure!(coding.eq_ignore_ascii_case("chunked"), "transfer coding {coding:?}");
+            let Chunked { body, sizes, trailers } = self.reader.read_chunked()?;
             return Ok((body, Framing::Chunked(sizes), trailers));
         }
         if let Some(length) = head.headers.get("content-length") {
-            return Ok((
-                self.reader.read_length(length)?,
-                Framing::Length,
-                Fields::default(),
-            ));
+            return Ok((self.reader.read_length(length)?, Framing::Length, Fields::default()));
         }
         Ok((self.read_to_end()?, Framing::UntilClose, Fields::default()))
     }
@@ -392,15 +341,11 @@ pub fn once(address: SocketAddr, request: impl AsRef<[u8]>) -> Result<Response> 
 /// # Errors
 /// As [`once`].
 pub fn get(address: SocketAddr, host: &str, target: &str) -> Result<Response> {
-    once(
-        address,
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
-    )
+    once(address, format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
 }
 
 fn tcp(address: SocketAddr) -> Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(&address, PATIENCE)
-        .with_context(|| format!("connect to {address}"))?;
+    let socket = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("connect to {address}"))?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;

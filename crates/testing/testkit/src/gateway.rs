@@ -87,22 +87,9 @@ impl Settings {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let has_config = values
-            .keys()
-            .any(|name| name.starts_with("DECLARATIVE_CONFIG"));
-        let mut gateway = Gateway {
-            child,
-            prefix,
-            addresses,
-            values,
-            binary,
-            ended: None,
-        };
-        gateway.wait_ready(if has_config {
-            "/status/ready"
-        } else {
-            "/status"
-        })?;
+        let has_config = values.keys().any(|name| name.starts_with("DECLARATIVE_CONFIG"));
+        let mut gateway = Gateway { child, prefix, addresses, values, binary, ended: None };
+        gateway.wait_ready(if has_config { "/status/ready" } else { "/status" })?;
         Ok(gateway)
     }
 
@@ -114,13 +101,9 @@ impl Settings {
     pub fn command_line(&self, arguments: &[&str]) -> Result<Output> {
         let binary = self.binary.clone().map_or_else(binary_path, Ok)?;
         let prefix = tempfile::Builder::new().prefix("gibbon-test-").tempdir()?;
-        let mut values =
-            BTreeMap::from([("PREFIX".to_owned(), prefix.path().display().to_string())]);
+        let mut values = BTreeMap::from([("PREFIX".to_owned(), prefix.path().display().to_string())]);
         values.extend(self.values.clone());
-        Ok(gateway_command(&binary, &values)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()?)
+        Ok(gateway_command(&binary, &values).args(arguments).stdin(Stdio::null()).output()?)
     }
 }
 
@@ -140,20 +123,12 @@ pub struct Addresses {
 impl Addresses {
     fn reserve() -> Result<Self> {
         let next = ports::free_tcp_address;
-        Ok(Self {
-            proxy: next()?,
-            proxy_tls: next()?,
-            admin: next()?,
-            status: next()?,
-        })
+        Ok(Self { proxy: next()?, proxy_tls: next()?, admin: next()?, status: next()? })
     }
 
     fn settings(&self) -> BTreeMap<String, String> {
         [
-            (
-                "PROXY_LISTEN",
-                format!("{}, {} ssl http2", self.proxy, self.proxy_tls),
-            ),
+            ("PROXY_LISTEN", format!("{}, {} ssl http2", self.proxy, self.proxy_tls)),
             ("ADMIN_LISTEN", self.admin.to_string()),
             ("STATUS_LISTEN", self.status.to_string()),
             ("ADMIN_GUI_LISTEN", "off".to_owned()),
@@ -233,11 +208,7 @@ impl Gateway {
     /// # Errors
     /// As [`client::once`].
     pub fn admin(&self, method: &str, target: &str, body: &str) -> Result<Response> {
-        let kind = if body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/json\r\n"
-        };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{kind}Content-Length: {}\r\n\r\n",
             body.len()
@@ -251,12 +222,7 @@ impl Gateway {
     /// When it is refused; the error shows the answer.
     pub fn load(&self, config: &serde_json::Value) -> Result<()> {
         let answer = self.admin("POST", "/config", &config.to_string())?;
-        ensure!(
-            answer.status() == 201,
-            "POST /config answered {}: {}",
-            answer.status(),
-            answer.text()
-        );
+        ensure!(answer.status() == 201, "POST /config answered {}: {}", answer.status(), answer.text());
         Ok(())
     }
 
@@ -273,10 +239,7 @@ impl Gateway {
     /// # Errors
     /// When the binary cannot be started.
     pub fn command_line(&self, arguments: &[&str]) -> Result<Output> {
-        Ok(gateway_command(&self.binary, &self.values)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()?)
+        Ok(gateway_command(&self.binary, &self.values).args(arguments).stdin(Stdio::null()).output()?)
     }
 
     /// Asks the status API until it answers 200 on `target`.
@@ -288,10 +251,7 @@ impl Gateway {
         let mut last = String::from("no answer");
         while Instant::now() < deadline {
             if let Some(status) = self.try_wait()? {
-                bail!(
-                    "the gateway ended with {status} before it was ready\n{}",
-                    self.logs()
-                );
+                bail!("the gateway ended with {status} before it was ready\n{}", self.logs());
             }
             match client::get(self.addresses.status, "status", target) {
                 Ok(answer) if answer.status() == 200 => return Ok(()),
@@ -300,10 +260,7 @@ impl Gateway {
             }
             std::thread::sleep(POLL);
         }
-        bail!(
-            "not ready within {START:?}; {target} last said {last}\n{}",
-            self.logs()
-        )
+        bail!("not ready within {START:?}; {target} last said {last}\n{}", self.logs())
     }
 
     /// Waits for the process to end by itself.
@@ -316,11 +273,7 @@ impl Gateway {
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }
-            ensure!(
-                Instant::now() < deadline,
-                "still running after {limit:?}\n{}",
-                self.logs()
-            );
+            ensure!(Instant::now() < deadline, "still running after {limit:?}\n{}", self.logs());
             std::thread::sleep(POLL);
         }
     }
@@ -394,13 +347,7 @@ fn gateway_command(binary: &Path, values: &BTreeMap<String, String>) -> Command 
             command.env_remove(&name);
         }
     }
-    command
-        .envs(
-            values
-                .iter()
-                .map(|(name, value)| (format!("KONG_{name}"), value)),
-        )
-        .process_group(0);
+    command.envs(values.iter().map(|(name, value)| (format!("KONG_{name}"), value))).process_group(0);
     command
 }
 
@@ -410,11 +357,7 @@ fn log_tail(path: &Path) -> String {
     };
     let from = bytes.len().saturating_sub(LOG_TAIL);
     let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
-    if text.trim().is_empty() {
-        text
-    } else {
-        format!("--- {}\n{text}\n", path.display())
-    }
+    if text.trim().is_empty() { text } else { format!("--- {}\n{text}\n", path.display()) }
 }
 
 /// Loopback with a port: what configurations and settings spell out.

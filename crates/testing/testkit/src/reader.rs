@@ -18,28 +18,19 @@ impl Fields {
     /// The first value of a field, its name compared without regard to case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Every value of a field, in order.
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.0
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-            .collect()
+        self.0.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
     }
 
     pub(crate) fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Self> {
         lines
             .map(|line| {
-                let (name, value) = line
-                    .split_once(':')
-                    .with_context(|| format!("no colon in field line {line:?}"))?;
+                let (name, value) = line.split_once(':').with_context(|| format!("no colon in field line {line:?}"))?;
                 Ok((name.to_owned(), value.trim().to_owned()))
             })
             .collect::<Result<_>>()
@@ -63,41 +54,26 @@ pub(crate) struct Reader<S> {
 
 impl<S: Read> Reader<S> {
     pub fn new(stream: S) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Reads what is there; false at the end of the stream.
     pub fn fill(&mut self) -> Result<bool> {
         let mut piece = [0; 16384];
-        let count = self
-            .stream
-            .read(&mut piece)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    let start = self
-                        .buffer
-                        .get(..self.buffer.len().min(500))
-                        .unwrap_or_default();
-                    anyhow::Error::new(error)
-                        .context(format!("nothing came in time; so far {:?}", lossy(start)))
-                }
-                _ => error.into(),
-            })?;
-        self.buffer
-            .extend_from_slice(piece.get(..count).unwrap_or_default());
+        let count = self.stream.read(&mut piece).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                let start = self.buffer.get(..self.buffer.len().min(500)).unwrap_or_default();
+                anyhow::Error::new(error).context(format!("nothing came in time; so far {:?}", lossy(start)))
+            }
+            _ => error.into(),
+        })?;
+        self.buffer.extend_from_slice(piece.get(..count).unwrap_or_default());
         Ok(count > 0)
     }
 
     pub fn read_exact(&mut self, count: usize) -> Result<Vec<u8>> {
         while self.buffer.len() < count {
-            ensure!(
-                self.fill()?,
-                "connection closed after {} of {count} bytes",
-                self.buffer.len()
-            );
+            ensure!(self.fill()?, "connection closed after {} of {count} bytes", self.buffer.len());
         }
         let rest = self.buffer.split_off(count);
         Ok(std::mem::replace(&mut self.buffer, rest))
@@ -114,16 +90,9 @@ impl<S: Read> Reader<S> {
                 return self.read_exact(from + at + separator.len());
             }
             searched = self.buffer.len();
-            ensure!(
-                searched < MAX_LINE,
-                "no {:?} within {MAX_LINE} bytes",
-                lossy(separator)
-            );
+            ensure!(searched < MAX_LINE, "no {:?} within {MAX_LINE} bytes", lossy(separator));
             if !self.fill()? {
-                bail!(
-                    "connection closed in the middle of {:?}",
-                    lossy(&self.buffer)
-                );
+                bail!("connection closed in the middle of {:?}", lossy(&self.buffer));
             }
         }
     }
@@ -140,17 +109,13 @@ impl<S: Read> Reader<S> {
         loop {
             let line = self.read_line()?;
             let digits = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(digits, 16)
-                .with_context(|| format!("chunk size {line:?}"))?;
+            let size = usize::from_str_radix(digits, 16).with_context(|| format!("chunk size {line:?}"))?;
             if size == 0 {
                 break;
             }
             out.body.extend(self.read_exact(size)?);
             out.sizes.push(size);
-            ensure!(
-                self.read_exact(2)? == b"\r\n",
-                "chunk of {size} bytes does not end in CRLF"
-            );
+            ensure!(self.read_exact(2)? == b"\r\n", "chunk of {size} bytes does not end in CRLF");
         }
         let mut lines = Vec::new();
         loop {
@@ -165,9 +130,7 @@ impl<S: Read> Reader<S> {
 
     /// A body of as many bytes as a Content-Length says.
     pub fn read_length(&mut self, value: &str) -> Result<Vec<u8>> {
-        let length = value
-            .parse()
-            .with_context(|| format!("Content-Length {value:?}"))?;
+        let length = value.parse().with_context(|| format!("Content-Length {value:?}"))?;
         self.read_exact(length)
     }
 }
@@ -178,8 +141,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
 
 /// Whether an error is a wait that ran out.
 pub(crate) fn is_timeout(error: &anyhow::Error) -> bool {
-    io_kind(error)
-        .is_some_and(|kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
+    io_kind(error).is_some_and(|kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
 }
 
 /// Whether an error is the peer's TCP reset.
@@ -188,8 +150,5 @@ pub(crate) fn is_reset(error: &anyhow::Error) -> bool {
 }
 
 fn io_kind(error: &anyhow::Error) -> Option<io::ErrorKind> {
-    error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
+    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
 }

@@ -78,11 +78,7 @@ impl Connection {
         let raw_head = self.reader.read_until(b"\r\n\r\n")?;
         let text = lossy(&raw_head);
         let mut lines = text.trim_end_matches("\r\n").split("\r\n");
-        let mut words = lines
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .map(str::to_owned);
+        let mut words = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
         let mut word = || words.next().unwrap_or_default();
         let (method, target, version) = (word(), word(), word());
         Ok(Some(Request {
@@ -99,11 +95,7 @@ impl Connection {
 
     /// Records a request that was read piece by piece.
     pub fn keep(&self, request: &Request) {
-        let mut seen = self
-            .shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.push_back(request.clone());
         self.shared.arrived.notify_all();
     }
@@ -120,16 +112,8 @@ impl Connection {
     ///
     /// # Errors
     /// When the peer closed.
-    pub fn answer(
-        &mut self,
-        status: u16,
-        headers: &[(&str, &str)],
-        body: impl AsRef<[u8]>,
-    ) -> Result<()> {
-        let mut head = format!(
-            "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n",
-            body.as_ref().len()
-        );
+    pub fn answer(&mut self, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<()> {
+        let mut head = format!("HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n", body.as_ref().len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -142,10 +126,7 @@ impl Connection {
     /// # Errors
     /// When the socket is gone.
     pub fn reset(self) -> Result<()> {
-        let linger = nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
+        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&self.reader.stream, sockopt::Linger, &linger)?;
         Ok(())
     }
@@ -170,10 +151,7 @@ impl Connection {
     }
 
     fn read_body(&mut self, headers: &Fields) -> Result<(Vec<u8>, Fields)> {
-        if headers
-            .get("transfer-encoding")
-            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-        {
+        if headers.get("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             let chunked = self.reader.read_chunked()?;
             return Ok((chunked.body, chunked.trailers));
         }
@@ -217,10 +195,7 @@ impl Upstream {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let upstream = Self {
-            address,
-            shared: Arc::clone(&shared),
-        };
+        let upstream = Self { address, shared: Arc::clone(&shared) };
         let handler = Arc::new(handler);
         std::thread::spawn(move || {
             for socket in listener.incoming() {
@@ -231,11 +206,7 @@ impl Upstream {
                 let _ = socket.set_nodelay(true);
                 let _ = socket.set_read_timeout(Some(PATIENCE));
                 let number = shared.connections.fetch_add(1, Ordering::Relaxed);
-                let connection = Connection {
-                    reader: Reader::new(socket),
-                    number,
-                    shared: Arc::clone(&shared),
-                };
+                let connection = Connection { reader: Reader::new(socket), number, shared: Arc::clone(&shared) };
                 let handler = Arc::clone(&handler);
                 std::thread::spawn(move || handler(connection));
             }
@@ -258,12 +229,7 @@ impl Upstream {
     /// Takes the requests that arrived so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-            .collect()
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     /// Waits for the next request that nobody took yet.
@@ -272,11 +238,7 @@ impl Upstream {
     /// When none arrives within the patience.
     pub fn next_request(&self) -> Result<Request> {
         let deadline = Instant::now() + PATIENCE;
-        let mut seen = self
-            .shared
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(request) = seen.pop_front() {
                 return Ok(request);
@@ -285,12 +247,7 @@ impl Upstream {
             if left.is_zero() {
                 bail!("no request arrived at {}", self.address);
             }
-            seen = self
-                .shared
-                .arrived
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            seen = self.shared.arrived.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -351,9 +308,7 @@ pub fn raw_then_close(answer: impl Into<Vec<u8>>) -> Result<Upstream> {
 pub fn reset_mid_body(promised: usize, sent: usize) -> Result<Upstream> {
     Upstream::serve(move |mut connection| {
         if connection.read_request()?.is_some() {
-            connection.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {promised}\r\n\r\n"
-            ))?;
+            connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {promised}\r\n\r\n"))?;
             connection.send(vec![b'x'; sent])?;
             connection.reset()?;
         }
@@ -426,10 +381,7 @@ pub fn close_after(requests: usize) -> Result<Upstream> {
 /// # Errors
 /// When no port can be bound.
 pub fn big_header(bytes: usize) -> Result<Upstream> {
-    raw(format!(
-        "HTTP/1.1 200 OK\r\nX-Big: {}\r\nContent-Length: 0\r\n\r\n",
-        "b".repeat(bytes)
-    ))
+    raw(format!("HTTP/1.1 200 OK\r\nX-Big: {}\r\nContent-Length: 0\r\n\r\n", "b".repeat(bytes)))
 }
 
 /// Sends these interim answers, then 200 with the request's body.
@@ -440,9 +392,7 @@ pub fn interim(statuses: &'static [u16]) -> Result<Upstream> {
     Upstream::serve(move |mut connection| {
         while let Some(request) = connection.read_request()? {
             for status in statuses {
-                connection.send(format!(
-                    "HTTP/1.1 {status} Interim\r\nX-Interim: {status}\r\n\r\n"
-                ))?;
+                connection.send(format!("HTTP/1.1 {status} Interim\r\nX-Interim: {status}\r\n\r\n"))?;
             }
             connection.answer(200, &[], &request.body)?;
         }

@@ -1,10 +1,5 @@
 //! The client against the upstreams: each tool is proven on the other before either judges the gateway.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
 
@@ -18,30 +13,12 @@ fn an_echo_sees_every_byte_of_the_head_and_answers_on_the_same_connection() {
     let upstream = upstream::echo().unwrap();
     let mut client = Client::connect(upstream.address()).unwrap();
     for _ in 0..2 {
-        let answer = client
-            .exchange("POST /x HTTP/1.1\r\nhOsT:  here \r\nContent-Length: 3\r\n\r\nabc")
-            .unwrap();
-        assert_eq!(
-            (answer.status(), answer.text().as_str(), &answer.framing),
-            (200, "abc", &Framing::Length)
-        );
+        let answer = client.exchange("POST /x HTTP/1.1\r\nhOsT:  here \r\nContent-Length: 3\r\n\r\nabc").unwrap();
+        assert_eq!((answer.status(), answer.text().as_str(), &answer.framing), (200, "abc", &Framing::Length));
         let seen = upstream.next_request().unwrap();
-        assert_eq!(
-            seen.raw_head,
-            b"POST /x HTTP/1.1\r\nhOsT:  here \r\nContent-Length: 3\r\n\r\n"
-        );
-        assert_eq!(
-            (
-                seen.method.as_str(),
-                seen.target.as_str(),
-                seen.header("host")
-            ),
-            ("POST", "/x", Some("here"))
-        );
-        assert_eq!(
-            (seen.connection, seen.body.as_slice()),
-            (0, b"abc".as_slice())
-        );
+        assert_eq!(seen.raw_head, b"POST /x HTTP/1.1\r\nhOsT:  here \r\nContent-Length: 3\r\n\r\n");
+        assert_eq!((seen.method.as_str(), seen.target.as_str(), seen.header("host")), ("POST", "/x", Some("here")));
+        assert_eq!((seen.connection, seen.body.as_slice()), (0, b"abc".as_slice()));
     }
     assert_eq!(upstream.connections(), 1);
 }
@@ -62,14 +39,8 @@ fn chunk_sizes_and_trailers_are_reported() {
 fn chunked_requests_arrive_whole_with_their_trailers() {
     let upstream = upstream::echo().unwrap();
     let request = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n";
-    assert_eq!(
-        client::once(upstream.address(), request).unwrap().text(),
-        "hi"
-    );
-    assert_eq!(
-        upstream.next_request().unwrap().trailers.get("X-T"),
-        Some("1")
-    );
+    assert_eq!(client::once(upstream.address(), request).unwrap().text(), "hi");
+    assert_eq!(upstream.next_request().unwrap().trailers.get("X-T"), Some("1"));
 }
 
 #[test]
@@ -84,19 +55,13 @@ fn interim_answers_are_listed_before_the_final_one() {
 fn an_answer_without_length_ends_with_the_connection() {
     let upstream = upstream::raw_then_close("HTTP/1.0 200 OK\r\n\r\nold").unwrap();
     let answer = client::once(upstream.address(), GET).unwrap();
-    assert_eq!(
-        (answer.text().as_str(), answer.framing),
-        ("old", Framing::UntilClose)
-    );
+    assert_eq!((answer.text().as_str(), answer.framing), ("old", Framing::UntilClose));
 }
 
 #[test]
 fn half_a_body_is_an_error_that_says_how_much_came() {
-    let upstream =
-        upstream::raw_then_close("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
-    let error = client::once(upstream.address(), GET)
-        .unwrap_err()
-        .to_string();
+    let upstream = upstream::raw_then_close("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    let error = client::once(upstream.address(), GET).unwrap_err().to_string();
     assert_eq!(error, "connection closed after 4 of 9 bytes");
 }
 
@@ -133,14 +98,7 @@ fn silence_is_noticed_within_the_patience() {
 #[test]
 fn big_headers_slow_heads_and_early_resets_arrive_as_named() {
     let big = upstream::big_header(100_000).unwrap();
-    assert_eq!(
-        client::once(big.address(), GET)
-            .unwrap()
-            .header("x-big")
-            .unwrap()
-            .len(),
-        100_000
-    );
+    assert_eq!(client::once(big.address(), GET).unwrap().header("x-big").unwrap().len(), 100_000);
 
     let head = "HTTP/1.1 204 No\r\n\r\n";
     let slow = upstream::slow_head(head, Duration::from_millis(1)).unwrap();
