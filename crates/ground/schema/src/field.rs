@@ -72,11 +72,13 @@ pub struct PatternSet {
     pub err: Option<Cow<'static, str>>,
 }
 
+type Check = dyn Fn(&Value) -> Result<(), ErrorTree> + Send + Sync;
+
 /// A rule written as code, known by a name.
 #[derive(Clone)]
 pub struct Validator {
     pub name: Cow<'static, str>,
-    check: Arc<dyn Fn(&Value) -> Result<(), ErrorTree> + Send + Sync>,
+    check: Arc<Check>,
 }
 
 impl Validator {

@@ -151,7 +151,7 @@ pub use field::{Deprecation, Field, Foreign, Kind, OnDelete, PatternRule, Patter
 pub use fill::{Compat, Context, Filler, Sources};
 pub use gibbon_schema_derive::Schema;
 pub use lua_text::{compact as lua_compact, indented as lua_indented};
-pub use record::{Record, Shorthand, Subschemas};
+pub use record::{Record, Shorthand, SubschemaLookup, Subschemas};
 pub use validate::{Purpose, is_uuid, validate_field};
 
 /// For the code `derive(Schema)` writes.

@@ -99,6 +99,9 @@ fn require_records(fields: &mut [(Cow<'static, str>, Field)]) {
     }
 }
 
+/// Finds a subschema by the value that chooses it.
+pub type SubschemaLookup = dyn Fn(&str) -> Option<Arc<Record>> + Send + Sync;
+
 /// More fields and checks, chosen by the value of one field: the `config` of a plugin by its name, the rules for a
 /// route by its protocols. Fields of the subschema stand in for fields of the same name.
 #[derive(Clone)]
@@ -107,7 +110,7 @@ pub struct Subschemas {
     pub key: Cow<'static, str>,
     /// The message for an unknown value, with `%s` where it stands. Without: `unknown type: %s`.
     pub error: Option<Cow<'static, str>>,
-    pub lookup: Arc<dyn Fn(&str) -> Option<Arc<Record>> + Send + Sync>,
+    pub lookup: Arc<SubschemaLookup>,
 }
 
 impl fmt::Debug for Subschemas {
