@@ -60,8 +60,7 @@ impl FaultKind {
 }
 
 /// A failed step.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}")]
+#[derive(Clone, Debug)]
 pub struct Fault {
     pub kind: FaultKind,
     pub source: Source,
@@ -71,6 +70,14 @@ pub struct Fault {
     /// For the client, in place of the default message of the status.
     pub message: Option<Cow<'static, str>>,
 }
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl std::error::Error for Fault {}
 
 impl Fault {
     #[must_use]

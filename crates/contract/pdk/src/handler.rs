@@ -17,9 +17,9 @@ pub enum Flow {
     Next,
     /// Answer the client now. Later handlers of this phase do not run, but are still collected, so
     /// that their response and log phases see the answer.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// The step could not be done; the fault says whose blame it is, and the engine answers.
-    Fail(Fault),
+    Fail(Box<Fault>),
     /// Buffer the whole request body into [`Exchange::body`], then call the same method again.
     ReadBody,
 }
@@ -36,7 +36,25 @@ impl Step<'_> {
 
     #[must_use]
     pub fn reply(reply: Reply) -> Self {
-        Step::Now(Flow::Reply(reply))
+        Step::Now(Flow::Reply(Box::new(reply)))
+    }
+
+    /// The step failed.
+    #[must_use]
+    pub fn fail(fault: Fault) -> Self {
+        Step::Now(Flow::Fail(Box::new(fault)))
+    }
+}
+
+impl From<Reply> for Flow {
+    fn from(reply: Reply) -> Self {
+        Flow::Reply(Box::new(reply))
+    }
+}
+
+impl From<Fault> for Flow {
+    fn from(fault: Fault) -> Self {
+        Flow::Fail(Box::new(fault))
     }
 }
 

@@ -178,12 +178,23 @@ pub enum StoreError {
 /// plan. A row past its time counts as absent.
 pub trait Store: Send + Sync {
     /// By a unique field of the entity.
-    fn get<'a>(&'a self, kind: &'a str, field: &'a str, value: &'a str) -> SendFuture<'a, Result<Option<Value>, StoreError>>;
+    fn get<'a>(
+        &'a self,
+        kind: &'a str,
+        field: &'a str,
+        value: &'a str,
+    ) -> SendFuture<'a, Result<Option<Value>, StoreError>>;
     /// Inserts or replaces by id.
-    fn put<'a>(&'a self, kind: &'a str, row: Value, ttl: Option<Duration>) -> SendFuture<'a, Result<Value, StoreError>>;
+    fn put<'a>(&'a self, kind: &'a str, row: Value, ttl: Option<Duration>)
+    -> SendFuture<'a, Result<Value, StoreError>>;
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>>;
     /// Rows of a table whose `field` has that value.
-    fn list<'a>(&'a self, kind: &'a str, field: &'a str, value: &'a str) -> SendFuture<'a, Result<Vec<Value>, StoreError>>;
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        field: &'a str,
+        value: &'a str,
+    ) -> SendFuture<'a, Result<Vec<Value>, StoreError>>;
     /// Adds to a counter row and returns its new value (rate-limiting `cluster`).
     fn increment<'a>(&'a self, key: &'a str, by: i64, ttl: Duration) -> SendFuture<'a, Result<i64, StoreError>>;
     /// Whether there is a datastore at all (not in DB-less mode).
@@ -238,7 +249,10 @@ pub trait Kv: Send + Sync {
 /// Work that takes longer than half a millisecond, on a bounded pool of its own threads.
 pub trait Compute: Send + Sync {
     /// `None` if the pool's queue is full.
-    fn run(&self, work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>) -> LocalFuture<'static, Option<Box<dyn Any + Send>>>;
+    fn run(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> LocalFuture<'static, Option<Box<dyn Any + Send>>>;
 }
 
 /// Figures that plugins add to, and the exposition of all of them.
@@ -252,5 +266,9 @@ pub trait Metrics: Send + Sync {
 /// State that exists once per node, is shared by all workers and outlives plans: counters, caches.
 /// The same key and type give the same value as long as somebody holds it or a plan names it.
 pub trait NodeState {
-    fn get_or_insert(&self, key: &str, make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>) -> Arc<dyn Any + Send + Sync>;
+    fn get_or_insert(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync>;
 }

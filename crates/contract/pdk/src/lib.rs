@@ -9,7 +9,7 @@
 //! truly waits:
 //!
 //! ```
-//! use gibbon_pdk::{Exchange, Flow, Handler, Host, Reply, Step};
+//! use gibbon_pdk::{Exchange, Handler, Host, Reply, Step};
 //!
 //! struct RequireHeader;
 //!
@@ -18,7 +18,7 @@
 //!         if x.request.headers.contains("x-tenant") {
 //!             return Step::NEXT;
 //!         }
-//!         Step::Now(Flow::Reply(Reply::error(401)))
+//!         Step::reply(Reply::error(401))
 //!     }
 //! }
 //! ```
@@ -39,16 +39,16 @@ pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts, Try,
-    UpstreamTls,
+    Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts,
+    Try, UpstreamTls,
 };
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use handler::{BodyChunk, Flow, Handler, LocalFuture, SendFuture, Step};
 pub use host::{
-    Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts, NodeState, OutcallError,
-    OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
+    Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts,
+    NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
 };
-pub use part::{Build, BuildError, Builder, Part, Plugin, Scopes};
+pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};

@@ -9,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Clock, Compute, Dial, Handler, HttpClient, Kv, KvSettings, Metrics, NodeState, Phases, Protocols, Queue, QueueSettings, Queues,
-    Deliver, Random, Store,
+    Clock, Compute, Deliver, Dial, Handler, HttpClient, Kv, KvSettings, Metrics, NodeState, Phases, Protocols, Queue,
+    QueueSettings, Queues, Random, Store,
 };
 
 /// Which scopes a plugin may be bound to besides global.
@@ -43,11 +43,14 @@ pub struct Part {
     /// The schema of `config`.
     pub schema: fn() -> Record,
     /// Makes a handler of a validated configuration with defaults filled in.
-    pub build: fn(&Value, &Build<'_>) -> Result<Arc<dyn Handler>, BuildError>,
+    pub build: fn(&Value, &Build<'_>) -> Built,
 }
 
+/// A handler, or why there is none.
+pub type Built = Result<Arc<dyn Handler>, BuildError>;
+
 /// Makes a handler of a configuration.
-pub type Builder = dyn Fn(&Value, &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> + Send + Sync;
+pub type Builder = dyn Fn(&Value, &Build<'_>) -> Built + Send + Sync;
 
 /// A plugin that is loaded, native or not: the form the engine and the surfaces work with.
 #[derive(Clone)]

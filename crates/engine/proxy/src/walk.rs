@@ -17,8 +17,8 @@ pub type Collection = SmallVec<[Collected; 8]>;
 #[derive(Debug)]
 pub enum Walked {
     On,
-    Reply(Reply),
-    Fault(Fault),
+    Reply(Box<Reply>),
+    Fault(Box<Fault>),
 }
 
 /// Which method of a handler is meant; those that may wait.
@@ -63,10 +63,10 @@ async fn run_step(which: Waiting, instance: &Instance, x: &mut Exchange, host: &
         match flow {
             Flow::Next => return Walked::On,
             Flow::Reply(reply) => return Walked::Reply(reply),
-            Flow::Fail(fault) => return Walked::Fault(blame(instance, fault)),
+            Flow::Fail(fault) => return Walked::Fault(Box::new(blame(instance, *fault))),
             Flow::ReadBody => match body.buffer(x).await {
                 Ok(()) => {}
-                Err(fault) => return Walked::Fault(fault),
+                Err(fault) => return Walked::Fault(Box::new(fault)),
             },
         }
     }
