@@ -140,7 +140,7 @@ fn days_before(year: u64, month: u64) -> u64 {
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let years_before = year - 1;
     let leap_days = years_before / 4 - years_before / 100 + years_before / 400;
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let in_year = BEFORE.get(month.saturating_sub(1) as usize).copied().unwrap_or(0) + u64::from(is_leap && month > 2);
     (365 * years_before + leap_days + in_year).saturating_sub(719_162)
 }
