@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_pdk::{Build, BuildError, Handler, Plugin, Protocols, Route, Service};
-use gibbon_router::{Flavor, RouteChange, RouteError, RouteSpec, Router, Subsystem};
+use gibbon_router::{Change as RouteChange, Flavor, RouteError, RouteSpec, Router, Subsystem};
 use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
