@@ -212,9 +212,7 @@ impl Comparison {
             (Operator::Equal, Literal::Int(i)) => Comparison::Int(Ordering::Equal, None, i),
             (Operator::NotEqual, Literal::Int(i)) => Comparison::NotInt(i),
             (Operator::Greater, Literal::Int(i)) => Comparison::Int(Ordering::Greater, None, i),
-            (Operator::GreaterOrEqual, Literal::Int(i)) => {
-                Comparison::Int(Ordering::Greater, Some(Ordering::Equal), i)
-            }
+            (Operator::GreaterOrEqual, Literal::Int(i)) => Comparison::Int(Ordering::Greater, Some(Ordering::Equal), i),
             (Operator::Less, Literal::Int(i)) => Comparison::Int(Ordering::Less, None, i),
             (Operator::LessOrEqual, Literal::Int(i)) => Comparison::Int(Ordering::Less, Some(Ordering::Equal), i),
             (Operator::Equal, Literal::Ip(ip)) => Comparison::Ip(ip),

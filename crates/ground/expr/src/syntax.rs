@@ -44,7 +44,7 @@ pub fn parse(source: &str) -> Result<Ast, SyntaxError> {
 
 /// Grammar rules as they are named in error texts, in the order in which they are listed there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(non_camel_case_types)]
+#[allow(non_camel_case_types, clippy::upper_case_acronyms)]
 enum Rule {
     EOI,
     ident,
