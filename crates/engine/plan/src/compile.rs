@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_pdk::{Build, BuildError, Handler, Plugin, Protocols, Route, Service};
-use gibbon_router::{Change as RouteChange, Flavor, RouteError, RouteSpec, Router, Subsystem};
+use gibbon_router::{Change as RouteChange, Flavor, RouteError, RouteSpec, Subsystem};
 use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -105,14 +105,9 @@ impl RouterChanges {
 impl Compiler {
     #[must_use]
     pub fn new(flavor: Flavor, plugins: Arc<Plugins>) -> Self {
-        let plan = Plan {
-            http: Router::empty(flavor, Subsystem::Http),
-            stream: Router::empty(flavor, Subsystem::Stream),
-            ..Plan::default()
-        };
         Compiler {
             plugins,
-            plan,
+            plan: Plan::empty(flavor),
             routes: HashMap::new(),
             routes_of_service: HashMap::new(),
             disabled_services: HashMap::new(),
@@ -405,7 +400,7 @@ fn invalid(change: &Change, cause: impl Into<String>) -> CompileError {
 
 fn refused(errors: &[RouteError]) -> CompileError {
     match errors.first() {
-        Some(error) => CompileError::Route { id: error.id, cause: error.message.clone() },
+        Some(error) => CompileError::Route { id: error.route, cause: error.message.clone() },
         None => CompileError::Route { id: Uuid::nil(), cause: "the router gave no reason".into() },
     }
 }

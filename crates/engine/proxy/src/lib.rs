@@ -30,6 +30,7 @@ mod upstream_tls;
 mod upstreams;
 mod walk;
 mod worker;
+mod workers;
 
 pub use certificates::PlanCertificates;
 pub use names::Names;
@@ -43,3 +44,4 @@ pub use serve::{Mode, accept, server};
 pub use settings::{ConnectionFacts, ProxySettings, UpstreamSettings};
 pub use upstreams::{Live, Upstreams};
 pub use worker::{AccessLog, Worker};
+pub use workers::{Listening, Stage, Start, WorkerParts, Workers};

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use gibbon_net::Counter;
 use gibbon_pdk::Clock;
+use gibbon_plan::Plan;
 use gibbon_tls::ClientTlsCache;
 
 use crate::publish::Publisher;
@@ -33,9 +34,9 @@ pub struct Node {
 
 impl Node {
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, upstreams: Upstreams, workers: usize) -> Self {
+    pub fn new(plan: Arc<Plan>, clock: Arc<dyn Clock>, upstreams: Upstreams, workers: usize) -> Self {
         Node {
-            publisher: Publisher::default(),
+            publisher: Publisher::new(plan),
             upstreams,
             client_tls: ClientTlsCache::default(),
             clock,
