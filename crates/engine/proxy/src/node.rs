@@ -5,10 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use gibbon_net::Counter;
 use gibbon_pdk::Clock;
-use gibbon_plan::Plan;
+use gibbon_plan::Publisher;
 use gibbon_tls::ClientTlsCache;
 
-use crate::publish::Publisher;
 use crate::upstreams::Upstreams;
 
 /// Counters of one worker, written by it alone and read by whoever reports.
@@ -22,7 +21,7 @@ pub struct WorkerCounters {
 
 /// The process.
 pub struct Node {
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     pub upstreams: Upstreams,
     pub client_tls: ClientTlsCache,
     pub clock: Arc<dyn Clock>,
@@ -34,9 +33,9 @@ pub struct Node {
 
 impl Node {
     #[must_use]
-    pub fn new(plan: Arc<Plan>, clock: Arc<dyn Clock>, upstreams: Upstreams, workers: usize) -> Self {
+    pub fn new(publisher: Arc<Publisher>, clock: Arc<dyn Clock>, upstreams: Upstreams, workers: usize) -> Self {
         Node {
-            publisher: Publisher::new(plan),
+            publisher,
             upstreams,
             client_tls: ClientTlsCache::default(),
             clock,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gibbon_plan::Plan;
+use crate::plan::Plan;
 
 /// The plan in force, once per process.
 pub struct Publisher {
