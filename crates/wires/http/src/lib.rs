@@ -14,6 +14,7 @@ mod counters;
 mod deadline;
 mod drain;
 mod error;
+pub mod parse;
 mod responder;
 mod service;
 mod settings;
