@@ -8,15 +8,24 @@ const MAX_EXTENSIONS: u32 = 16 * 1024;
 
 /// Why a body is not chunked as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 pub enum ChunkError {
-    #[error("invalid chunk size")]
     Size,
-    #[error("chunk line does not end in CR LF")]
     LineEnd,
-    #[error("too many bytes of chunk extensions")]
     Extensions,
-    #[error("control character in a chunk extension")]
     Extension,
+}
+
+impl ChunkError {
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            ChunkError::Size => "invalid chunk size",
+            ChunkError::LineEnd => "chunk line does not end in CR LF",
+            ChunkError::Extensions => "too many bytes of chunk extensions",
+            ChunkError::Extension => "control character in a chunk extension",
+        }
+    }
 }
 
 /// Where a decoder stands between two reads.

@@ -1,0 +1,5 @@
+//! The wire against real byte streams: what goes in, what comes out, byte for byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod rig;
+mod server;
