@@ -192,11 +192,11 @@ mod tests {
     #[test]
     fn framing_fields_of_the_caller_give_way() {
         let mut head = ResponseHead::new(200);
-        for (name, value) in [("X-A", "1"), ("content-length", "9"), ("Transfer-Encoding", "gzip"), ("Connection", "x")] {
+        for (name, value) in [("X-A", "1"), ("content-length", "9"), ("Transfer-Encoding", "gzip"), ("Connection", "x")]
+        {
             head.headers.append(name, value);
         }
-        let lines =
-            ResponseLines { date: None, length: LengthLine::Exact(5), connection: ConnectionLine::KeepAlive };
+        let lines = ResponseLines { date: None, length: LengthLine::Exact(5), connection: ConnectionLine::KeepAlive };
         let expected = "HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
         assert_eq!(text(|out| write_response_head(out, &head, lines)), expected);
     }
@@ -215,9 +215,8 @@ mod tests {
     #[test]
     fn a_target_cannot_break_the_request_line() {
         let headers = Headers::new();
-        let line = |target: &[u8]| {
-            text(|out| write_request_head(out, &Method::Get, target, &headers, BodyLength::None))
-        };
+        let line =
+            |target: &[u8]| text(|out| write_request_head(out, &Method::Get, target, &headers, BodyLength::None));
         assert_eq!(line(b"/a b\r\nX: y"), "GET /a%20b%0D%0AX:%20y HTTP/1.1\r\n\r\n");
         assert_eq!(line(b""), "GET / HTTP/1.1\r\n\r\n");
     }

@@ -13,6 +13,7 @@ use super::encode::{self, ConnectionLine, LengthLine, ResponseLines};
 use super::sink::{self, Outlet};
 use super::{Fill, Framing, Sink, Source, WireError};
 use crate::deadline::Deadline;
+use crate::drain::Watch;
 use crate::io::Io;
 use crate::{BodyError, BodyLength, Counters, Gone, SendError, ServerSettings, Worker};
 
@@ -22,6 +23,7 @@ pub(crate) struct Link<'a> {
     pub worker: &'a Worker,
     pub settings: &'a ServerSettings,
     pub send_deadline: &'a OnceCell<Deadline>,
+    pub watch: &'a Watch,
     /// The request was HEAD.
     pub head_request: bool,
     /// The client speaks HTTP/1.0.
@@ -46,12 +48,7 @@ pub(crate) enum Stage {
 
 impl<'a> Link<'a> {
     pub(crate) fn outlet(&self) -> Outlet<'a> {
-        Outlet {
-            io: self.io,
-            worker: self.worker,
-            deadline: self.send_deadline,
-            timeout: self.settings.send_timeout,
-        }
+        Outlet { io: self.io, worker: self.worker, deadline: self.send_deadline, timeout: self.settings.send_timeout }
     }
 }
 
@@ -148,8 +145,8 @@ impl<'a> Answer<'a> {
         }
         self.link.stage.set(Stage::Begun);
         let (framing, line) = self.framing(head, length);
-        if framing == Framing::UntilClose || self.link.continue_wanted.get() {
-            // In the second case nobody knows whether the client will send its body all the same.
+        // A client still waiting to continue may send its body or not: nobody knows what follows.
+        if framing == Framing::UntilClose || self.link.continue_wanted.get() || self.link.watch.begun() {
             self.link.keep_alive.set(false);
         }
         let connection = if self.link.keep_alive.get() { ConnectionLine::KeepAlive } else { ConnectionLine::Close };

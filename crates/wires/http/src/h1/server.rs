@@ -175,12 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conn<S> {
     }
 
     /// Serves requests as long as they come without a long pause.
-    async fn serve_ready<V: Service>(
-        &mut self,
-        mode: Mode,
-        info: &ConnInfo<V::Info>,
-        server: &Rc<Server<V>>,
-    ) -> Ready {
+    async fn serve_ready<V: Service>(&mut self, mode: Mode, info: &ConnInfo<V::Info>, server: &Rc<Server<V>>) -> Ready {
         let mut head = RequestHead::default();
         let mut spans = Spans::default();
         loop {
@@ -200,12 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conn<S> {
     }
 
     /// Reads a whole head. Between requests it gives up after a moment without a first byte.
-    async fn next_head<V>(
-        &mut self,
-        head: &mut RequestHead,
-        spans: &mut Spans,
-        server: &Server<V>,
-    ) -> Next {
+    async fn next_head<V>(&mut self, head: &mut RequestHead, spans: &mut Spans, server: &Server<V>) -> Next {
         let settings = &*server.settings;
         while self.only_line_ends_waiting() {
             if self.source.ended {
@@ -291,7 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conn<S> {
         info.requests.set(info.requests.get() + 1);
         Counters::add(&server.worker.counters.requests);
         let last = info.requests.get() >= settings.keepalive_requests.max(1);
-        let may_stay = !last && !settings.keepalive_timeout.is_zero() && !self.watch.begun();
+        let may_stay = !last && !settings.keepalive_timeout.is_zero();
+        self.source.reset();
         self.source.begin(framing.consumed, Decoder::new(framing.length, true));
         self.sink.begin(&server.worker);
         let link = Link {
@@ -299,18 +290,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conn<S> {
             worker: &server.worker,
             settings,
             send_deadline: &self.send_deadline,
+            watch: &self.watch,
             head_request: head.method == Method::Head,
             http10: head.version == Version::Http10,
             keep_alive: Cell::new(framing.keep_alive && may_stay),
             continue_wanted: Cell::new(framing.expect_continue),
             stage: Cell::new(Stage::Waiting),
         };
-        let body = Body {
-            link: &link,
-            source: &mut self.source,
-            deadline: &self.read_deadline,
-            length: framing.length,
-        };
+        let body =
+            Body { link: &link, source: &mut self.source, deadline: &self.read_deadline, length: framing.length };
         let out = Answer { link: &link, sink: &mut self.sink };
         server.service.call(info, head, RequestBody::h1(body), Responder::h1(out)).await;
         match link.stage.get() {
@@ -382,6 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conn<S> {
             worker: &server.worker,
             settings: &server.settings,
             send_deadline: &self.send_deadline,
+            watch: &self.watch,
             head_request: head.method == Method::Head,
             // The version may be unknown, and the answer is short: never chunked.
             http10: true,

@@ -65,6 +65,11 @@ impl Sink {
         self.framing = Framing::None;
     }
 
+    /// Whether all that was given has been written.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.buffer.is_empty() && !self.torn
+    }
+
     /// Gives the buffer back.
     pub(crate) fn release(&mut self, worker: &Worker) {
         worker.buffers.give_write(std::mem::take(&mut self.buffer));

@@ -74,13 +74,22 @@ impl Source {
         Source { buffer: ReadBuffer::with(bytes), ..Source::default() }
     }
 
-    /// Begins a message whose head took the first `head` bytes of the buffer.
-    pub(crate) fn begin(&mut self, head: usize, decoder: Decoder) {
-        self.buffer.consume(head);
-        self.received = head as u64;
-        self.decoder = decoder;
-        self.lent = 0;
+    /// Forgets the last message.
+    pub(crate) fn reset(&mut self) {
+        self.settle();
+        self.received = 0;
         self.trailers = None;
+    }
+
+    /// Goes on behind a head that took the first `head` bytes of the buffer.
+    pub(crate) fn begin(&mut self, head: usize, decoder: Decoder) {
+        self.use_up(head);
+        self.decoder = decoder;
+    }
+
+    /// Whether no byte waits that was not lent.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.buffer.len() == self.lent
     }
 
     /// Uses up what the last step lent.
@@ -224,7 +233,12 @@ impl Source {
     }
 
     /// Ready when the peer has gone; what it sends meanwhile is kept, up to one buffer.
-    pub(crate) fn poll_gone(&mut self, io: &dyn Io, worker: &Worker, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+    pub(crate) fn poll_gone(
+        &mut self,
+        io: &dyn Io,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), WireError>> {
         self.settle();
         if self.ended {
             return Poll::Ready(Ok(()));

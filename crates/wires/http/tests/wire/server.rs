@@ -80,7 +80,9 @@ fn a_chunked_body_is_decoded_with_its_trailers() {
 
 #[test]
 fn a_body_with_bad_framing_is_refused_and_the_connection_closed() {
-    for body in ["zz\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "3\r\nabcd\r\n0\r\n\r\n", "0\r\nX: 1\n\r\n", "0\r\nX : 1\r\n\r\n"] {
+    for body in
+        ["zz\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "3\r\nabcd\r\n0\r\n\r\n", "0\r\nX: 1\n\r\n", "0\r\nX : 1\r\n\r\n"]
+    {
         let head = "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let expected = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         assert_eq!(output([head, body, GET].concat()), expected, "{body:?}");
