@@ -123,6 +123,18 @@ impl ClientTls {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl ClientTls {
+    /// The first bytes a connection to `name` would send.
+    pub(crate) fn greeting(&self, name: &ServerName) -> Vec<u8> {
+        let mut connection = rustls::ClientConnection::new(self.0.clone(), name.0.clone()).unwrap();
+        let mut bytes = Vec::new();
+        connection.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+}
+
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ClientTls")

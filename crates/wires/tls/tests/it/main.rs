@@ -57,10 +57,8 @@ pub fn name(text: &str) -> ServerName {
     ServerName::parse(text).unwrap()
 }
 
-pub type Ends = (
-    Result<ServerStream<DuplexStream>, HandshakeError>,
-    Result<ClientStream<DuplexStream>, HandshakeError>,
-);
+pub type Ends =
+    (Result<ServerStream<DuplexStream>, HandshakeError>, Result<ClientStream<DuplexStream>, HandshakeError>);
 
 /// Makes a handshake over memory and returns what each side thinks of it.
 pub async fn handshake(server: &ServerTls, client: &ClientTls, name: &ServerName) -> Ends {

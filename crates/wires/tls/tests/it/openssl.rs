@@ -16,7 +16,8 @@ use tokio::process::{Child, Command};
 use crate::{Source, client, name};
 
 fn installed() -> bool {
-    let found = std::process::Command::new("openssl").arg("version").output().is_ok_and(|output| output.status.success());
+    let found =
+        std::process::Command::new("openssl").arg("version").output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("skipped: no openssl program");
     }
@@ -30,8 +31,7 @@ fn generated(host: &str, kind: KeyType) -> Certificate {
 
 /// Runs `openssl` to its end in a folder.
 fn openssl(folder: &Path, arguments: &str) {
-    let output =
-        std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
+    let output = std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -157,8 +157,7 @@ async fn s_server(folder: &Path, arguments: &str) -> (Child, SocketAddr) {
 
 async fn status_page(address: SocketAddr, settings: ClientTlsSettings) -> Result<String, HandshakeFailure> {
     let socket = TcpStream::connect(address).await.unwrap();
-    let mut stream =
-        client(settings).connect(&name("upstream.test"), socket).await.map_err(|error| error.failure)?;
+    let mut stream = client(settings).connect(&name("upstream.test"), socket).await.map_err(|error| error.failure)?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
     let mut page = Vec::new();
     let _ = stream.read_to_end(&mut page).await;

@@ -61,11 +61,9 @@ async fn a_pair_gives_the_elliptic_certificate_to_clients_that_can_verify_it() {
         CertificatePair::new(rsa.clone(), Some(elliptic.clone())),
         CertificatePair::new(elliptic.clone(), Some(rsa.clone())),
     ] {
-        let tls = ServerTls::new(
-            &ServerTlsSettings::default(),
-            Source::new(move |hello| Some(pair.choose(hello).clone())),
-        )
-        .unwrap();
+        let tls =
+            ServerTls::new(&ServerTlsSettings::default(), Source::new(move |hello| Some(pair.choose(hello).clone())))
+                .unwrap();
         let (_, connected) = handshake(&tls, &client(ClientTlsSettings::default()), &name("a.test")).await;
         assert_eq!(presented(&connected.unwrap()), leaf(&elliptic));
 

@@ -111,7 +111,9 @@ async fn a_certificate_without_alternative_names_is_matched_by_its_common_name()
     let client = verifying(root.trust(), 1);
     verdict(&named("a.test"), &client, "a.test").await.unwrap();
     verdict(&named("*.a.test"), &client, "x.a.test").await.unwrap();
-    for (common, host) in [("a.test", "b.test"), ("*.a.test", "a.test"), ("*.a.test", "x.y.a.test"), ("*.test", "a.test")] {
+    for (common, host) in
+        [("a.test", "b.test"), ("*.a.test", "a.test"), ("*.a.test", "x.y.a.test"), ("*.test", "a.test")]
+    {
         refusal(&named(common), &client, host).await;
     }
     // With alternative names the common name says nothing.
