@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use gibbon_expr::{PathHit, Program, Subject};
+use gibbon_expr::{PathHits, Program, Subject};
 
 use crate::conditions::{Conditions, Request};
 use crate::keys::Keys;
@@ -42,7 +42,7 @@ pub(crate) enum Check {
 }
 
 /// The part of the path that a route matched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Hit<'r> {
     Nothing,
     /// This many bytes from the start.
@@ -52,7 +52,7 @@ pub(crate) enum Hit<'r> {
         start: usize,
         end: usize,
     },
-    Expression(PathHit<'r>),
+    Expression(PathHits<'r>),
 }
 
 impl<T> Entry<T> {
@@ -98,9 +98,9 @@ fn run<'r>(program: &'r Program, conditions: Option<&Conditions>, request: &Requ
         destination_ip: Some(query.destination.0),
         destination_port: Some(request.destination_port()),
     };
-    let mut hit = None;
-    if !program.find(&subject, &mut hit) || !conditions.is_none_or(|conditions| conditions.hold(request)) {
+    let mut hits = PathHits::default();
+    if !program.find(&subject, &mut hits) || !conditions.is_none_or(|conditions| conditions.hold(request)) {
         return None;
     }
-    Some(hit.map_or(Hit::Nothing, Hit::Expression))
+    Some(Hit::Expression(hits))
 }

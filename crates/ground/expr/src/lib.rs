@@ -20,7 +20,7 @@ pub use check::CheckError;
 pub use diagnostic::SyntaxError;
 pub use field::{Field, FieldType, Schema};
 pub use pattern::{Pattern, PatternError};
-pub use program::{Comparison, Node, PathHit, Program, Test};
+pub use program::{Comparison, Node, PathHit, PathHits, PatternHit, Program, Test};
 pub use subject::Subject;
 pub use syntax::{MAX_DEPTH, MAX_LENGTH, parse};
 

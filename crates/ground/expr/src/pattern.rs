@@ -52,12 +52,6 @@ impl Pattern {
         self.0.captures(input)
     }
 
-    /// Number of groups, the whole match included.
-    #[must_use]
-    pub fn groups(&self) -> usize {
-        self.0.captures_len()
-    }
-
     /// Names of the groups in order of their number; `None` for a nameless one.
     pub fn group_names(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.capture_names()

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use memchr::memmem;
+use smallvec::SmallVec;
 
 use crate::{Ast, Field, Literal, Operator, Pattern, Predicate, Schema, Subject};
 
@@ -53,13 +54,30 @@ pub enum Comparison {
     NotIn(IpNet),
 }
 
-/// What of the path the last satisfied comparison of `http.path` matched; it is what `strip_path` removes.
+/// What the satisfied comparisons of `http.path` matched, in the order of evaluation; branches that failed later count
+/// too.
+#[derive(Debug, Clone, Default)]
+pub struct PathHits<'p> {
+    /// The last one: what `strip_path` removes.
+    pub last: Option<PathHit<'p>>,
+    /// All regular expressions: groups of later ones replace those of earlier ones.
+    pub patterns: SmallVec<[PatternHit<'p>; 2]>,
+}
+
+/// A regular expression that matched the path, which was lower-cased first if `lower`.
+#[derive(Debug, Clone, Copy)]
+pub struct PatternHit<'p> {
+    pub pattern: &'p Pattern,
+    pub lower: bool,
+}
+
+/// One satisfied comparison of the path.
 #[derive(Debug, Clone, Copy)]
 pub enum PathHit<'p> {
     /// `==`, `^=` or `=^` with this text.
     Text(&'p [u8]),
-    /// `~`: the match lies at `start..end` of the path (lower-cased if `lower`).
-    Pattern { pattern: &'p Pattern, start: usize, end: usize, lower: bool },
+    /// `~`: the match lies here.
+    Pattern { start: usize, end: usize },
 }
 
 impl Program {
@@ -76,23 +94,23 @@ impl Program {
 
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
-        self.find(subject, &mut None)
+        self.find(subject, &mut PathHits::default())
     }
 
-    /// As [`matches`](Self::matches), and tells in `hit` what of the path matched.
-    pub fn find<'p>(&'p self, subject: &Subject<'_>, hit: &mut Option<PathHit<'p>>) -> bool {
-        self.root.eval(subject, hit)
+    /// As [`matches`](Self::matches), and tells in `hits` what of the path matched.
+    pub fn find<'p>(&'p self, subject: &Subject<'_>, hits: &mut PathHits<'p>) -> bool {
+        self.root.eval(subject, hits)
     }
 }
 
 impl Node {
     /// Evaluates from left to right and stops as soon as the result is known.
-    pub fn eval<'p>(&'p self, subject: &Subject<'_>, hit: &mut Option<PathHit<'p>>) -> bool {
+    pub fn eval<'p>(&'p self, subject: &Subject<'_>, hits: &mut PathHits<'p>) -> bool {
         match self {
-            Node::All(parts) => parts.iter().all(|part| part.eval(subject, hit)),
-            Node::Any(parts) => parts.iter().any(|part| part.eval(subject, hit)),
-            Node::Not(inner) => !inner.eval(subject, hit),
-            Node::Test(test) => test.eval(subject, hit),
+            Node::All(parts) => parts.iter().all(|part| part.eval(subject, hits)),
+            Node::Any(parts) => parts.iter().any(|part| part.eval(subject, hits)),
+            Node::Not(inner) => !inner.eval(subject, hits),
+            Node::Test(test) => test.eval(subject, hits),
             Node::Constant(value) => *value,
         }
     }
@@ -144,7 +162,7 @@ impl Test {
         Some(Test { field, lower: predicate.left.lower, any: predicate.left.any, comparison })
     }
 
-    fn eval<'p>(&'p self, subject: &Subject<'_>, hit: &mut Option<PathHit<'p>>) -> bool {
+    fn eval<'p>(&'p self, subject: &Subject<'_>, hits: &mut PathHits<'p>) -> bool {
         match &self.comparison {
             Comparison::Int(..) | Comparison::NotInt(_) => {
                 subject.int(&self.field).is_some_and(|value| self.comparison.int(value))
@@ -152,27 +170,28 @@ impl Test {
             Comparison::Ip(_) | Comparison::NotIp(_) | Comparison::In(_) | Comparison::NotIn(_) => {
                 subject.ip(&self.field).is_some_and(|value| self.comparison.ip(value))
             }
-            _ => self.eval_text(subject, hit),
+            _ => self.eval_text(subject, hits),
         }
     }
 
     /// `any`: one value suffices. Otherwise there is at least one value and all satisfy.
-    fn eval_text<'p>(&'p self, subject: &Subject<'_>, hit: &mut Option<PathHit<'p>>) -> bool {
+    fn eval_text<'p>(&'p self, subject: &Subject<'_>, hits: &mut PathHits<'p>) -> bool {
         let mut result = false;
         subject.each_text(&self.field, &mut |value| {
-            result = self.text(value, hit);
+            result = self.text(value, hits);
             result != self.any
         });
         result
     }
 
-    fn text<'p>(&'p self, value: &[u8], hit: &mut Option<PathHit<'p>>) -> bool {
+    fn text<'p>(&'p self, value: &[u8], hits: &mut PathHits<'p>) -> bool {
         let value = if self.lower { lowered(value) } else { Cow::Borrowed(value) };
         let is_path = self.field == Field::Path;
         match &self.comparison {
             Comparison::Pattern(pattern) if is_path => {
                 let Some((start, end)) = pattern.find(&value) else { return false };
-                *hit = Some(PathHit::Pattern { pattern, start, end, lower: self.lower });
+                hits.last = Some(PathHit::Pattern { start, end });
+                hits.patterns.push(PatternHit { pattern, lower: self.lower });
                 true
             }
             comparison => {
@@ -181,7 +200,7 @@ impl Test {
                     && matched
                     && is_path
                 {
-                    *hit = Some(PathHit::Text(text));
+                    hits.last = Some(PathHit::Text(text));
                 }
                 matched
             }
