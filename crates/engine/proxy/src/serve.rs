@@ -68,7 +68,7 @@ async fn connection(mut socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gatewa
                 counters.tls_resumed.add(1);
             }
             let facts = facts(stream.transport(), Scheme::Https, Some(tls_facts(info)), &server);
-            serve(Stream::ServerTls(Box::new(stream)), Vec::new(), protocol, facts, server).await;
+            serve(Stream::ServerTls(stream), Vec::new(), protocol, facts, server).await;
         }
         Ok(Accepted::Plain { io, read }) => {
             counters.plain_on_tls.add(1);
