@@ -3,11 +3,13 @@
 //!
 //! Plugins see only the traits; the request path hands them out and does not care what is behind.
 
+mod absent;
 mod clock;
 mod directory;
 mod node_state;
 mod random;
 
+pub use absent::Absent;
 pub use clock::SystemClock;
 pub use directory::DirectoryPort;
 pub use node_state::SharedState;

@@ -84,11 +84,13 @@ impl Workers {
 
     /// Moves all workers on; going back is not possible.
     pub fn advance(&self, to: Stage) {
-        self.stage.send_if_modified(|stage| {
-            let further = to > *stage;
-            *stage = (*stage).max(to);
-            further
-        });
+        self.remote().advance(to);
+    }
+
+    /// A handle to move the workers on while another thread waits for them.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(self.stage.clone())
     }
 
     /// Waits for the threads to end.
@@ -96,6 +98,21 @@ impl Workers {
         for thread in self.threads {
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells workers to move on.
+#[derive(Clone)]
+pub struct Remote(watch::Sender<Stage>);
+
+impl Remote {
+    /// Moves all workers on; going back is not possible.
+    pub fn advance(&self, to: Stage) {
+        self.0.send_if_modified(|stage| {
+            let further = to > *stage;
+            *stage = (*stage).max(to);
+            further
+        });
     }
 }
 
