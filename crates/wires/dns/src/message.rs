@@ -156,3 +156,85 @@ fn text(name: &Name) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use hickory_proto::op::OpCode;
+    use hickory_proto::rr::Record as Resource;
+    use hickory_proto::rr::rdata::{A, CNAME, SRV};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A_QUESTION: Question = Question::Kind(RecordKind::A);
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn answer(asked: &Message, records: &[(&str, u32, RData)]) -> Message {
+        let mut message = Message::response(asked.metadata.id, OpCode::Query);
+        message.add_query(asked.queries.first().unwrap().clone());
+        let record = |(owner, ttl, data): &(&str, u32, RData)| Resource::from_rdata(name(owner), *ttl, data.clone());
+        message.add_answers(records.iter().map(record));
+        message
+    }
+
+    fn a(ip: [u8; 4]) -> RData {
+        RData::A(A(ip.into()))
+    }
+
+    fn cname(target: &str) -> RData {
+        RData::CNAME(CNAME(name(target)))
+    }
+
+    #[test]
+    fn records_of_other_names_in_an_answer_are_ignored() {
+        let (asked, _) = question("web.test", A_QUESTION).unwrap();
+        let message = answer(&asked, &[("evil.test.", 5, a([6, 6, 6, 6])), ("WEB.test.", 9, a([10, 0, 0, 1]))]);
+        let Ok(Reply::Found { records, ttl, .. }) = read(&message, "web.test", A_QUESTION) else { panic!("found") };
+        assert_eq!((records.len(), ttl), (1, 9));
+    }
+
+    #[test]
+    fn an_alias_without_its_end_says_where_to_go_on() {
+        let (asked, _) = question("www.test", A_QUESTION).unwrap();
+        let message = answer(&asked, &[("www.test.", 5, cname("Web.Test."))]);
+        let expected = Reply::Alias { target: "web.test".into(), ttl: 5 };
+        assert_eq!(read(&message, "www.test", A_QUESTION), Ok(expected));
+    }
+
+    #[test]
+    fn aliases_in_a_circle_within_one_answer_end() {
+        let (asked, _) = question("a.test", A_QUESTION).unwrap();
+        let message = answer(&asked, &[("a.test.", 5, cname("b.test.")), ("b.test.", 5, cname("a.test."))]);
+        assert_eq!(read(&message, "a.test", A_QUESTION), Err(DnsError::Recursion));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_from_the_network_do_any_harm(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+            cut in any::<prop::sample::Index>(),
+            noise in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let srv = Question::Kind(RecordKind::Srv);
+            let (asked, _) = question("api.test", srv).unwrap();
+            let service = RData::SRV(SRV::new(1, 2, 3, name("one.test.")));
+            let mut bytes =
+                answer(&asked, &[("api.test.", 5, cname("x.test.")), ("x.test.", 7, service)]).to_vec().unwrap();
+            for (place, value) in changes {
+                // The id stays, so that the answer is read and not only refused.
+                if let Some(byte) = bytes.iter_mut().skip(2).nth(place.index(60)) {
+                    *byte = value;
+                }
+            }
+            bytes.truncate(bytes.len() - cut.index(bytes.len() / 2));
+            bytes.extend(noise);
+            if let Some(message) = answer_to(&asked, &bytes) {
+                let _ = read(&message, "api.test", srv);
+            }
+        }
+    }
+}
