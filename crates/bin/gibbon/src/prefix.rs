@@ -13,7 +13,7 @@ use crate::certificates;
 use crate::output::Output;
 
 /// Folders every prefix has.
-const FOLDERS: [&str; 4] = ["pids", "logs", "ssl", "sockets"];
+pub const FOLDERS: [&str; 4] = ["pids", "logs", "ssl", "sockets"];
 
 /// Open files below which a busy node runs short.
 const FEW_OPEN_FILES: u64 = 4096;

@@ -1,8 +1,11 @@
 //! Becoming another user. A node started as root binds its ports and then goes on as `nginx_user`, if there is such a user.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use gibbon_conf::{Node, Settings};
-use nix::unistd::{Gid, Group, Uid, User, chown, geteuid, setgid, setgroups, setuid};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{Gid, Group, Uid, User, fchownat, geteuid, setgid, setgroups, setuid};
 
 struct Identity {
     user: Uid,
@@ -32,22 +35,36 @@ fn identity(node: &Node) -> anyhow::Result<Option<Identity>> {
     }
 }
 
-/// Gives the prefix to the user, so that logs can be opened again and state be written later on.
+/// Gives the prefix to the user, so that logs can be opened again and state be written later on: the directory, the files in
+/// it, and the folders every prefix has. Deeper folders are their makers' business.
 pub fn give_prefix(settings: &Settings) -> anyhow::Result<()> {
     let Some(identity) = identity(&settings.node)? else { return Ok(()) };
-    give(&settings.prefix, &identity)
+    let prefix = &settings.prefix;
+    // A prefix such as / or /etc is a mistake that must not change the owner of a system's directory.
+    if prefix.components().count() > 2 {
+        give(prefix, &identity)?;
+    }
+    give_files(prefix, &identity)?;
+    for folder in crate::prefix::FOLDERS.map(|folder| prefix.join(folder)) {
+        give(&folder, &identity)?;
+        give_files(&folder, &identity)?;
+    }
+    Ok(())
 }
 
-fn give(path: &std::path::Path, identity: &Identity) -> anyhow::Result<()> {
-    chown(path, Some(identity.user), Some(identity.group))
-        .with_context(|| format!("could not give {} to nginx_user", path.display()))?;
-    // Links are given as they are and not followed: a link out of the prefix must not give away what it points to.
-    if path.is_dir() && !path.is_symlink() {
-        for entry in std::fs::read_dir(path)?.flatten().filter(|entry| !entry.path().is_symlink()) {
+fn give_files(folder: &Path, identity: &Identity) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
             give(&entry.path(), identity)?;
         }
     }
     Ok(())
+}
+
+fn give(path: &Path, identity: &Identity) -> anyhow::Result<()> {
+    // Links are not followed: whoever can write to the prefix could otherwise have any file of the machine given away.
+    fchownat(AT_FDCWD, path, Some(identity.user), Some(identity.group), AtFlags::AT_SYMLINK_NOFOLLOW)
+        .with_context(|| format!("could not give {} to nginx_user", path.display()))
 }
 
 /// Becomes the user, for all threads and for good. Ports below 1024 must be bound before.
