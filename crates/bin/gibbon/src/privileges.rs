@@ -43,8 +43,8 @@ pub fn give_prefix(settings: &Settings) -> anyhow::Result<()> {
     // A prefix such as / or /etc is a mistake that must not change the owner of a system's directory.
     if prefix.components().count() > 2 {
         give(prefix, &identity)?;
+        give_files(prefix, &identity)?;
     }
-    give_files(prefix, &identity)?;
     for folder in crate::prefix::FOLDERS.map(|folder| prefix.join(folder)) {
         give(&folder, &identity)?;
         give_files(&folder, &identity)?;
