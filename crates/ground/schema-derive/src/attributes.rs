@@ -176,7 +176,7 @@ pub fn call(item: &Item) -> syn::Result<TokenStream> {
             let bounds = expressions(item)?;
             quote!(.between(#(#bounds),*))
         }
-        "one_of" | "not_one_of" => {
+        "one_of" | "also_one_of" | "not_one_of" => {
             let values = expressions(item)?;
             quote!(.#name([#(::gibbon_schema::serde_json::json!(#values)),*]))
         }

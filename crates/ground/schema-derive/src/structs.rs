@@ -31,13 +31,9 @@ pub fn expand(input: &DeriveInput, data: &DataStruct) -> syn::Result<TokenStream
         impl #generics ::gibbon_schema::Schema for #ident #type_generics #bounds {
             fn record() -> ::gibbon_schema::Record {
                 #[allow(unused_mut)]
-                let mut record = ::gibbon_schema::Record::new() #(#describe)* #(.check(#checks))* #custom;
+                let mut record = ::gibbon_schema::Record::new() #(#describe)* #(.check(#checks))* #(.plugin_check(#plugin_checks))* #custom;
                 #(record.shorthands.extend(#shorthands());)*
                 record
-            }
-
-            fn plugin_checks() -> ::std::vec::Vec<::gibbon_schema::checks::EntityCheck> {
-                ::std::vec![#(#plugin_checks),*]
             }
 
             fn from_value(

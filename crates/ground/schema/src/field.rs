@@ -128,6 +128,8 @@ pub struct Field {
     pub ne: Option<Value>,
     pub not_one_of: Vec<Value>,
     pub one_of: Option<Vec<Value>>,
+    /// Values that later versions added: accepted, but neither published nor named in messages.
+    pub also_one_of: Vec<Value>,
     /// Strict lower bound.
     pub gt: Option<f64>,
     pub timestamp: bool,
@@ -284,6 +286,11 @@ impl Field {
 
     pub fn one_of<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
         self.one_of = Some(values.into_iter().map(Into::into).collect());
+        self
+    }
+
+    pub fn also_one_of<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
+        self.also_one_of = values.into_iter().map(Into::into).collect();
         self
     }
 

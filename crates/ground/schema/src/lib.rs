@@ -111,7 +111,7 @@
 //! or enum that is not optional and has neither a default nor `auto` is required.
 //!
 //! `required` · `optional` · `default = …` · `default_3_15 = …` · `auto` · `eq = …` · `eq_null` · `ne = …` ·
-//! `one_of(…)` · `not_one_of(…)` · `gt = 0` · `between(0, 255)` · `len_eq = 1` · `len_min = 1` · `len_max = 9` ·
+//! `one_of(…)` · `also_one_of(…)` · `not_one_of(…)` · `gt = 0` · `between(0, 255)` · `len_eq = 1` · `len_min = 1` · `len_max = 9` ·
 //! `starts_with = "/"` · `matches = "lua pattern"` · `matches("pattern", err = "…")` · `not_match = "pattern"` ·
 //! `match_none("pattern", err = "…")` · `match_all("pattern", err = "…")` · `match_any(["a", "b"], err = "…")` ·
 //! `contains = …` · `uuid` · `timestamp` · `is_regex` · `unique` · `referenceable` · `encrypted` · `immutable` ·
@@ -158,18 +158,12 @@ pub use validate::{Purpose, is_uuid, validate_field};
 #[doc(hidden)]
 pub use serde_json;
 
-use checks::EntityCheck;
 use serde_json::Value;
 
 /// A Rust type with a schema. Derive it.
 pub trait Schema: Sized {
     /// The schema.
     fn record() -> Record;
-
-    /// Checks that Kong reports at the plugin and not at its `config`; paths start with `config.`.
-    fn plugin_checks() -> Vec<EntityCheck> {
-        Vec::new()
-    }
 
     /// The value a filled and validated document stands for. Absent fields take their defaults, also those that
     /// documents leave out (`since`, `ours`).

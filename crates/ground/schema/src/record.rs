@@ -14,6 +14,8 @@ use crate::{
 pub struct Record {
     pub fields: Vec<(Cow<'static, str>, Field)>,
     pub checks: Vec<EntityCheck>,
+    /// Of a plugin's `config`: checks that are reported at the plugin; their paths start with `config.`.
+    pub plugin_checks: Vec<EntityCheck>,
     pub shorthands: Vec<Shorthand>,
     /// Run when every field and check is sound.
     pub custom: Option<Validator>,
@@ -34,6 +36,11 @@ impl Record {
 
     pub fn check(mut self, check: EntityCheck) -> Self {
         self.checks.push(check);
+        self
+    }
+
+    pub fn plugin_check(mut self, check: EntityCheck) -> Self {
+        self.plugin_checks.push(check);
         self
     }
 

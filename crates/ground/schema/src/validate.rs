@@ -269,11 +269,19 @@ impl<'a> Rules<'a> {
             return fail(format!("must not be one of: {}", show_list(refused)));
         }
         if let Some(allowed) = self.get(|f| f.one_of.as_ref())
-            && !allowed.iter().any(|a| equal(a, value))
+            && !allowed.iter().chain(self.later_values()).any(|a| equal(a, value))
         {
             return fail(format!("expected one of: {}", show_list(allowed)));
         }
         Ok(())
+    }
+
+    /// Values of later versions, unless a condition states its own list.
+    fn later_values(&self) -> &'a [Value] {
+        match self.inherited {
+            Some(field) if self.own.one_of.is_none() => &field.also_one_of,
+            _ => &self.own.also_one_of,
+        }
     }
 
     fn check_number(&self, value: &Value) -> Verdict {
@@ -454,20 +462,17 @@ fn check_record(record: &Record, value: &Value) -> Verdict {
     }
 }
 
+/// Only the identifier counts; resolving a reference by name happens before.
 fn check_foreign(value: &Value) -> Verdict {
+    let message = match value.get("id") {
+        Some(Value::String(id)) if is_uuid(id) => return Ok(()),
+        Some(Value::String(_)) => "expected a valid UUID",
+        Some(Value::Null) | None => "missing primary key",
+        Some(_) => "expected a string",
+    };
     let mut faults = Faults::default();
-    let reference = value.as_object();
-    match reference.and_then(|r| r.get("id")) {
-        Some(Value::String(id)) if is_uuid(id) => {
-            for name in reference.into_iter().flat_map(Map::keys).filter(|n| *n != "id") {
-                faults.insert(name, "not a primary key");
-            }
-        }
-        Some(Value::String(_)) => faults.insert("id", "expected a valid UUID"),
-        Some(Value::Null) | None => faults.insert("id", "missing primary key"),
-        Some(_) => faults.insert("id", "expected a string"),
-    }
-    if faults.is_empty() { Ok(()) } else { Err(ErrorTree::Fields(faults)) }
+    faults.insert("id", message);
+    Err(ErrorTree::Fields(faults))
 }
 
 /// 8-4-4-4-12 hexadecimal digits, in either case.

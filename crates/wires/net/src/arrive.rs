@@ -22,7 +22,7 @@ pub async fn accept_tls(socket: Socket, tls: &ServerTls, counters: &Counters) ->
             if stream.info().resumed {
                 counters.tls_resumed.add(1);
             }
-            Ok(TlsArrival::Tls(Stream::ServerTls(Box::new(stream))))
+            Ok(TlsArrival::Tls(Stream::ServerTls(stream)))
         }
         Ok(Accepted::Plain { io: mut socket, read }) => {
             counters.plain_on_tls.add(1);

@@ -130,7 +130,7 @@ impl Connector {
         }
         match &target.tls {
             None => Ok(Stream::Plain(socket)),
-            Some(TlsTarget { tls, name }) => Ok(Stream::ClientTls(Box::new(tls.connect(name, socket).await?))),
+            Some(TlsTarget { tls, name }) => Ok(Stream::ClientTls(tls.connect(name, socket).await?)),
         }
     }
 

@@ -314,3 +314,156 @@ pub async fn read_proxy_header(socket: &mut Socket, deadline: Instant) -> Result
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn complete(bytes: &[u8]) -> (ProxyHeader, usize) {
+        match parse_proxy_header(bytes) {
+            Ok(Parsed::Complete { header, length }) => (header, length),
+            other => panic!("{other:?} for {bytes:?}"),
+        }
+    }
+
+    fn stream(source: &str, destination: &str) -> ProxyAddresses {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        ProxyAddresses::Ip { transport: Transport::Stream, source, destination }
+    }
+
+    fn v2(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        [V2_SIGNATURE.as_slice(), &[command, family], &length, payload].concat()
+    }
+
+    #[test]
+    fn version_1_names_both_ends_and_leaves_the_rest() {
+        let (header, length) = complete(b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nGET /");
+        assert_eq!(header.addresses, stream("192.0.2.1:56324", "198.51.100.2:443"));
+        assert_eq!(length, 45);
+        let (header, _) = complete(b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n");
+        assert_eq!(header.addresses, stream("[2001:db8::1]:1", "[::1]:65535"));
+        let (header, _) = complete(b"PROXY UNKNOWN whatever follows\r\n");
+        assert_eq!(header.addresses, ProxyAddresses::Unknown);
+        assert_eq!(complete(b"PROXY UNKNOWN\r\n").0, ProxyHeader::unknown(ProxyVersion::V1));
+    }
+
+    #[test]
+    fn version_1_is_read_strictly() {
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
+        for line in [
+            "PROXY TCP4 192.0.2.1 198.51.100.2 56324\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443 \r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 056324 443\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 +5 443\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 65536 443\r\n",
+            "PROXY TCP4 192.0.2.01 198.51.100.2 1 443\r\n",
+            "PROXY TCP4  192.0.2.1 198.51.100.2 1 443\r\n",
+            "PROXY TCP4 ::1 ::1 1 443\r\n",
+            "PROXY TCP6 192.0.2.1 198.51.100.2 1 443\r\n",
+            "PROXY UDP4 192.0.2.1 198.51.100.2 1 443\r\n",
+            "PROXY \r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 443\n\r\n",
+            long.as_str(),
+        ] {
+            assert!(matches!(parse_proxy_header(line.as_bytes()), Err(ProxyHeaderError::Malformed(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_header() {
+        for bytes in [b"GET / HTTP/1.1\r\n".as_slice(), b"proxy TCP4", b"PROXYTCP4", b"\r\n\r\n\0\r\nQUIX", b"\x16\x03"]
+        {
+            assert!(matches!(parse_proxy_header(bytes), Err(ProxyHeaderError::Missing)));
+        }
+        assert_eq!(parse_proxy_header(b"").unwrap(), Parsed::NeedMore);
+    }
+
+    #[test]
+    fn version_2_carries_extensions() {
+        let payload =
+            [[192, 0, 2, 1, 198, 51, 100, 2, 0, 80, 1, 187].as_slice(), b"\x02\x00\x06a.test\x04\x00\x00"].concat();
+        let (header, length) = complete(&v2(0x21, 0x11, &payload));
+        assert_eq!(header.addresses, stream("192.0.2.1:80", "198.51.100.2:443"));
+        assert_eq!(length, 16 + payload.len());
+        assert_eq!(header.extension(2), Some(b"a.test".as_slice()));
+        assert_eq!(header.extension(4), Some(b"".as_slice()));
+        assert_eq!(header.extension(1), None);
+    }
+
+    #[test]
+    fn version_2_local_unspecified_and_unix_headers_name_no_address() {
+        assert_eq!(complete(&v2(0x20, 0x00, b"")).0.addresses, ProxyAddresses::Unknown);
+        assert_eq!(complete(&v2(0x20, 0x11, &[0; 12])).0.addresses, ProxyAddresses::Unknown);
+        assert_eq!(complete(&v2(0x21, 0x00, b"junk that is skipped")).0.addresses, ProxyAddresses::Unknown);
+        assert_eq!(complete(&v2(0x21, 0x31, &[0; 216])).0.addresses, ProxyAddresses::Unix);
+    }
+
+    #[test]
+    fn version_2_is_read_strictly() {
+        for bytes in [
+            v2(0x11, 0x11, &[0; 12]),  // version 1 in version 2's clothes
+            v2(0x22, 0x11, &[0; 12]),  // no such command
+            v2(0x21, 0x41, &[0; 12]),  // no such family
+            v2(0x21, 0x13, &[0; 12]),  // no such transport
+            v2(0x21, 0x11, &[0; 11]),  // addresses cut short
+            v2(0x21, 0x21, &[0; 35]),  // likewise
+            v2(0x21, 0x31, &[0; 215]), // likewise
+            v2(0x21, 0x11, &[0; 14]),  // an extension of two bytes
+            v2(0x21, 0x11, &[[0; 12].as_slice(), &[1, 0, 9, 0]].concat()), // one that claims more than there is
+            v2(0x21, 0x11, &[0; 5000]), // above the limit
+        ] {
+            assert!(matches!(parse_proxy_header(&bytes), Err(ProxyHeaderError::Malformed(_))), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn ends_of_different_families_are_written_in_one() {
+        let header = |version| {
+            let (source, destination) = ("192.0.2.1:1".parse().unwrap(), "[::1]:2".parse().unwrap());
+            let mut out = Vec::new();
+            ProxyHeader::new(version, Transport::Stream, source, destination).encode(&mut out);
+            complete(&out).0.addresses
+        };
+        let expected = stream("[::ffff:192.0.2.1]:1", "[::1]:2");
+        assert_eq!(header(ProxyVersion::V1), expected);
+        assert_eq!(header(ProxyVersion::V2), expected);
+    }
+
+    fn address() -> impl Strategy<Value = SocketAddr> {
+        prop_oneof![
+            (any::<[u8; 4]>(), any::<u16>()).prop_map(SocketAddr::from),
+            (any::<[u16; 8]>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(Ipv6Addr::from(ip).into(), port)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_and_no_prefix_of_it(source in address(), destination in address(), second: bool) {
+            let version = if second { ProxyVersion::V2 } else { ProxyVersion::V1 };
+            let mut bytes = Vec::new();
+            ProxyHeader::new(version, Transport::Stream, source, destination).encode(&mut bytes);
+            let (header, length) = complete(&bytes);
+            let (source, destination) = same_family(source, destination);
+            prop_assert_eq!(header.addresses, ProxyAddresses::Ip { transport: Transport::Stream, source, destination });
+            prop_assert_eq!(length, bytes.len());
+            for end in 0..bytes.len() {
+                prop_assert_eq!(parse_proxy_header(&bytes[..end]).unwrap(), Parsed::NeedMore);
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_a_verdict_within_the_limit(
+            start in prop_oneof![Just(b"PROXY ".as_slice()), Just(V2_SIGNATURE.as_slice()), Just(b"".as_slice())],
+            rest in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let bytes = [start, &rest].concat();
+            if let Ok(Parsed::Complete { length, .. }) = parse_proxy_header(&bytes) {
+                prop_assert!(length <= bytes.len() && length <= HEADER_LIMIT);
+            }
+        }
+    }
+}

@@ -13,10 +13,10 @@ use crate::socket::{PeerAddress, Socket};
 /// A byte stream to a client or an upstream. Dropping it closes; `shutdown` closes our direction only.
 pub enum Stream {
     Plain(Socket),
-    /// Accepted with TLS. Boxed: a plain connection should not pay for its size.
-    ServerTls(Box<ServerStream<Socket>>),
+    /// Accepted with TLS.
+    ServerTls(ServerStream<Socket>),
     /// Made with TLS.
-    ClientTls(Box<ClientStream<Socket>>),
+    ClientTls(ClientStream<Socket>),
 }
 
 impl Stream {

@@ -145,3 +145,50 @@ impl From<Certificate> for CertificatePair {
         Self { first, second: None }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::generate::generate_default;
+
+    #[test]
+    fn generated_pairs_are_read_back_as_their_kind() {
+        for kind in [KeyType::Rsa, KeyType::Ecdsa] {
+            let (chain, key) = generate_default("localhost", kind).unwrap();
+            let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+            assert_eq!(certificate.key_type(), kind);
+            let details = crate::describe(certificate.chain().next().unwrap()).unwrap();
+            assert_eq!(details.common_name.as_deref(), Some("localhost"));
+            assert_eq!(details.dns_names, ["localhost"]);
+            assert_eq!(details.subject, details.issuer);
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_message() {
+        let (chain, key) = generate_default("a", KeyType::Ecdsa).unwrap();
+        let (other, _) = generate_default("a", KeyType::Ecdsa).unwrap();
+        let read = |chain: &str, key: &str| Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+        assert_eq!(read("", &key), PemError::NoCertificate);
+        assert_eq!(read(&key, &key), PemError::NoCertificate);
+        assert_eq!(read(&chain, ""), PemError::NoKey);
+        assert_eq!(read(&chain, &chain), PemError::NoKey);
+        assert_eq!(read(&other, &key), PemError::KeyMismatch);
+        let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(read(&(chain.clone() + empty), &key), PemError::BadCertificate { position: 2 });
+        let broken = "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n";
+        assert!(matches!(read(broken, &key), PemError::BadCertificatePem { position: 1, .. }));
+        let unfinished = "-----BEGIN PRIVATE KEY-----\nAAAA\n";
+        assert!(matches!(read(&chain, unfinished), PemError::BadKeyPem(_)));
+        let nonsense = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert_eq!(read(&chain, nonsense), PemError::UnsupportedKey);
+    }
+
+    #[test]
+    fn nothing_of_the_key_is_shown() {
+        let (chain, key) = generate_default("a", KeyType::Ecdsa).unwrap();
+        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(format!("{certificate:?}"), "Certificate { kind: Ecdsa, chain: 1 }");
+    }
+}

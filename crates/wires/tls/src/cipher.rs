@@ -223,3 +223,49 @@ fn push_once(suites: &mut Vec<SupportedCipherSuite>, suite: SupportedCipherSuite
         suites.push(suite);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openssl_names_are_kept_in_their_order_and_the_rest_noticed() {
+        let (ciphers, notices) =
+            Ciphers::parse("ECDHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256:!aNULL:ECDHE-RSA-AES128-GCM-SHA256");
+        let tls12: Vec<_> = ciphers.tls12.iter().filter_map(|suite| openssl_name(suite.suite())).collect();
+        assert_eq!(tls12, ["ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"]);
+        assert_eq!(ciphers.tls13.len(), 3, "TLS 1.3 suites are on unless the list names some");
+        assert_eq!(notices, [Notice::CipherUnavailable("DHE-RSA-AES128-GCM-SHA256".to_owned())]);
+    }
+
+    #[test]
+    fn profiles_are_what_their_names_say() {
+        let (modern, protocols) = Ciphers::profile(CipherProfile::Modern);
+        assert!(modern.tls12.is_empty() && !protocols.tls12 && protocols.tls13);
+        let (intermediate, protocols) = Ciphers::profile(CipherProfile::Intermediate);
+        assert_eq!((intermediate.tls12.len(), protocols), (6, Protocols::default()));
+        let (fips, _) = Ciphers::profile(CipherProfile::Fips);
+        assert!(!fips.to_string().contains("CHACHA20"));
+        assert_eq!((fips.tls12.len(), fips.tls13.len()), (4, 2));
+    }
+
+    #[test]
+    fn a_list_that_leaves_nothing_is_an_error() {
+        let (only_old, notices) = Ciphers::parse("AES128-SHA");
+        assert_eq!(notices.len(), 1);
+        assert!(matches!(
+            only_old.provider(Protocols { tls12: true, tls13: false }),
+            Err(SettingsError::NoCipher { .. })
+        ));
+        assert!(matches!(Protocols { tls12: false, tls13: false }.versions(), Err(SettingsError::NoProtocol)));
+    }
+
+    #[test]
+    fn old_protocol_versions_give_a_notice() {
+        let (protocols, notices) = Protocols::parse("TLSv1 TLSv1.1 TLSv1.2");
+        assert_eq!(protocols, Protocols { tls12: true, tls13: false });
+        let old = ["TLSv1", "TLSv1.1"].map(|name| Notice::ProtocolUnavailable(name.to_owned()));
+        assert_eq!(notices, old);
+    }
+}

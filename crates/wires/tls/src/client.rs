@@ -108,13 +108,30 @@ impl ClientTls {
         Ok(Self(Arc::new(config)))
     }
 
+    /// Whether both are one: they then share their session memory.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Makes the handshake over a connected transport. The caller bounds the time.
     pub async fn connect<S>(&self, name: &ServerName, io: S) -> Result<ClientStream<S>, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = TlsConnector::from(self.0.clone());
-        Ok(ClientStream::new(connector.connect(name.0.clone(), io).await?))
+        Ok(ClientStream::new(Box::pin(connector.connect(name.0.clone(), io)).await?))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl ClientTls {
+    /// The first bytes a connection to `name` would send.
+    pub(crate) fn greeting(&self, name: &ServerName) -> Vec<u8> {
+        let mut connection = rustls::ClientConnection::new(self.0.clone(), name.0.clone()).unwrap();
+        let mut bytes = Vec::new();
+        connection.write_tls(&mut bytes).unwrap();
+        bytes
     }
 }
 
@@ -141,6 +158,15 @@ impl ClientTlsCache {
         known.retain(|_, config| config.strong_count() > 0);
         known.insert(settings.clone(), Arc::downgrade(&made.0));
         Ok(made)
+    }
+
+    /// How many distinct settings are remembered.
+    pub fn len(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -74,7 +74,7 @@ impl HandshakeFailure {
 
 /// A failed handshake: the reason, and the cause for the log. Never holds key material.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS handshake failed ({}): {cause}", .failure.label())]
+#[error("TLS handshake failed ({}): {}", .failure.label(), explain(.cause))]
 pub struct HandshakeError {
     pub failure: HandshakeFailure,
     pub cause: io::Error,
@@ -89,6 +89,24 @@ impl HandshakeError {
 impl From<io::Error> for HandshakeError {
     fn from(cause: io::Error) -> Self {
         Self { failure: classify(&cause), cause }
+    }
+}
+
+/// The cause in words. The library prints its certificate errors as identifiers.
+fn explain(cause: &io::Error) -> String {
+    use rustls::CertificateError as C;
+    match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(error)) => match error {
+            C::Expired => "the peer's certificate has expired".to_owned(),
+            C::NotValidYet => "the peer's certificate is not valid yet".to_owned(),
+            C::UnknownIssuer => "the peer's certificate is not signed by a trusted authority".to_owned(),
+            C::NotValidForName => "the peer's certificate is for another name".to_owned(),
+            C::BadEncoding => "the peer's certificate cannot be read".to_owned(),
+            C::BadSignature => "the peer does not hold its certificate's key, or a signature is wrong".to_owned(),
+            C::Other(other) => format!("the peer's certificate: {}", other.0),
+            other => format!("the peer's certificate: {other}"),
+        },
+        _ => cause.to_string(),
     }
 }
 

@@ -187,3 +187,126 @@ impl<'a> Input<'a> {
         self.take(usize::from(length))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::client::{ClientTls, ClientTlsSettings, ServerName};
+
+    /// A real greeting, as our own client sends it.
+    fn greeting(host: &str, alpn: &[&str]) -> Vec<u8> {
+        let alpn = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let client = ClientTls::new(&ClientTlsSettings { alpn, ..ClientTlsSettings::default() }).unwrap();
+        client.greeting(&ServerName::parse(host).unwrap())
+    }
+
+    fn complete(bytes: &[u8]) -> ClientHello {
+        match client_hello(bytes) {
+            Peeked::Complete(hello) => hello,
+            other => panic!("expected a greeting, got {other:?}"),
+        }
+    }
+
+    /// Cuts the handshake message of a one-record greeting into records of at most `size` bytes.
+    fn in_records_of(size: usize, greeting: &[u8]) -> Vec<u8> {
+        greeting[5..]
+            .chunks(size)
+            .flat_map(|part| [&[22, 3, 1], (part.len() as u16).to_be_bytes().as_slice(), part].concat())
+            .collect()
+    }
+
+    #[test]
+    fn name_protocols_and_signature_schemes_are_read() {
+        let hello = complete(&greeting("API.Example.test", &["h2", "http/1.1"]));
+        assert_eq!(hello.sni.as_deref(), Some("api.example.test"));
+        assert_eq!(hello.alpn, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert!(hello.accepts(KeyType::Rsa) && hello.accepts(KeyType::Ecdsa) && hello.accepts(KeyType::Ed25519));
+    }
+
+    #[test]
+    fn a_greeting_for_an_address_names_nobody() {
+        let hello = complete(&greeting("127.0.0.1", &[]));
+        assert_eq!((hello.sni, hello.alpn), (None, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_handshake_record_is_not_tls() {
+        for bytes in [
+            b"GET / HTTP/1.1\r\n".as_slice(),
+            b"\x15\x03\x01\x00\x02\x02\x28",             // an alert
+            b"\x16\x02\x00\x00\x01\x01",                 // a major version that never was
+            b"\x16\x03\x01\x00\x00",                     // an empty record
+            b"\x16\x03\x01\x40\x01\x01",                 // a record above 16 KiB
+            b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",     // a ServerHello
+            b"\x16\x03\x01\x00\x04\x01\x00\x00\x01\x16", // then an unfinished second record
+        ] {
+            let verdict = client_hello(bytes);
+            let unfinished = bytes.last() == Some(&0x16);
+            assert_eq!(verdict, if unfinished { Peeked::NeedMore } else { Peeked::NotTls }, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_message_announced_longer_than_the_limit_is_refused_at_once() {
+        let bytes = b"\x16\x03\x01\x00\x04\x01\x00\x40\x01";
+        assert_eq!(client_hello(bytes), Peeked::NotTls);
+    }
+
+    #[test]
+    fn many_tiny_records_end_at_the_limit() {
+        let mut tiny = greeting("a.test", &[]);
+        tiny.truncate(5 + 40);
+        let records = in_records_of(1, &tiny);
+        let endless: Vec<u8> =
+            records.iter().copied().chain([22, 3, 1, 0, 1, 0].into_iter().cycle()).take(HELLO_LIMIT).collect();
+        assert_ne!(client_hello(&endless), Peeked::NeedMore);
+    }
+
+    #[test]
+    fn names_that_are_no_host_names_count_as_absent() {
+        for (given, expected) in [
+            ("A.test.", Some("a.test")),
+            ("under_score.test", Some("under_score.test")),
+            ("", None),
+            (".", None),
+            ("10.0.0.1", None),
+            ("::1", None),
+            ("a/b", None),
+            ("a\0b", None),
+            ("b\u{fc}cher.test", None),
+        ] {
+            assert_eq!(normalise_name(given).as_deref(), expected);
+        }
+        assert_eq!(normalise_name(&"a".repeat(254)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_prefix_needs_more_and_record_borders_do_not_matter(size in 1_usize..600, cut in 0.0..1.0) {
+            let whole = greeting("a.test", &["h2"]);
+            let records = in_records_of(size, &whole);
+            prop_assert_eq!(client_hello(&records), client_hello(&whole));
+            let cut = (records.len() as f64 * cut) as usize;
+            prop_assert_eq!(client_hello(&records[..cut]), Peeked::NeedMore);
+        }
+
+        #[test]
+        fn damaged_greetings_never_panic(position in 0_usize..600, byte: u8, cut in 0_usize..600) {
+            let mut bytes = greeting("a.test", &["h2"]);
+            let position = position % bytes.len();
+            bytes[position] = byte;
+            client_hello(&bytes);
+            bytes.truncate(bytes.len() - cut % bytes.len());
+            client_hello(&bytes);
+        }
+
+        #[test]
+        fn any_bytes_get_a_verdict(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            client_hello(&tail);
+            client_hello(&[b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4".as_slice(), &tail].concat());
+        }
+    }
+}

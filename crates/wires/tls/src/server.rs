@@ -117,7 +117,7 @@ pub enum Greeted<S> {
 
 /// A handshake between the client's greeting and our answer.
 pub struct Started<S> {
-    handshake: StartHandshake<S>,
+    handshake: Box<StartHandshake<S>>,
     hello: ClientHello,
 }
 
@@ -170,12 +170,16 @@ impl ServerTls {
 /// A client greeting fits; a second read is rare.
 const READ_SIZE: usize = 4096;
 
+/// A fatal alert, decode_error, as a whole record (RFC 8446, section 6).
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
 /// Reads until the client's greeting is there, or until it is clear that none comes.
 pub async fn start<S>(io: S, deadline: Instant) -> Result<Greeted<S>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    timeout_at(deadline, greeting(io)).await.map_err(|_| HandshakeError::timeout())?
+    // Boxed, as is the rest of the handshake: a connection's task must not stay as large as its first moments.
+    timeout_at(deadline, Box::pin(greeting(io))).await.map_err(|_| HandshakeError::timeout())?
 }
 
 async fn greeting<S>(mut io: S) -> Result<Greeted<S>, HandshakeError>
@@ -200,16 +204,18 @@ where
         match acceptor.accept() {
             Ok(None) => {}
             Ok(Some(accepted)) => {
-                let handshake = StartHandshake::from_parts(accepted, io);
+                let handshake = Box::new(StartHandshake::from_parts(accepted, io));
                 let hello = greeting_of(&handshake.client_hello());
                 return Ok(Greeted::Tls(Started { handshake, hello }));
             }
             Err((error, mut alert)) => {
                 let mut message = Vec::new();
-                // Telling the peer is a courtesy: if it cannot be told, the first error is the one that counts.
-                if alert.write_all(&mut message).is_ok() {
-                    let _ = io.write_all(&message).await;
+                // The library prepares no alert for bytes that are no record at all.
+                if alert.write_all(&mut message).is_err() || message.is_empty() {
+                    message = DECODE_ERROR.to_vec();
                 }
+                // Telling the peer is a courtesy: if it cannot be told, the first error is the one that counts.
+                let _ = io.write_all(&message).await;
                 return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error).into());
             }
         }
@@ -255,7 +261,7 @@ where
     }
 
     async fn finish_by(self, config: Arc<ServerConfig>, deadline: Instant) -> Result<ServerStream<S>, HandshakeError> {
-        let finished = timeout_at(deadline, self.handshake.into_stream(config)).await;
+        let finished = timeout_at(deadline, Box::pin(self.handshake.into_stream(config))).await;
         Ok(ServerStream::new(finished.map_err(|_| HandshakeError::timeout())??))
     }
 }

@@ -8,15 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::info::TlsInfo;
 
-/// A connection accepted by [`crate::ServerTls`].
-pub struct ServerStream<S>(tokio_rustls::server::TlsStream<S>);
+/// A connection accepted by [`crate::ServerTls`]. Boxed within: its state is about a kilobyte.
+pub struct ServerStream<S>(Box<tokio_rustls::server::TlsStream<S>>);
 
-/// A connection made by [`crate::ClientTls`].
-pub struct ClientStream<S>(tokio_rustls::client::TlsStream<S>);
+/// A connection made by [`crate::ClientTls`]. Boxed within, as [`ServerStream`].
+pub struct ClientStream<S>(Box<tokio_rustls::client::TlsStream<S>>);
 
 impl<S> ServerStream<S> {
     pub(crate) fn new(inner: tokio_rustls::server::TlsStream<S>) -> Self {
-        Self(inner)
+        Self(Box::new(inner))
     }
 
     /// What the handshake agreed on.
@@ -33,7 +33,7 @@ impl<S> ServerStream<S> {
 
 impl<S> ClientStream<S> {
     pub(crate) fn new(inner: tokio_rustls::client::TlsStream<S>) -> Self {
-        Self(inner)
+        Self(Box::new(inner))
     }
 
     /// What the handshake agreed on. The server name is not repeated: the caller chose it.

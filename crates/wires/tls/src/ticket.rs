@@ -150,3 +150,47 @@ impl StoresServerSessions for TimedSessions {
         true
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_ticket_opens_where_it_was_made_and_nowhere_else() {
+        let tickets = Tickets::new(LIFETIME).unwrap();
+        let ticket = tickets.encrypt(b"session").unwrap();
+        assert_eq!(tickets.decrypt(&ticket).unwrap(), b"session");
+        assert_eq!(Tickets::new(LIFETIME).unwrap().decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_damaged_or_short_ticket_does_not_open() {
+        let tickets = Tickets::new(LIFETIME).unwrap();
+        let ticket = tickets.encrypt(b"session").unwrap();
+        for position in 0..ticket.len() {
+            let mut damaged = ticket.clone();
+            damaged[position] ^= 1;
+            assert_eq!(tickets.decrypt(&damaged), None);
+            assert_eq!(tickets.decrypt(&ticket[..position]), None);
+        }
+    }
+
+    #[test]
+    fn keys_are_rolled_and_the_last_one_still_opens() {
+        let tickets = Tickets::new(LIFETIME).unwrap();
+        let age = |by: Duration| tickets.keys.lock().unwrap().rolled -= by;
+        let first = tickets.encrypt(b"first").unwrap();
+        age(LIFETIME / 2);
+        let second = tickets.encrypt(b"second").unwrap();
+        assert_ne!(first[..KEY_NAME_LEN], second[..KEY_NAME_LEN]);
+        assert_eq!(tickets.decrypt(&first).unwrap(), b"first");
+        age(LIFETIME / 2);
+        assert_eq!(tickets.decrypt(&first), None);
+        assert_eq!(tickets.decrypt(&second).unwrap(), b"second");
+        age(LIFETIME * 2);
+        assert_eq!(tickets.decrypt(&second), None);
+    }
+}

@@ -122,7 +122,7 @@ fn belongs_to(
     match name {
         ServerName::IpAddress(address) if ip_subject == IpSubject::AsDnsName => {
             let address = std::net::IpAddr::from(*address).to_string();
-            let named = details.dns_names.iter().any(|name| *name == address)
+            let named = details.dns_names.contains(&address)
                 || !details.has_alternative_names && details.common_name.as_deref() == Some(&address);
             if named { Ok(()) } else { Err(not_for_name()) }
         }
