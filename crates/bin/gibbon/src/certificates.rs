@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use gibbon_conf::{Listener, Listeners, Settings};
+use gibbon_conf::{KeyPairSource, Listener, Listeners, Material, Settings};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     PKCS_RSA_SHA256, RsaKeySize,
@@ -35,23 +35,45 @@ pub fn default_pairs(prefix: &Path, name: &str) -> [PairFiles; 2] {
     })
 }
 
+/// Names of the default pairs that listeners need, because they speak TLS and nobody gave them a certificate.
+fn needed(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let listeners = &settings.listeners;
+    let any = |list: &[Listener], given: &[KeyPairSource]| given.is_empty() && Listeners::any_tls(list);
+    let tls = &settings.tls;
+    [
+        ("", any(&listeners.proxy, &tls.proxy) || any(&listeners.stream, &tls.proxy)),
+        ("admin-", any(&listeners.admin, &tls.admin)),
+        ("admin-gui-", any(&listeners.admin_gui, &tls.admin_gui)),
+        ("status-", any(&listeners.status, &tls.status)),
+    ]
+    .into_iter()
+    .filter_map(|(name, needed)| needed.then_some(name))
+}
+
 /// Makes the default pairs that listeners need and that are not there yet.
 pub fn make_defaults(settings: &Settings, out: &Output) -> anyhow::Result<()> {
-    let listeners = &settings.listeners;
-    let proxy = [listeners.proxy.as_slice(), listeners.stream.as_slice()].concat();
-    let needed = |listeners: &[Listener], given: bool| Listeners::any_tls(listeners) && !given;
-    let sets = [
-        ("", needed(&proxy, !settings.tls.proxy.is_empty())),
-        ("admin-", needed(&listeners.admin, !settings.tls.admin.is_empty())),
-        ("admin-gui-", needed(&listeners.admin_gui, !settings.tls.admin_gui.is_empty())),
-        ("status-", needed(&listeners.status, !settings.tls.status.is_empty())),
-    ];
-    for (name, _) in sets.iter().filter(|(_, needed)| *needed) {
+    for name in needed(settings) {
         let [rsa, ecdsa] = default_pairs(&settings.prefix, name);
         make_default(&rsa, out, || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048))?;
         make_default(&ecdsa, out, || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256))?;
     }
     Ok(())
+}
+
+/// Puts the default pairs where nobody gave a certificate, so that whoever speaks TLS need not know of defaults.
+pub fn use_defaults(settings: &mut Settings) {
+    let names: Vec<_> = needed(settings).collect();
+    for name in names {
+        let pairs = default_pairs(&settings.prefix, name)
+            .map(|files| KeyPairSource { cert: Material::Path(files.cert), key: Material::Path(files.key) });
+        let place = match name {
+            "" => &mut settings.tls.proxy,
+            "admin-" => &mut settings.tls.admin,
+            "admin-gui-" => &mut settings.tls.admin_gui,
+            _ => &mut settings.tls.status,
+        };
+        *place = pairs.into();
+    }
 }
 
 fn make_default(

@@ -8,12 +8,13 @@ use crate::exit::{Exit, Outcome, fail};
 use crate::pid::PidFile;
 use crate::serve::{Ready, Start};
 use crate::signals::Signal;
-use crate::{journals, prefix, privileges, serve, signals};
+use crate::{certificates, journals, prefix, privileges, serve, signals};
 
 /// Runs a node in this process, in a prepared prefix, until it is told to stop. `on_ready` is called when it listens.
 pub fn run(loaded: Loaded, brand: Brand, on_ready: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Outcome {
     let signal_set = signals::block()?;
-    let settings = loaded.settings;
+    let mut settings = loaded.settings;
+    certificates::use_defaults(&mut settings);
     let Some(pid_file) = PidFile::claim(&prefix::pid_file(&settings.prefix))? else {
         return fail(format!("{} is already running in {}", brand.name(), settings.prefix.display()));
     };
