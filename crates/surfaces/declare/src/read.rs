@@ -1,5 +1,7 @@
 //! Taking a file apart: every entity becomes an item of its kind, which remembers its parent and its place in the file.
 
+use std::sync::Arc;
+
 use gibbon_model::{EntityDef, Registry};
 use gibbon_schema::{ErrorTree, Faults};
 use serde_json::{Map, Value};
@@ -18,7 +20,7 @@ pub struct ItemRef {
 pub struct Parent {
     pub item: ItemRef,
     /// The field of the item that refers to it.
-    pub field: String,
+    pub field: Arc<str>,
 }
 
 /// One entity as the file has it, without those nested in it.
@@ -44,7 +46,7 @@ pub struct Items {
 struct Nested {
     key: String,
     kind: usize,
-    field: String,
+    field: Arc<str>,
 }
 
 struct Reader<'a> {
@@ -78,7 +80,7 @@ fn nested_lists(registry: &Registry, def: &EntityDef, index: &KindIndex<'_>) -> 
         let Some(kind) = index.get(child.name.as_ref()) else { continue };
         for key in [&child.name, &child.admin_path, &child.nested_path] {
             if !nested.iter().any(|n: &Nested| n.key == key.as_ref()) {
-                nested.push(Nested { key: key.to_string(), kind: *kind, field: field.to_owned() });
+                nested.push(Nested { key: key.to_string(), kind: *kind, field: field.into() });
             }
         }
     }
@@ -140,7 +142,7 @@ impl Reader<'_> {
     }
 
     /// Moves the nested lists out of a document.
-    fn take_nested(&self, kind: usize, document: &mut Map<String, Value>) -> Vec<(String, Value, usize, String)> {
+    fn take_nested(&self, kind: usize, document: &mut Map<String, Value>) -> Vec<(String, Value, usize, Arc<str>)> {
         let nested = self.nested.get(kind).map_or(&[][..], Vec::as_slice);
         let mut lists = Vec::new();
         for Nested { key, kind, field } in nested {
@@ -153,7 +155,7 @@ impl Reader<'_> {
 
     fn memberships(&mut self, memberships: groups::Memberships, here: ItemRef) {
         let Some(kind) = self.kinds.iter().position(|def| def.name == groups::ENTITY) else { return };
-        let parent = Parent { item: here, field: memberships.field.to_owned() };
+        let parent = Parent { item: here, field: memberships.field.into() };
         self.list(memberships.key, memberships.list, kind, Some(parent), Some(here));
     }
 

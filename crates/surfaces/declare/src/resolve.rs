@@ -80,10 +80,11 @@ impl Resolver<'_> {
         write: &mut Write<'_>,
     ) -> Result<Document, Faults> {
         let mut faults = Faults::default();
-        if let Some(parent) = parent {
-            self.refer_to_parent(def, &parent, &mut document);
+        if let Some(parent) = &parent {
+            self.refer_to_parent(def, parent, &mut document);
         }
-        for (field, foreign) in def.foreign_fields() {
+        let resolved = parent.as_ref().map(|parent| parent.field.as_ref());
+        for (field, foreign) in def.foreign_fields().filter(|(field, _)| Some(*field) != resolved) {
             if let Some(reference) = document.get_mut(field)
                 && let Err(tree) = self.reference(field, &foreign.entity, reference)
             {
@@ -114,10 +115,11 @@ impl Resolver<'_> {
     }
 
     fn refer_to_parent(&self, def: &EntityDef, parent: &Parent, document: &mut Document) {
-        let entity = def.foreign_fields().find(|(name, _)| *name == parent.field).map(|(_, foreign)| &foreign.entity);
+        let entity =
+            def.foreign_fields().find(|(name, _)| *name == parent.field.as_ref()).map(|(_, foreign)| &foreign.entity);
         let known = entity.and_then(|entity| self.known.get(entity.as_ref()));
         if let Some(Some(id)) = known.and_then(|known| known.ids.get(parent.item.at)) {
-            document.insert(parent.field.clone(), by_id(id));
+            document.insert(parent.field.to_string(), by_id(id));
         }
     }
 
