@@ -20,7 +20,7 @@ mod stream;
 mod udp;
 
 pub use accept::Listener;
-pub use arrive::{TlsArrival, accept_tls, peek_client_hello};
+pub use arrive::{TlsArrival, TlsGreeting, accept_tls, finish_tls, greet_tls, peek_client_hello};
 pub use bind::{BindError, BoundSocket, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
 pub use connect::{ConnectAddress, ConnectError, ConnectFailure, Connector, Target, TlsTarget};
 pub use counters::{Counter, Counters, Totals as CounterTotals};
