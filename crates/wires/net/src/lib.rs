@@ -8,6 +8,7 @@ mod arrive;
 mod bind;
 mod connect;
 mod counters;
+mod datagram;
 mod handover;
 mod limit;
 mod machine;
