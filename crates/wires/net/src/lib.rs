@@ -34,6 +34,6 @@ pub use proxy_protocol::{
     read_proxy_header,
 };
 pub use relay::{RelayEnd, RelayLimits, Side, Totals, relay};
-pub use socket::{PeerAddress, Socket};
+pub use socket::{DetachedSocket, PeerAddress, Socket};
 pub use stream::Stream;
 pub use udp::{UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget};

@@ -4,12 +4,15 @@ use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::accept::OpenConnection;
+use crate::counters::Counters;
+use crate::limit::Permit;
 use crate::proxy_protocol::ProxyHeader;
 
 /// Who is at the other end, or which end is ours. Unix sockets have no address worth telling.
@@ -120,6 +123,47 @@ impl Socket {
 
     pub(crate) fn set_open(&mut self, open: OpenConnection) {
         self.open = Some(open);
+    }
+}
+
+/// A socket on its way from one worker to another: accepted there, to be served here. Nothing is lost, whatever
+/// was read ahead included.
+#[derive(Debug)]
+pub struct DetachedSocket {
+    kind: DetachedKind,
+    peer: PeerAddress,
+    ahead: Vec<u8>,
+    proxy_header: Option<Box<ProxyHeader>>,
+    permit: Option<Permit>,
+}
+
+#[derive(Debug)]
+enum DetachedKind {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Takes the socket off this worker's runtime and count.
+    pub fn detach(self) -> io::Result<DetachedSocket> {
+        let kind = match self.kind {
+            Kind::Tcp(stream) => DetachedKind::Tcp(stream.into_std()?),
+            Kind::Unix(stream) => DetachedKind::Unix(stream.into_std()?),
+        };
+        let permit = self.open.and_then(OpenConnection::into_permit);
+        Ok(DetachedSocket { kind, peer: self.peer, ahead: self.ahead, proxy_header: self.proxy_header, permit })
+    }
+}
+
+impl DetachedSocket {
+    /// Puts the socket on the current runtime; `counters` are this worker's.
+    pub fn attach(self, counters: &Arc<Counters>) -> io::Result<Socket> {
+        let kind = match self.kind {
+            DetachedKind::Tcp(stream) => Kind::Tcp(TcpStream::from_std(stream)?),
+            DetachedKind::Unix(stream) => Kind::Unix(UnixStream::from_std(stream)?),
+        };
+        let open = Some(OpenConnection::new(self.permit, counters.clone()));
+        Ok(Socket { ahead: self.ahead, proxy_header: self.proxy_header, open, ..Socket::new(kind, self.peer) })
     }
 }
 
