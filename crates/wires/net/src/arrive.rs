@@ -30,11 +30,17 @@ pub async fn accept_tls(socket: Socket, tls: &ServerTls, counters: &Counters) ->
 }
 
 /// The first half of [`accept_tls`]: the greeting is there, nothing is answered yet.
-pub async fn greet_tls(socket: Socket, tls: &ServerTls, counters: &Counters) -> Result<TlsGreeting, HandshakeError> {
+pub async fn greet_tls(
+    mut socket: Socket,
+    tls: &ServerTls,
+    counters: &Counters,
+) -> Result<TlsGreeting, HandshakeError> {
+    socket.expect_records(true);
     match counted(tls.start(socket).await, counters)? {
         Greeted::Tls(started) => Ok(TlsGreeting::Tls(started)),
         Greeted::Plain { io: mut socket, read } => {
             counters.plain_on_tls.add(1);
+            socket.expect_records(false);
             socket.unread(&read);
             Ok(TlsGreeting::Plain(socket))
         }

@@ -1,11 +1,11 @@
 //! A connected TCP or unix socket, with room for bytes that were read ahead of whoever reads next.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -51,6 +51,8 @@ pub struct Socket {
     peer: PeerAddress,
     local: OnceCell<PeerAddress>,
     ahead: Vec<u8>,
+    /// Read a whole TLS record at a time, whatever is asked for: the TLS library asks for 4 KiB.
+    by_record: bool,
     proxy_header: Option<Box<ProxyHeader>>,
     /// Counts the connection as open until it is dropped.
     open: Option<OpenConnection>,
@@ -66,7 +68,7 @@ impl Socket {
     }
 
     fn new(kind: Kind, peer: PeerAddress) -> Self {
-        Self { kind, peer, local: OnceCell::new(), ahead: Vec::new(), proxy_header: None, open: None }
+        Self { kind, peer, local: OnceCell::new(), ahead: Vec::new(), by_record: false, proxy_header: None, open: None }
     }
 
     /// The socket's other end. A PROXY protocol header does not change it: see [`Socket::proxy_header`].
@@ -111,6 +113,11 @@ impl Socket {
             Kind::Tcp(stream) => stream.read_buf(&mut self.ahead).await,
             Kind::Unix(stream) => stream.read_buf(&mut self.ahead).await,
         }
+    }
+
+    /// Says whether TLS is expected from now on.
+    pub(crate) fn expect_records(&mut self, expected: bool) {
+        self.by_record = expected;
     }
 
     pub(crate) fn consume_ahead(&mut self, count: usize) {
@@ -178,9 +185,40 @@ impl AsyncRead for Socket {
             this.consume_ahead(count);
             return Poll::Ready(Ok(()));
         }
-        match &mut this.kind {
-            Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Kind::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        if this.by_record && buffer.remaining() < RECORD {
+            return this.poll_read_record(cx, buffer);
+        }
+        this.kind.poll_read(cx, buffer)
+    }
+}
+
+/// The longest TLS record on the wire (RFC 8446, section 5.2), rounded up.
+const RECORD: usize = 17 * 1024;
+
+thread_local! {
+    /// Where records land; used within one poll only.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECORD].into_boxed_slice());
+}
+
+impl Socket {
+    /// One system call for a whole record: what the reader does not take now waits in `ahead`.
+    fn poll_read_record(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        LANDING.with_borrow_mut(|landing| {
+            let mut read = ReadBuf::new(landing);
+            ready!(self.kind.poll_read(cx, &mut read))?;
+            let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.ahead.extend_from_slice(later);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Kind {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
