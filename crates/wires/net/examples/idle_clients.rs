@@ -31,6 +31,8 @@ enum Kind {
     Plain,
     Tls12,
     Tls13,
+    /// Connected to the TLS port and silent since.
+    HalfOpen,
 }
 
 fn main() {
@@ -49,7 +51,7 @@ fn main() {
             println!("{kind}: {bytes} bytes per idle client");
         }
         _ => {
-            for kind in ["plain", "tls1.2", "tls1.3"] {
+            for kind in ["plain", "tls1.2", "tls1.3", "half-open"] {
                 let count = words.first().unwrap_or(&"2000");
                 Command::new(std::env::current_exe().unwrap()).args(["measure", kind, count]).status().unwrap();
             }
@@ -62,7 +64,8 @@ impl Kind {
         match name {
             "plain" => Self::Plain,
             "tls1.2" => Self::Tls12,
-            _ => Self::Tls13,
+            "tls1.3" => Self::Tls13,
+            _ => Self::HalfOpen,
         }
     }
 
@@ -71,6 +74,7 @@ impl Kind {
             Self::Plain => "plain",
             Self::Tls12 => "tls1.2",
             Self::Tls13 => "tls1.3",
+            Self::HalfOpen => "half-open",
         }
     }
 }
@@ -108,12 +112,17 @@ async fn hold(
     for _ in 0..count {
         let socket = listener.accept().await.unwrap();
         let (tls, counters, done) = (tls.clone(), counters.clone(), done.clone());
+        if kind == Kind::HalfOpen {
+            done.send(()).await.unwrap();
+        }
         tasks.push(tokio::task::spawn_local(async move {
             let mut stream = match kind {
                 Kind::Plain => Stream::Plain(socket),
-                _ => match accept_tls(socket, &tls, &counters).await.unwrap() {
-                    TlsArrival::Tls(stream) => stream,
-                    TlsArrival::Plain(_) => panic!("not TLS"),
+                _ => match accept_tls(socket, &tls, &counters).await {
+                    Ok(TlsArrival::Tls(stream)) => stream,
+                    Ok(TlsArrival::Plain(_)) => panic!("not TLS"),
+                    // A half-open client that leaves.
+                    Err(_) => return,
                 },
             };
             let byte = stream.read_u8().await.unwrap();
@@ -126,6 +135,7 @@ async fn hold(
     for _ in 0..count {
         all_done.recv().await.unwrap();
     }
+    tokio::task::yield_now().await;
     (resident(), tasks)
 }
 
@@ -137,14 +147,16 @@ async fn clients(address: SocketAddr, kind: Kind, count: usize) {
     let target = Target {
         address: &address,
         timeout: std::time::Duration::from_secs(60),
-        tls: (kind != Kind::Plain).then_some(TlsTarget { tls: &tls, name: &name }),
+        tls: matches!(kind, Kind::Tls12 | Kind::Tls13).then_some(TlsTarget { tls: &tls, name: &name }),
         proxy_header: None,
     };
     let mut held = Vec::with_capacity(count);
     for _ in 0..count {
         let mut stream = Connector::default().connect(&target).await.unwrap();
-        stream.write_all(b"x").await.unwrap();
-        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        if kind != Kind::HalfOpen {
+            stream.write_all(b"x").await.unwrap();
+            assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        }
         held.push(stream);
     }
     // The parent closes our input when it has measured.
