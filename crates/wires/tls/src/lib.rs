@@ -7,6 +7,7 @@
 mod certificate;
 mod cipher;
 mod client;
+mod direct;
 mod error;
 mod generate;
 mod greeting;
