@@ -5,10 +5,12 @@
 
 mod error;
 mod exchange;
+mod h1;
 mod pool;
 
 pub use error::{ClientError, ClientErrorKind};
-pub use exchange::{Answer, Connection, H2Connection, H2Stream, Reader, Timeouts, Writer};
+pub use exchange::{Answer, Reader, Timeouts, Writer};
+pub use h1::Connection;
 pub use pool::{Pool, PoolSettings, Pooled};
 
 /// Limits of what an upstream may send.
