@@ -153,6 +153,14 @@ pub(crate) fn piece(seen: &mut Seen, value: Option<&[u8]>) {
     }
 }
 
+/// Counts the arguments of a call that come as an object.
+pub(crate) fn object(seen: &mut Seen, value: Option<&[u8]>) {
+    seen.first_token = true;
+    if let Some(value) = value.filter(|v| *v != b"{}") {
+        seen.characters += value.iter().filter(|b| !(0x80..=0xBF).contains(*b)).count() as u64;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::characters;

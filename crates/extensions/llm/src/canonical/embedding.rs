@@ -17,6 +17,8 @@ pub struct EmbeddingRequest {
     pub task: Option<EmbeddingTask>,
     /// Scale vectors to length one (Titan).
     pub normalize: Option<bool>,
+    /// The client asked for one vector, not for a list of them.
+    pub single: bool,
     /// The end user.
     pub user: Option<String>,
     /// Fields the core does not know.

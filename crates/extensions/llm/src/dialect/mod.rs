@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod failure;
+mod gemini;
 mod notes;
 mod openai;
 mod openai_chat;
@@ -25,11 +26,13 @@ pub enum Dialect {
     OpenAiChat,
     /// `POST /v1/messages` of Anthropic.
     Anthropic,
+    /// `generateContent` of Gemini and Vertex AI.
+    Gemini,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic];
+    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic, Self::Gemini];
 
     /// The name in errors and configuration.
     #[must_use]
@@ -37,6 +40,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "OpenAI chat completions",
             Self::Anthropic => "Anthropic messages",
+            Self::Gemini => "Gemini generateContent",
         }
     }
 
@@ -46,6 +50,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => &openai_chat::OpenAiChat,
             Self::Anthropic => &anthropic::Anthropic,
+            Self::Gemini => &gemini::Gemini,
         }
     }
 }
@@ -74,11 +79,18 @@ pub struct Target {
     pub default_max_tokens: u64,
     /// The field for that bound in OpenAI's chat format.
     pub max_tokens_field: MaxTokensField,
+    /// Gemini's format as Vertex AI has it, not AI Studio.
+    pub vertex: bool,
 }
 
 impl Default for Target {
     fn default() -> Self {
-        Self { leniency: Leniency::Standard, default_max_tokens: 4096, max_tokens_field: MaxTokensField::ByModel }
+        Self {
+            leniency: Leniency::Standard,
+            default_max_tokens: 4096,
+            max_tokens_field: MaxTokensField::ByModel,
+            vertex: false,
+        }
     }
 }
 
@@ -116,6 +128,9 @@ pub struct Reply {
     pub include_usage: bool,
     /// An estimate of the prompt's tokens, for dialects that state them before the provider does.
     pub input_estimate: u64,
+    /// The client did not ask for server-sent events where that is a choice: Gemini without
+    /// `alt=sse` streams one JSON array.
+    pub array: bool,
 }
 
 /// How a dialect's streams are framed.

@@ -19,7 +19,14 @@ fn to(from: Dialect, to: Dialect, body: Value, target: &Target) -> Result<(Value
 }
 
 fn stream(from: Dialect, to: Dialect, text: &str) -> String {
-    let reply = Reply { id: "gen1".into(), created: 1, model: "asked".into(), include_usage: true, input_estimate: 9 };
+    let reply = Reply {
+        id: "gen1".into(),
+        created: 1,
+        model: "asked".into(),
+        include_usage: true,
+        input_estimate: 9,
+        array: false,
+    };
     let mut c = StreamConverter::new(from, to, reply);
     let mut out = Vec::new();
     c.push(text.as_bytes(), &mut out);

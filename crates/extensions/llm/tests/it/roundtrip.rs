@@ -9,7 +9,7 @@ use gibbon_llm::tap::StreamTap;
 use proptest::prelude::*;
 
 /// The dialects that express whole conversations.
-const CHAT: &[Dialect] = &[Dialect::OpenAiChat, Dialect::Anthropic];
+const CHAT: &[Dialect] = &[Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini];
 
 fn reply() -> Reply {
     Reply {
@@ -18,6 +18,7 @@ fn reply() -> Reply {
         model: "model-1".into(),
         include_usage: true,
         input_estimate: 0,
+        array: false,
     }
 }
 
@@ -42,7 +43,30 @@ fn as_read_by(dialect: Dialect, mut request: Request) -> Request {
         };
         request.messages = request.messages.into_iter().flat_map(split).collect();
     }
+    if dialect == Dialect::Gemini {
+        number_calls(&mut request);
+        // By itself the service does the same.
+        request.tool_choice = request.tool_choice.filter(|c| *c != ToolChoice::Auto);
+    }
     request
+}
+
+/// Calls without ids are paired with their results by order.
+fn number_calls(request: &mut Request) {
+    let mut ids = Vec::new();
+    for part in request.messages.iter_mut().flat_map(|m| &mut m.parts) {
+        match &mut part.kind {
+            PartKind::ToolCall { id, .. } => {
+                let new = format!("call_{}", ids.len());
+                ids.push((std::mem::replace(id, new.clone()), new));
+            }
+            PartKind::ToolResult { call_id, .. } => {
+                let new = ids.iter().rev().find(|(old, _)| old == call_id).map(|(_, new)| new.clone());
+                *call_id = new.unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The answer as a dialect can give it back.
@@ -51,7 +75,14 @@ fn as_answered_by(dialect: Dialect, mut response: Response) -> Response {
     response.extra = Extra::default();
     for part in response.choices.iter_mut().flat_map(|c| &mut c.parts) {
         match &mut part.kind {
-            PartKind::ToolCall { arguments, .. } if arguments == "{}" => arguments.clear(),
+            PartKind::ToolCall { id, arguments, .. } => {
+                if arguments == "{}" {
+                    arguments.clear();
+                }
+                if dialect == Dialect::Gemini {
+                    id.clear();
+                }
+            }
             _ => {}
         }
     }
@@ -89,7 +120,7 @@ fn assemble(events: &[Event]) -> Response {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
 
     #[test]
     fn a_request_written_and_read_back_is_the_same(request in strategies::request()) {

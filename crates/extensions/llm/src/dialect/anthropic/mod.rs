@@ -7,6 +7,7 @@ mod response;
 mod stream;
 mod tap;
 
+pub(super) use blocks::arguments_object;
 pub(super) use request::read_thinking;
 
 use super::{Beside, Codec, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target, failure};

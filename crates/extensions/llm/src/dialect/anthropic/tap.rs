@@ -61,7 +61,7 @@ pub(super) fn body(body: &[u8], seen: &mut Seen) {
                     for member in scan::members(block) {
                         match member.key.as_ref() {
                             "text" | "thinking" => tap::piece(seen, Some(member.value)),
-                            "input" => seen.characters += member.value.len() as u64,
+                            "input" => tap::object(seen, Some(member.value)),
                             _ => {}
                         }
                     }
