@@ -4,6 +4,7 @@
 //! fixtures under `fixtures/`.
 
 mod anthropic;
+mod bedrock;
 mod failure;
 mod gemini;
 mod notes;
@@ -28,11 +29,13 @@ pub enum Dialect {
     Anthropic,
     /// `generateContent` of Gemini and Vertex AI.
     Gemini,
+    /// Converse of Amazon Bedrock.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic, Self::Gemini];
+    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic, Self::Gemini, Self::Bedrock];
 
     /// The name in errors and configuration.
     #[must_use]
@@ -41,6 +44,7 @@ impl Dialect {
             Self::OpenAiChat => "OpenAI chat completions",
             Self::Anthropic => "Anthropic messages",
             Self::Gemini => "Gemini generateContent",
+            Self::Bedrock => "Bedrock Converse",
         }
     }
 
@@ -51,6 +55,7 @@ impl Dialect {
             Self::OpenAiChat => &openai_chat::OpenAiChat,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
+            Self::Bedrock => &bedrock::Bedrock,
         }
     }
 }

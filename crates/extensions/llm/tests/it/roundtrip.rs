@@ -9,7 +9,7 @@ use gibbon_llm::tap::StreamTap;
 use proptest::prelude::*;
 
 /// The dialects that express whole conversations.
-const CHAT: &[Dialect] = &[Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini];
+const CHAT: &[Dialect] = &[Dialect::OpenAiChat, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock];
 
 fn reply() -> Reply {
     Reply {
@@ -42,6 +42,10 @@ fn as_read_by(dialect: Dialect, mut request: Request) -> Request {
             m.parts.into_iter().map(|p| Message::new(Role::Tool, vec![p])).collect()
         };
         request.messages = request.messages.into_iter().flat_map(split).collect();
+    }
+    if dialect == Dialect::Bedrock {
+        // Tools of the conversation that nobody declared are declared without a description.
+        request.tools.retain(|t| matches!(&t.kind, ToolKind::Function { description: Some(_), .. }));
     }
     if dialect == Dialect::Gemini {
         number_calls(&mut request);
@@ -85,6 +89,10 @@ fn as_answered_by(dialect: Dialect, mut response: Response) -> Response {
             }
             _ => {}
         }
+    }
+    if dialect == Dialect::Bedrock {
+        response.id = None;
+        response.model = None;
     }
     for choice in &mut response.choices {
         if choice.finish == Some(Finish::Refusal) && dialect != Dialect::Anthropic {

@@ -8,7 +8,7 @@ mod stream;
 mod tap;
 
 pub(super) use blocks::arguments_object;
-pub(super) use request::read_thinking;
+pub(super) use request::{read_thinking, write_reasoning};
 
 use super::{Beside, Codec, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target, failure};
 use crate::canonical::{Failure, FailureKind, Finish, ModelEntry, Request, Response, Usage};

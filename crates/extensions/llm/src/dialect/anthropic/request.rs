@@ -337,7 +337,7 @@ fn write_sampling(request: &Request, target: &Target, notes: &mut Notes, body: &
 }
 
 /// The `thinking` object and the effort word, if the request may have them.
-fn write_reasoning(
+pub(in crate::dialect) fn write_reasoning(
     request: &Request,
     reasoning: &Reasoning,
     max_tokens: &mut u64,
