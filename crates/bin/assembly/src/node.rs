@@ -11,7 +11,9 @@ use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
 use gibbon_router::Flavor;
 
+use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
+use crate::registry::registry;
 use crate::{listen, parts, settings};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
@@ -21,6 +23,7 @@ pub type StartError = anyhow::Error;
 pub struct Running {
     pub node: Arc<Node>,
     pub funnel: Arc<Funnel>,
+    pub declarative: Arc<Declarative>,
     workers: Workers,
     control: tokio::runtime::Runtime,
 }
@@ -42,8 +45,11 @@ impl Running {
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
         let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
-        let compiler = Compiler::new(flavor, Arc::new(parts::bundled()));
+        let plugins = parts::loaded(settings);
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::new(plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let declarative = Arc::new(Declarative::new(registry, Arc::clone(&funnel), Arc::clone(&ports.random)));
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
         let listening = listen::proxy(settings, &node, count, &mut inherited)?;
@@ -57,7 +63,7 @@ impl Running {
         };
         let workers = Workers::start(&start, &listening)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
-        let running = Running { node, funnel, workers, control };
+        let running = Running { node, funnel, declarative, workers, control };
         running.keep_house();
         Ok(running)
     }
