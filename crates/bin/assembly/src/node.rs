@@ -38,7 +38,8 @@ impl Running {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let flavor = flavor(settings);
         let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
-        let upstreams = Upstreams::new(Arc::new(Names::default()), Arc::clone(&clock));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
         let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
         let compiler = Compiler::new(flavor, Arc::new(parts::bundled()));

@@ -60,7 +60,7 @@ impl Link {
 ///
 /// # Errors
 /// Why there is none, with what the try's fault is.
-pub async fn open(f: &Forwarding<'_>, address: SocketAddr, host: &str, x: &Exchange) -> Result<Link, (ConnectFailure, Fault)> {
+pub async fn open(f: &Forwarding<'_>, address: SocketAddr, host: &str, x: &Exchange) -> Result<Link, Fault> {
     let http2 = matches!(f.protocol, Protocol::Grpc | Protocol::Grpcs);
     let key = PoolKey { address, tls: tls_profile(f, host, http2, x).map(Rc::new) };
     if http2 {
@@ -86,18 +86,18 @@ fn tls_profile(f: &Forwarding<'_>, host: &str, http2: bool, x: &Exchange) -> Opt
     Some(profile(&tls, identity, name, http2, &f.worker.settings.upstream))
 }
 
-fn broken(cause: &str) -> (ConnectFailure, Fault) {
+fn broken(cause: &str) -> Fault {
     let fault = Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"));
-    (ConnectFailure::Closed, fault)
+    fault
 }
 
-async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, (ConnectFailure, Fault)> {
+async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, Fault> {
     let worker = f.worker;
     let tls = match &key.tls {
         None => None,
         Some(profile) => {
             let made = worker.tls.get(profile, &f.pinned.plan, &worker.node, &worker.settings.upstream);
-            Some(made.map_err(|fault| (ConnectFailure::Local, fault))?)
+            Some(made?)
         }
     };
     let address = ConnectAddress::Ip(key.address);
@@ -107,7 +107,7 @@ async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, (ConnectFa
         tls: tls.as_ref().map(|(tls, name)| TlsTarget { tls, name }),
         proxy_header: None,
     };
-    worker.connector.connect(&target).await.map_err(|error| (error.failure(), connect_fault(key.address, &error)))
+    worker.connector.connect(&target).await.map_err(|error| connect_fault(key.address, &error))
 }
 
 fn connect_fault(address: SocketAddr, error: &ConnectError) -> Fault {

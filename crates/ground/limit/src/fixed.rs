@@ -310,5 +310,4 @@ fn places(limit: f64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "fixed_tests.rs"]
 mod tests;

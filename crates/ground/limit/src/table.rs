@@ -48,7 +48,7 @@ struct Entry<V> {
     hash: u64,
     key: Box<[u8]>,
     value: V,
-    /// Used since the hand last passed.
+    /// Used again since it was made or the hand last passed.
     used: bool,
 }
 
@@ -78,11 +78,15 @@ impl<V: Expiring> Table<V> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash)?;
         let position = match shard.find(hash, key) {
-            Some(position) => position,
+            Some(position) => {
+                if let Some(entry) = shard.entries.get_mut(position) {
+                    entry.used = true;
+                }
+                position
+            }
             None => shard.insert(hash, key, make(), now, &self.evictions),
         };
         let entry = shard.entries.get_mut(position)?;
-        entry.used = true;
         Some(work(&mut entry.value))
     }
 
@@ -129,7 +133,7 @@ impl<V: Expiring> Shard<V> {
         }
         let position = self.entries.len();
         self.key_bytes += key.len();
-        self.entries.push(Entry { hash, key: key.into(), value, used: true });
+        self.entries.push(Entry { hash, key: key.into(), value, used: false });
         let entries = &self.entries;
         self.index.insert_unique(hash, position as u32, |position| {
             entries.get(*position as usize).map_or(0, |entry| entry.hash)

@@ -1,3 +1,5 @@
+//! Each algorithm by its rule, and what all of them have in common.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::cell::Cell;

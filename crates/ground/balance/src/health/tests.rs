@@ -1,3 +1,5 @@
+//! Health as workers, configurations and the Admin API see it.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;

@@ -6,7 +6,7 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Job;
-use super::connector::Link;
+use super::connector::{Connector, Link};
 use super::http1::{Input, read_head};
 use crate::upstream::EPOCH;
 
@@ -14,8 +14,8 @@ use crate::upstream::EPOCH;
 pub(crate) const MARK: &[u8] = b"data: ";
 
 /// One connection: the request, then events until it breaks or the drive is over.
-pub(super) async fn read(job: &Job) -> Result<(), &'static str> {
-    match job.connector.open().await? {
+pub(super) async fn read(job: &Job, connector: &Connector) -> Result<(), &'static str> {
+    match connector.open().await? {
         Link::Plain(stream) => on(stream, job).await,
         Link::Tls(stream) => on(stream, job).await,
     }

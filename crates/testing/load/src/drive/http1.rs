@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Job;
 use super::connector::{Connector, Link};
+use crate::command::Protocol;
 use crate::requests::Writer;
 use crate::response::{Body, Head, answer_head, chunked_length};
 
@@ -16,17 +17,22 @@ const BUFFER: usize = 64 * 1024;
 const MAX_CHUNKED: usize = 16 << 20;
 
 /// One connection until the gateway closes it or the drive is over.
-pub(super) async fn keep_alive(job: &Job) -> Result<(), &'static str> {
-    match job.connector.open().await? {
+pub(super) async fn keep_alive(job: &Job, connector: &Connector) -> Result<(), &'static str> {
+    match connector.open().await? {
         Link::Plain(stream) => ask_again_and_again(stream, job).await,
         Link::Tls(stream) => ask_again_and_again(stream, job).await,
     }
 }
 
 /// One connection for one request, opening included in its latency.
-pub(super) async fn one_each(job: &Job) -> Result<(), &'static str> {
+pub(super) async fn one_each(job: &Job, connector: &Connector) -> Result<(), &'static str> {
     let since = job.arrivals.next().await;
-    match job.connector.open().await? {
+    let link = connector.open().await?;
+    if job.drive.protocol == Protocol::Resume && !link.is_resumed() {
+        // The first one of each task, before the window opens; a gateway that does not resume shows as errors.
+        job.tally.failed("session not resumed");
+    }
+    match link {
         Link::Plain(stream) => ask_once(stream, job, since).await,
         Link::Tls(stream) => ask_once(stream, job, since).await,
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::Job;
-use super::connector::Link;
+use super::connector::{Connector, Link};
 use crate::command::Protocol;
 use crate::requests::{Dice, Template, body_of};
 
@@ -63,8 +63,8 @@ impl Asker {
 }
 
 /// One connection with its streams until one of them breaks or the drive is over.
-pub(super) async fn streams(job: &Rc<Job>) -> Result<(), &'static str> {
-    match job.connector.open().await? {
+pub(super) async fn streams(job: &Rc<Job>, connector: &Connector) -> Result<(), &'static str> {
+    match connector.open().await? {
         Link::Plain(stream) => on(stream, job).await,
         Link::Tls(stream) => on(stream, job).await,
     }

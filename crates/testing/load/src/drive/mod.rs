@@ -25,7 +25,6 @@ const RECONNECT: Duration = Duration::from_millis(20);
 
 /// What every connection of a drive shares.
 pub(crate) struct Job {
-    pub connector: Connector,
     pub writer: Writer,
     pub arrivals: Arrivals,
     pub tally: Tally,
@@ -39,7 +38,6 @@ pub(crate) struct Job {
 pub async fn run(drive: Drive, announce: impl Fn(Event)) -> Result<Report> {
     let dice = Dice::new(&drive.requests);
     let job = Rc::new(Job {
-        connector: Connector::new(&drive)?,
         writer: Writer::new(&drive.requests, headers_of(drive.protocol)),
         arrivals: Arrivals::new(drive.rate, dice),
         tally: Tally::default(),
@@ -47,7 +45,8 @@ pub async fn run(drive: Drive, announce: impl Fn(Event)) -> Result<Report> {
     });
     let mut tasks = JoinSet::new();
     for _ in 0..job.drive.connections {
-        tasks.spawn_local(keep_connected(Rc::clone(&job)));
+        // One connector each, so that each resumes its own session: tickets serve once, and a shared store runs dry.
+        tasks.spawn_local(keep_connected(Rc::clone(&job), Connector::new(&job.drive)?));
     }
     if job.drive.rate.is_some() {
         let pacing = Rc::clone(&job);
@@ -101,14 +100,14 @@ fn headers_of(protocol: Protocol) -> &'static str {
 }
 
 /// Opens a connection again and again until the drive is over.
-async fn keep_connected(job: Rc<Job>) {
+async fn keep_connected(job: Rc<Job>, connector: Connector) {
     while !job.tally.is_over() {
         let ended = match job.drive.protocol {
-            Protocol::Http1 => http1::keep_alive(&job).await,
-            Protocol::Connect | Protocol::Resume => http1::one_each(&job).await,
-            Protocol::Http2 | Protocol::Grpc => http2::streams(&job).await,
-            Protocol::Websocket => websocket::echo(&job).await,
-            Protocol::Events => events::read(&job).await,
+            Protocol::Http1 => http1::keep_alive(&job, &connector).await,
+            Protocol::Connect | Protocol::Resume => http1::one_each(&job, &connector).await,
+            Protocol::Http2 | Protocol::Grpc => http2::streams(&job, &connector).await,
+            Protocol::Websocket => websocket::echo(&job, &connector).await,
+            Protocol::Events => events::read(&job, &connector).await,
         };
         if let Err(what) = ended {
             job.tally.failed(what);

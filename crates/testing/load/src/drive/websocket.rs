@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Job;
-use super::connector::Link;
+use super::connector::{Connector, Link};
 use super::http1::{Input, read_head};
 
 /// What asks for the upgrade; the key may be constant, since nobody caches a benchmark.
@@ -12,8 +12,8 @@ pub(super) const HEADERS: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nS
 const PAYLOAD: usize = 64;
 
 /// One connection: the upgrade, then messages until it breaks or the drive is over.
-pub(super) async fn echo(job: &Job) -> Result<(), &'static str> {
-    match job.connector.open().await? {
+pub(super) async fn echo(job: &Job, connector: &Connector) -> Result<(), &'static str> {
+    match connector.open().await? {
         Link::Plain(stream) => on(stream, job).await,
         Link::Tls(stream) => on(stream, job).await,
     }

@@ -1,3 +1,5 @@
+//! Calendar windows: what passes, what the client is told, and that no count is lost between threads.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
