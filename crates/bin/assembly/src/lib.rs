@@ -10,5 +10,5 @@ mod registry;
 mod settings;
 
 pub use declared::Declarative;
-pub use node::{Running, StartError};
+pub use node::{NodeSettings, Running, StartError};
 pub use parts::bundled;

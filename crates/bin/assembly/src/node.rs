@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_conf::{Settings, Workers as WorkerCount};
+use gibbon_conf::{Settings, Values, Workers as WorkerCount};
+use gibbon_journal::{AccessLog, Handle};
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
@@ -19,6 +20,17 @@ use crate::{listen, parts, settings};
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
 
+/// What a node is started with.
+pub struct NodeSettings<'a> {
+    pub settings: &'a Settings,
+    /// All settings as given, for the Admin API.
+    pub values: &'a Values,
+    /// UUID of this node.
+    pub node_id: &'a str,
+    /// Format and place of the proxy's access log; `None` if it is off.
+    pub access_log: Option<(AccessLog, Handle)>,
+}
+
 /// A node that serves.
 pub struct Running {
     pub node: Arc<Node>,
@@ -33,7 +45,8 @@ impl Running {
     ///
     /// # Errors
     /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
-    pub fn start(settings: &Settings, facts: NodeFacts, mut inherited: Inherited) -> Result<Running, StartError> {
+    pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
+        let settings = of.settings;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -44,7 +57,7 @@ impl Running {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
+        let ports = Arc::new(Ports::new(clock, facts(of, count), of.access_log.clone()));
         let plugins = parts::loaded(settings);
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::new(plugins));
@@ -113,6 +126,16 @@ impl Running {
                 node.upstreams.refresh().await;
             }
         });
+    }
+}
+
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
+    NodeFacts {
+        id: of.node_id.parse().unwrap_or_default(),
+        hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        server_token: settings::SERVER_TOKEN.to_owned(),
+        kong_version: of.settings.compat.version().to_owned(),
+        worker_count,
     }
 }
 
