@@ -21,4 +21,10 @@ impl Change {
     pub fn insert(entity: &str, id: Uuid, workspace: Uuid, after: Value) -> Self {
         Change { entity: entity.into(), id, workspace, before: None, after: Some(Arc::new(after)) }
     }
+
+    /// The change that takes this one back.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        Change { before: self.after.clone(), after: self.before.clone(), ..self.clone() }
+    }
 }

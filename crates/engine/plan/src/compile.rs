@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_pdk::{Build, BuildError, Handler, Plugin, Protocols, Route, Service};
-use gibbon_router::{Flavor, RouteChange, RouteError, RouteSpec, Router, Subsystem};
+use gibbon_router::{Change as RouteChange, Flavor, RouteError, RouteSpec, Subsystem};
 use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -105,14 +105,9 @@ impl RouterChanges {
 impl Compiler {
     #[must_use]
     pub fn new(flavor: Flavor, plugins: Arc<Plugins>) -> Self {
-        let plan = Plan {
-            http: Router::empty(flavor, Subsystem::Http),
-            stream: Router::empty(flavor, Subsystem::Stream),
-            ..Plan::default()
-        };
         Compiler {
             plugins,
-            plan,
+            plan: Plan::empty(flavor),
             routes: HashMap::new(),
             routes_of_service: HashMap::new(),
             disabled_services: HashMap::new(),
@@ -121,6 +116,11 @@ impl Compiler {
             upstream_documents: HashMap::new(),
             upstream_keys: HashMap::new(),
         }
+    }
+
+    /// Names the document that the next plan comes from.
+    pub fn set_hash(&mut self, hash: Option<Arc<str>>) {
+        self.plan.hash = hash;
     }
 
     /// The plan as it now is.
@@ -132,16 +132,32 @@ impl Compiler {
     /// Applies a list of changes and gives the next plan.
     ///
     /// # Errors
-    /// The first change that cannot be compiled. The compiler is then to be thrown away: callers that
-    /// must survive a refused change compile on a copy of the entities (see `store`).
+    /// The first change that cannot be compiled; then everything stays as it was.
     pub fn apply(&mut self, changes: &[Change], builder: &dyn Builder) -> Result<Arc<Plan>, CompileError> {
         let mut router_changes = RouterChanges::default();
-        for change in changes {
-            self.apply_one(change, builder, &mut router_changes)?;
+        for (number, change) in changes.iter().enumerate() {
+            if let Err(error) = self.apply_one(change, builder, &mut router_changes) {
+                self.undo(changes.get(..=number).unwrap_or(changes), builder);
+                return Err(error);
+            }
         }
-        self.update_routers(router_changes)?;
+        if let Err(error) = self.update_routers(router_changes) {
+            self.undo(changes, builder);
+            return Err(error);
+        }
         self.plan.version += 1;
         Ok(Arc::new(self.plan.clone()))
+    }
+
+    /// Takes changes back, last first. The routers were not touched yet, so what is collected for them is dropped.
+    /// What stood before compiled once and does so again.
+    fn undo(&mut self, changes: &[Change], builder: &dyn Builder) {
+        let mut dropped = RouterChanges::default();
+        for change in changes.iter().rev() {
+            if let Err(error) = self.apply_one(&change.inverse(), builder, &mut dropped) {
+                tracing::error!("taking back a refused change failed: {error}");
+            }
+        }
     }
 
     fn apply_one(&mut self, change: &Change, builder: &dyn Builder, out: &mut RouterChanges) -> Result<(), CompileError> {
@@ -228,11 +244,15 @@ impl Compiler {
     }
 
     fn update_routers(&mut self, changes: RouterChanges) -> Result<(), CompileError> {
-        if !changes.http.is_empty() {
-            self.plan.http = self.plan.http.updated(changes.http).map_err(|errors| refused(&errors))?;
-        }
+        let http = match changes.http.is_empty() {
+            true => None,
+            false => Some(self.plan.http.updated(changes.http).map_err(|errors| refused(&errors))?),
+        };
         if !changes.stream.is_empty() {
             self.plan.stream = self.plan.stream.updated(changes.stream).map_err(|errors| refused(&errors))?;
+        }
+        if let Some(http) = http {
+            self.plan.http = http;
         }
         Ok(())
     }
@@ -405,7 +425,7 @@ fn invalid(change: &Change, cause: impl Into<String>) -> CompileError {
 
 fn refused(errors: &[RouteError]) -> CompileError {
     match errors.first() {
-        Some(error) => CompileError::Route { id: error.id, cause: error.message.clone() },
+        Some(error) => CompileError::Route { id: error.route, cause: error.message.clone() },
         None => CompileError::Route { id: Uuid::nil(), cause: "the router gave no reason".into() },
     }
 }

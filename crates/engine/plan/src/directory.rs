@@ -314,8 +314,8 @@ mod tests {
 
     fn with_key() -> Directories {
         let mut d = Directories::default();
-        d.apply("consumers", WS, None, Some(&json!({"id": uuid(1), "username": "bob", "tags": ["a"]})));
-        d.apply("keyauth_credentials", WS, None, Some(&json!({"id": uuid(2), "key": "k", "consumer": {"id": uuid(1)}, "created_at": 100, "ttl": 10})));
+        d.apply("consumers", WS, None, Some(&json!({"id": uuid(1).to_string(), "username": "bob", "tags": ["a"]})));
+        d.apply("keyauth_credentials", WS, None, Some(&json!({"id": uuid(2).to_string(), "key": "k", "consumer": {"id": uuid(1).to_string()}, "created_at": 100, "ttl": 10})));
         d
     }
 
@@ -331,7 +331,7 @@ mod tests {
     fn a_revoked_credential_is_absent_from_the_next_version_only() {
         let old = with_key();
         let mut new = old.clone();
-        new.apply("keyauth_credentials", WS, Some(&json!({"id": uuid(2)})), None);
+        new.apply("keyauth_credentials", WS, Some(&json!({"id": uuid(2).to_string()})), None);
         assert!(new.credential(WS, KEYS, "k", 100).is_none());
         assert!(new.credentials_of(KEYS, uuid(1), 100).is_empty());
         assert!(old.credential(WS, KEYS, "k", 100).is_some());
@@ -348,8 +348,8 @@ mod tests {
     fn groups_come_by_name() {
         let mut d = with_key();
         for (n, name) in [(3, "zoo"), (4, "art")] {
-            d.apply("consumer_groups", WS, None, Some(&json!({"id": uuid(n), "name": name})));
-            d.apply("consumer_group_consumers", WS, None, Some(&json!({"consumer": {"id": uuid(1)}, "consumer_group": {"id": uuid(n)}})));
+            d.apply("consumer_groups", WS, None, Some(&json!({"id": uuid(n).to_string(), "name": name})));
+            d.apply("consumer_group_consumers", WS, None, Some(&json!({"consumer": {"id": uuid(1).to_string()}, "consumer_group": {"id": uuid(n).to_string()}})));
         }
         let names: Vec<_> = d.groups_of(uuid(1)).unwrap().iter().map(|g| g.name.to_string()).collect();
         assert_eq!(names, ["art", "zoo"]);

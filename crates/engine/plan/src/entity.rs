@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gibbon_pdk::{Document, PathHandling, Protocol, Protocols, Route, Service, Timeouts, UpstreamTls};
-use gibbon_router::Subsystem;
+use gibbon_router::{Address, Endpoint, RouteSpec, Subsystem};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -75,6 +75,47 @@ pub(crate) fn protocols(list: &[Value]) -> Protocols {
         set.insert(protocol);
     }
     set
+}
+
+/// What the router needs of a route.
+pub(crate) fn route_spec(document: &Value) -> Result<RouteSpec, String> {
+    let names = document.get("protocols").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    Ok(RouteSpec {
+        id: id_of(document).ok_or("id is missing")?,
+        protocols: names.filter_map(gibbon_router::Protocol::parse).collect(),
+        methods: texts(document.get("methods")),
+        hosts: texts(document.get("hosts")),
+        paths: texts(document.get("paths")),
+        headers: headers(document),
+        snis: texts(document.get("snis")),
+        sources: endpoints(document, "sources")?,
+        destinations: endpoints(document, "destinations")?,
+        expression: text(document, "expression").map(String::from),
+        priority: number(document, "priority").unwrap_or(0),
+        regex_priority: document.get("regex_priority").and_then(Value::as_i64).unwrap_or(0),
+        created_at: document.get("created_at").and_then(Value::as_f64).unwrap_or(0.0) as i64,
+    })
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn headers(document: &Value) -> Vec<(String, Vec<String>)> {
+    let map = document.get("headers").and_then(Value::as_object);
+    map.into_iter().flatten().map(|(name, values)| (name.clone(), texts(Some(values)))).collect()
+}
+
+fn endpoints(document: &Value, field: &str) -> Result<Vec<Endpoint>, String> {
+    let list = document.get(field).and_then(Value::as_array).into_iter().flatten();
+    list.map(|entry| {
+        let address = match entry.get("ip").and_then(Value::as_str) {
+            Some(ip) => Some(Address::parse(ip).ok_or_else(|| format!("{field}: '{ip}' is neither an address nor a network"))?),
+            None => None,
+        };
+        Ok(Endpoint { address, port: number(entry, "port").and_then(|p| u16::try_from(p).ok()) })
+    })
+    .collect()
 }
 
 /// Which router a route stands in.

@@ -9,7 +9,9 @@ mod change;
 mod compile;
 mod directory;
 mod entity;
+mod funnel;
 mod plan;
+mod publish;
 mod sharded;
 mod upstream;
 
@@ -18,5 +20,7 @@ pub use chain::{Binding, Chain, Collected, Instance, Step, rank};
 pub use change::Change;
 pub use compile::{BuildScope, Builder, CompileError, Compiler, Plugins, binding_of, document_id, in_order_of_reference};
 pub use directory::Directories;
+pub use funnel::Funnel;
 pub use plan::{Instances, Plan, Sni};
+pub use publish::Publisher;
 pub use upstream::{HashSource, Probe, Target, Upstream};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use gibbon_pdk::{Route, Service};
-use gibbon_router::Router;
+use gibbon_router::{Flavor, Router, Subsystem};
 use uuid::Uuid;
 
 use crate::certificate::{AuthorityCertificate, Certificate};
@@ -28,7 +28,7 @@ pub struct Sni {
 }
 
 /// One version of the configuration.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Plan {
     /// Grows by one with every change.
     pub version: u64,
@@ -50,6 +50,27 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan without any entity.
+    #[must_use]
+    pub fn empty(flavor: Flavor) -> Plan {
+        Plan {
+            version: 0,
+            hash: None,
+            http: Router::empty(flavor, Subsystem::Http),
+            stream: Router::empty(flavor, Subsystem::Stream),
+            directories: Directories::default(),
+            services: Sharded::default(),
+            upstreams: Sharded::default(),
+            global: None,
+            by_route: Sharded::default(),
+            by_service: Sharded::default(),
+            snis: Sharded::default(),
+            certificates: Sharded::default(),
+            authorities: Sharded::default(),
+            content: 0,
+        }
+    }
+
     /// Equal for plans that answer every request alike, however they came about.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

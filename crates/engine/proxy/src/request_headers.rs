@@ -205,9 +205,14 @@ fn write_via(out: &mut Headers, x: &Exchange, rules: &RequestHeaderRules) {
 }
 
 /// Writes an address without allocation.
-#[derive(Default)]
 pub struct AddressText {
     buffer: [u8; 46],
+}
+
+impl Default for AddressText {
+    fn default() -> Self {
+        AddressText { buffer: [0; 46] }
+    }
 }
 
 impl AddressText {

@@ -1,69 +1,72 @@
 //! Station 6: one look-up, then the rules that belong to a matched route.
 
+use std::rc::Rc;
+
 use gibbon_message::{Scheme, Version, uri};
-use gibbon_pdk::{Exchange, Protocol, Reply, Route};
-use gibbon_plan::Plan;
-use gibbon_router::{Query, Scratch};
+use gibbon_pdk::{Exchange, Matched, Reply, Route};
+use gibbon_router::{Captures, Flavor, PathHandling, Protocol, Query, UriParts, upstream_uri};
+use smallvec::SmallVec;
 
-use std::sync::Arc;
+use crate::worker::{Bound, Pinned, Worker};
 
-/// Looks the exchange up and fills in what the match says of it. `None`: no route matches.
-pub fn find<'p>(plan: &'p Plan, x: &mut Exchange, scratch: &mut Scratch) -> Option<&'p Arc<Route>> {
+/// Looks the exchange up and fills in what the match says of it, the upstream's path included.
+/// `None`: no route matches.
+pub fn find(worker: &Worker, pinned: &Pinned, x: &mut Exchange) -> Option<Rc<Bound>> {
+    let mut target = std::mem::take(&mut x.destination.path);
     let path = uri::normalize(x.request.path());
-    let found = plan.http.find(
-        &Query {
-            protocol: x.client.scheme.as_str(),
-            method: x.request.method.as_str(),
-            host: x.request.headers.get("host").unwrap_or_default(),
+    let query = Query {
+        protocol: if x.client.scheme == Scheme::Https { Protocol::Https } else { Protocol::Http },
+        method: x.request.method.as_str(),
+        host: x.request.headers.get("host").unwrap_or_default(),
+        path: &path,
+        raw_query: x.request.query(),
+        headers: &x.request.headers,
+        sni: x.client.tls.as_ref().and_then(|t| t.sni.as_deref()),
+        source: (x.client.ip, x.client.port),
+        destination: (x.client.local.ip(), x.client.published_port),
+    };
+    let found = worker.with_scratch(|scratch| {
+        let found = pinned.plan.http.find(&query, scratch)?;
+        let bound = pinned.bind(found.value);
+        let Matched { route, service } = &*bound.matched;
+        let parts = UriParts {
+            service_path: service.as_ref().and_then(|s| s.path.as_deref()).map(str::as_bytes),
+            strip_path: route.strip_path,
+            matched: found.matched_path.map(<[u8]>::len),
             path: &path,
-            raw_query: x.request.query(),
-            headers: &x.request.headers,
-            sni: x.client.tls.as_ref().and_then(|t| t.sni.as_deref()),
-            source: (x.client.ip, x.client.port),
-            destination: (x.client.local.ip(), x.client.published_port),
-        },
-        scratch,
-    )?;
-    let route = found.value;
-    let stripped = found.matched_prefix(&path).filter(|_| route.strip_path);
-    let prefix = stripped.filter(|p| !p.is_empty() && *p != b"/").map(|p| String::from_utf8_lossy(p).into());
-    let captures = found.captures(&path);
-    let strip_len = stripped.map_or(0, <[u8]>::len);
-    let normal = path.into_owned();
+            query: None,
+            handling: match route.path_handling {
+                gibbon_pdk::PathHandling::V0 => PathHandling::V0,
+                gibbon_pdk::PathHandling::V1 if pinned.plan.http.flavor() == Flavor::Traditional => PathHandling::V1,
+                gibbon_pdk::PathHandling::V1 => PathHandling::V0,
+            },
+        };
+        upstream_uri(&parts, &mut target);
+        let prefix = found.matched_path.filter(|p| route.strip_path && !p.is_empty() && *p != b"/");
+        let prefix = prefix.map(|p| String::from_utf8_lossy(p).into());
+        Some((bound, prefix, found.captures().map(flatten).unwrap_or_default()))
+    });
+    x.destination.path = target;
+    let (bound, prefix, captures) = found?;
     x.stripped_prefix = prefix;
     x.captures = captures;
-    Matching { normal, strip_len }.store(x);
-    Some(route)
+    Some(bound)
 }
 
-/// The normalised path and how much of it is stripped, kept until the service is known.
-struct Matching {
-    normal: Vec<u8>,
-    strip_len: usize,
-}
-
-impl Matching {
-    fn store(self, x: &mut Exchange) {
-        x.slots.set(self);
-    }
-}
-
-/// Computes the upstream path, once route and service are known.
-pub fn set_upstream_path(x: &mut Exchange) {
-    let Some(matching) = x.slots.take::<Matching>() else { return };
-    let Some(route) = x.route() else { return };
-    let base = x.service().and_then(|s| s.path.as_deref()).unwrap_or("/").as_bytes().to_vec();
-    let handling = route.path_handling;
-    let strip = route.strip_path.then_some(matching.strip_len);
-    let mut raw = std::mem::take(&mut x.destination.path);
-    gibbon_router::upstream_path(&mut raw, &base, &matching.normal, strip, handling == gibbon_pdk::PathHandling::V1);
-    x.destination.path = raw;
+/// Captures by name, positions being names too.
+fn flatten(captures: Captures) -> SmallVec<[(Box<str>, Box<str>); 0]> {
+    let text = |bytes: &[u8]| -> Box<str> { String::from_utf8_lossy(bytes).into() };
+    let numbered = captures.numbered.iter().enumerate().filter_map(|(number, group)| {
+        group.as_ref().map(|group| (number.to_string().into(), text(group)))
+    });
+    numbered.chain(captures.named.iter().map(|(name, group)| (name.as_str().into(), text(group)))).collect()
 }
 
 /// Rules on the protocol of a matched route; an answer ends the exchange before any plugin runs.
 #[must_use]
 pub fn check_protocol(x: &Exchange, route: &Route) -> Option<Reply> {
     let speaks = |p| route.protocols.contains(p);
+    use gibbon_pdk::Protocol;
     if speaks(Protocol::Https) && !speaks(Protocol::Http) && x.forwarded_scheme() != "https" {
         return Some(to_https(x, route));
     }
@@ -94,7 +97,7 @@ fn check_grpc(x: &Exchange, route: &Route) -> Option<Reply> {
         let reply = Reply::error_with(426, "Please use HTTP2 protocol");
         return Some(reply.header("Connection", "Upgrade").header("Upgrade", "HTTP/2"));
     }
-    if !route.protocols.contains(Protocol::Grpc) && x.client.scheme == Scheme::Http && x.forwarded_scheme() != "https" {
+    if !route.protocols.contains(gibbon_pdk::Protocol::Grpc) && x.client.scheme == Scheme::Http && x.forwarded_scheme() != "https" {
         return Some(grpcs_only());
     }
     None

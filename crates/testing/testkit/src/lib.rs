@@ -9,6 +9,7 @@ pub mod client;
 pub mod gateway;
 pub mod ports;
 mod reader;
+pub mod servers;
 pub mod upstream;
 
 pub use client::{Client, Response};

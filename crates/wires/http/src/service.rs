@@ -6,7 +6,8 @@ use std::rc::Rc;
 use gibbon_message::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Drain, HeadError, RequestBody, Responder, ServerSettings, Worker};
+use crate::h1::{self, Mode, Served};
+use crate::{Counters, Drain, HeadError, RequestBody, Responder, ServerSettings, Worker, h2};
 
 /// Whoever answers requests. One value serves all connections of a worker.
 #[allow(async_fn_in_trait)] // everything stays on one thread: no Send bound is wanted
@@ -107,6 +108,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     V: Service,
 {
-    let _ = (stream, first_bytes, protocol, info, server);
-    ConnectionEnd::Closed
+    Counters::add(&server.worker.counters.connections);
+    let info = ConnInfo::new(info);
+    let mode = match protocol {
+        Protocol::Http1 => Mode::Plain,
+        Protocol::Http1OrH2cPriorKnowledge => Mode::DetectH2,
+        Protocol::PlainOnTls => Mode::RefusePlain,
+        Protocol::Http2 => return h2::serve(stream, first_bytes, info, server).await,
+    };
+    match h1::serve(stream, first_bytes, mode, &info, &server).await {
+        Served::End(end) => end,
+        Served::Http2(stream, bytes) => Box::pin(h2::serve(stream, bytes, info, server)).await,
+    }
 }

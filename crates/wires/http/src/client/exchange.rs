@@ -1,14 +1,14 @@
 //! One request and its answer on an upstream connection, with the two directions usable side by side.
 
-use std::marker::PhantomData;
-use std::rc::Rc;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use gibbon_message::{Headers, Method, ResponseHead};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{ClientError, ClientErrorKind, ClientSettings};
-use crate::{BodyLength, Worker};
+use super::{ClientError, h1, h2};
+use crate::BodyLength;
 
 /// How long may pass between two successive reads, and between two successive writes.
 #[derive(Clone, Copy, Debug)]
@@ -17,101 +17,25 @@ pub struct Timeouts {
     pub send: Duration,
 }
 
-/// One HTTP/1 connection to an upstream.
-#[derive(Debug)]
-pub struct Connection<S> {
-    io: S,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    #[must_use]
-    pub fn new(io: S, worker: &Rc<Worker>, settings: Rc<ClientSettings>) -> Self {
-        let _ = (worker, settings);
-        Connection { io }
-    }
-
-    /// Begins the next exchange.
-    pub fn exchange(&mut self, timeouts: Timeouts) -> (Writer<'_>, Reader<'_>) {
-        let _ = timeouts;
-        (Writer { inner: PhantomData }, Reader { inner: PhantomData })
-    }
-
-    /// Whether the last exchange left the connection fit for another: both directions ended cleanly,
-    /// neither side asked to close, no byte came that was not announced.
-    #[must_use]
-    pub fn reusable(&self) -> bool {
-        false
-    }
-
-    /// Exchanges begun.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        0
-    }
-
-    /// After 101: the bare stream and what the upstream sent behind its head.
-    #[must_use]
-    pub fn into_raw(self) -> (S, Vec<u8>) {
-        (self.io, Vec::new())
-    }
-}
-
-/// One HTTP/2 connection to an upstream, shared by any number of streams. Clones are the same connection.
-#[derive(Clone, Debug)]
-pub struct H2Connection {
-    inner: Rc<()>,
-}
-
-impl H2Connection {
-    /// Exchanges the prefaces and spawns the local task that drives the connection.
-    pub async fn handshake<S>(io: S, worker: &Rc<Worker>, settings: Rc<ClientSettings>) -> Result<Self, ClientError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
-        let _ = (io, worker, settings);
-        Ok(H2Connection { inner: Rc::new(()) })
-    }
-
-    /// Whether new streams may be opened.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        let () = *self.inner;
-        false
-    }
-
-    /// Streams open now.
-    #[must_use]
-    pub fn active(&self) -> usize {
-        0
-    }
-
-    /// Waits until the peer's stream limit allows one more, and gives a stream to begin an exchange on.
-    pub async fn stream(&self) -> Result<H2Stream, ClientError> {
-        Err(ClientError { kind: ClientErrorKind::Closed, received: false, reused: false })
-    }
-}
-
-/// One stream of an [`H2Connection`].
-#[derive(Debug)]
-pub struct H2Stream {
-    inner: (),
-}
-
-impl H2Stream {
-    /// Begins the exchange; only once.
-    pub fn exchange(&mut self, timeouts: Timeouts) -> (Writer<'_>, Reader<'_>) {
-        let _ = (timeouts, self.inner);
-        (Writer { inner: PhantomData }, Reader { inner: PhantomData })
-    }
-}
-
 /// The request side of an exchange. Buffered like [`Responder`](crate::Responder).
-#[derive(Debug)]
 pub struct Writer<'a> {
-    inner: PhantomData<&'a ()>,
+    inner: WriterInner<'a>,
 }
 
-impl Writer<'_> {
+enum WriterInner<'a> {
+    H1(h1::Writer<'a>),
+    H2(h2::Writer<'a>),
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn h1(writer: h1::Writer<'a>) -> Self {
+        Writer { inner: WriterInner::H1(writer) }
+    }
+
+    pub(super) fn h2(writer: h2::Writer<'a>) -> Self {
+        Writer { inner: WriterInner::H2(writer) }
+    }
+
     /// Begins the request. `Content-Length` and `Transfer-Encoding` of the headers give way to `length`;
     /// `BodyLength::None` sends neither.
     pub fn head(
@@ -121,35 +45,53 @@ impl Writer<'_> {
         headers: &Headers,
         length: BodyLength,
     ) -> Result<(), ClientError> {
-        let _ = (method, target, headers, length, self.inner);
-        Err(closed())
+        match &mut self.inner {
+            WriterInner::H1(writer) => writer.head(method, target, headers, length),
+            WriterInner::H2(writer) => writer.head(method, target, headers, length),
+        }
     }
 
+    /// Adds to the body. A future given up before its end spoils the request.
     pub async fn data(&mut self, data: &[u8]) -> Result<(), ClientError> {
-        let _ = data;
-        Err(closed())
+        match &mut self.inner {
+            WriterInner::H1(writer) => writer.data(data).await,
+            WriterInner::H2(writer) => writer.data(data).await,
+        }
     }
 
     /// Sends what is buffered.
     pub async fn flush(&mut self) -> Result<(), ClientError> {
-        Err(closed())
+        match &mut self.inner {
+            WriterInner::H1(writer) => writer.flush().await,
+            WriterInner::H2(writer) => writer.flush().await,
+        }
     }
 
     /// Awaits `future`, and flushes first if it is not ready at once.
     pub async fn flush_while<F: Future>(&mut self, future: F) -> Result<F::Output, ClientError> {
+        let mut future = pin!(future);
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        self.flush().await?;
         Ok(future.await)
     }
 
     /// Ends the request and sends what is buffered.
     pub async fn finish(&mut self, trailers: Option<&Headers>) -> Result<(), ClientError> {
-        let _ = trailers;
-        Err(closed())
+        match &mut self.inner {
+            WriterInner::H1(writer) => writer.finish(trailers).await,
+            WriterInner::H2(writer) => writer.finish(trailers).await,
+        }
     }
 
-    /// Bytes handed to the connection for this request.
+    /// Bytes handed to the connection for this request (HTTP/2: of its body).
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
-        0
+        match &self.inner {
+            WriterInner::H1(writer) => writer.bytes_sent(),
+            WriterInner::H2(writer) => writer.bytes_sent(),
+        }
     }
 }
 
@@ -164,42 +106,64 @@ pub enum Answer {
 }
 
 /// The answer side of an exchange. Chunks are lent: each is valid until the next call.
-#[derive(Debug)]
 pub struct Reader<'a> {
-    inner: PhantomData<&'a ()>,
+    inner: ReaderInner<'a>,
 }
 
-impl Reader<'_> {
-    /// The next head, answering a request of `method`.
+enum ReaderInner<'a> {
+    H1(h1::Reader<'a>),
+    H2(h2::Reader<'a>),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn h1(reader: h1::Reader<'a>) -> Self {
+        Reader { inner: ReaderInner::H1(reader) }
+    }
+
+    pub(super) fn h2(reader: h2::Reader<'a>) -> Self {
+        Reader { inner: ReaderInner::H2(reader) }
+    }
+
+    /// The next head, answering a request of `method`. The read timeout runs once the request is out.
     pub async fn head(&mut self, head: &mut ResponseHead, method: &Method) -> Result<Answer, ClientError> {
-        let _ = (head, method, self.inner);
-        Err(closed())
+        match &mut self.inner {
+            ReaderInner::H1(reader) => reader.head(head, method).await,
+            ReaderInner::H2(reader) => reader.head(head).await,
+        }
     }
 
     /// The next piece of the body, `None` at the end.
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, ClientError> {
-        Err(closed())
+        match &mut self.inner {
+            ReaderInner::H1(reader) => reader.chunk().await,
+            ReaderInner::H2(reader) => reader.chunk().await,
+        }
     }
 
     /// Trailer fields; only after the end.
     #[must_use]
     pub fn trailers(&self) -> Option<&Headers> {
-        None
+        match &self.inner {
+            ReaderInner::H1(reader) => reader.trailers(),
+            ReaderInner::H2(reader) => reader.trailers(),
+        }
     }
 
     /// Whether everything was read: the next chunk would be `None` without waiting.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        true
+        match &self.inner {
+            ReaderInner::H1(reader) => reader.is_end(),
+            ReaderInner::H2(reader) => reader.is_end(),
+        }
     }
 
-    /// Bytes of this answer taken from the wire, heads and framing included.
+    /// Bytes of this answer taken from the wire, heads and framing included (HTTP/2: the body alone).
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
-        0
+        match &self.inner {
+            ReaderInner::H1(reader) => reader.bytes_received(),
+            ReaderInner::H2(reader) => reader.bytes_received(),
+        }
     }
-}
-
-fn closed() -> ClientError {
-    ClientError { kind: ClientErrorKind::Closed, received: false, reused: false }
 }

@@ -3,16 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gibbon_plan::Plan;
+use crate::plan::Plan;
 
 /// The plan in force, once per process.
-#[derive(Default)]
 pub struct Publisher {
     number: AtomicU64,
     current: Mutex<Arc<Plan>>,
 }
 
 impl Publisher {
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Publisher { number: AtomicU64::new(1), current: Mutex::new(plan) }
+    }
+
     /// Puts a plan in force; every request that begins from now on uses it.
     pub fn publish(&self, plan: Arc<Plan>) {
         let old = {
