@@ -15,7 +15,6 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-<<<<<<< HEAD
     Target { name: "uri", run: uri, words: &["/", "..", "%2f", "%", "//", "?", "&", "=", "+", "%00"] },
     Target { name: "client_hello", run: client_hello, words: &["\x16\x03\x01", "\x01", "\0\0", "\0\x10", "\x02h2"] },
     Target {
@@ -34,8 +33,6 @@ pub const TARGETS: &[Target] = &[
             "127.0.0.1",
         ],
     },
-];
-=======
     Target {
         name: "declare",
         run: declare,
@@ -62,7 +59,6 @@ pub const TARGETS: &[Target] = &[
             "yes",
         ],
     },
-    Target { name: "uri", run: uri, words: &["/", "..", "%2f", "%", "//", "?", "&", "=", "+", "%00"] },
 ];
 
 /// A file is accepted or refused with something to say; accepted entities satisfy their own schemas.
@@ -103,7 +99,6 @@ fn declare(input: &[u8]) {
         Err(error) => assert!(!error.to_string().is_empty(), "refused without a reason"),
     }
 }
->>>>>>> schema
 
 /// An absolute path stays absolute and keeps no dot segment, which is what access rules on paths rely on.
 fn uri(input: &[u8]) {
