@@ -173,8 +173,10 @@ impl Documents {
         };
         let mut fields = base.fields();
         fields.shift_remove(EXPIRES_AT);
-        let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-        let document = def.update(&fields, changes, &mut circumstances)?;
+        let document = {
+            let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
+            def.update(&fields, changes, &mut circumstances)?
+        };
         let (row, more) = self.finish(def, workspace, Some(base.id), document, expiry, false).await?;
         self.put(def, row, Condition::Is(base.document), more).await
     }
@@ -236,8 +238,10 @@ impl Documents {
         let mut sources = SystemSources::new();
         self.resolve_references(def, workspace, document).await?;
         let expiry = take_ttl(def, document)?.flatten().map(|ttl| sources.time() + ttl);
-        let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-        let complete = def.insert(std::mem::take(document), &mut circumstances)?;
+        let complete = {
+            let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
+            def.insert(std::mem::take(document), &mut circumstances)?
+        };
         self.finish(def, workspace, None, complete, expiry, *condition == Condition::Whatever).await
     }
 
