@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn frames_that_carry_something_are_free() {
-        let mut budgets = Budgets::new(&H2Settings { control_frame_budget: 1, reset_budget: 1, ..H2Settings::default() });
+        let mut budgets =
+            Budgets::new(&H2Settings { control_frame_budget: 1, reset_budget: 1, ..H2Settings::default() });
         for _ in 0..1000 {
             assert_eq!(budgets.charge(Frame { length: 10, kind: 0, flags: 0 }, 0), None);
             assert_eq!(budgets.charge(Frame { length: 10, kind: 1, flags: 4 }, 0), None);

@@ -84,7 +84,8 @@ where
             return ConnectionEnd::KeepaliveTimeout;
         }
     };
-    let mut life = Life { connection, verdict, deadline, watch, retiring: false, end: ConnectionEnd::Closed, refused: 0 };
+    let mut life =
+        Life { connection, verdict, deadline, watch, retiring: false, end: ConnectionEnd::Closed, refused: 0 };
     Box::pin(life.run(&shared)).await
 }
 
@@ -240,11 +241,7 @@ fn failed(counters: &Counters, error: &h2::Error) -> ConnectionEnd {
 }
 
 /// One stream from its head to its end.
-async fn exchange<V: Service>(
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    shared: &Shared<V>,
-) {
+async fn exchange<V: Service>(request: http::Request<RecvStream>, respond: SendResponse<Bytes>, shared: &Shared<V>) {
     let server = &shared.server;
     let worker = &*server.worker;
     let (parts, stream) = request.into_parts();
