@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("ground/schema", "ground/schema-derive", "a derive macro must be a crate of its own"),
     ("contract/pdk", "contract/model", "a handler sees the consumer, route and service it runs for"),
     ("contract/conf", "contract/model", "settings name entities' enumerations"),
-    ("wires/tls", "wires/net", "TLS wraps the streams that net accepts"),
+    ("wires/net", "wires/tls", "a connection is plain or over TLS; tls itself works over any transport"),
     ("wires/http", "wires/net", "HTTP/1 and 2 run on net's streams"),
     ("wires/http", "wires/tls", "ALPN decides the protocol"),
     ("wires/dns", "wires/net", "queries leave through net's sockets"),
