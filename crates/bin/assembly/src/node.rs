@@ -1,0 +1,126 @@
+//! A running node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gibbon_conf::{Settings, Workers as WorkerCount};
+use gibbon_net::{ConnectionLimits, Inherited, worker_count};
+use gibbon_pdk::{Clock, NodeFacts};
+use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
+use gibbon_ports::SystemClock;
+use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
+use gibbon_router::Flavor;
+
+use crate::ports::{Ports, SharedPorts};
+use crate::{listen, parts, settings};
+
+/// Why a node does not start: the setting or address, and what is wrong with it.
+pub type StartError = anyhow::Error;
+
+/// A node that serves.
+pub struct Running {
+    pub node: Arc<Node>,
+    pub funnel: Arc<Funnel>,
+    workers: Workers,
+    control: tokio::runtime::Runtime,
+}
+
+impl Running {
+    /// Binds, compiles an empty plan, and serves.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
+    pub fn start(settings: &Settings, facts: NodeFacts, mut inherited: Inherited) -> Result<Running, StartError> {
+        let count = match settings.node.workers {
+            WorkerCount::Auto => worker_count(),
+            WorkerCount::Exactly(count) => count.max(1),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let flavor = flavor(settings);
+        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
+        let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
+        let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
+        let compiler = Compiler::new(flavor, Arc::new(parts::bundled()));
+        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let proxy = settings::proxy(settings)?;
+        std::fs::create_dir_all(&proxy.body_dir)?;
+        let listening = listen::proxy(settings, &node, count, &mut inherited)?;
+        let start = Start {
+            count,
+            node: Arc::clone(&node),
+            settings: proxy,
+            server: Arc::new(settings::server(&settings.client)),
+            limits: limits(settings, count),
+            parts: ports,
+        };
+        let workers = Workers::start(&start, &listening)?;
+        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
+        let running = Running { node, funnel, workers, control };
+        running.keep_house();
+        Ok(running)
+    }
+
+    /// Puts changes in force.
+    ///
+    /// # Errors
+    /// Why not; what was in force stays.
+    pub fn apply(&self, changes: &[Change], hash: Option<Arc<str>>) -> Result<Arc<Plan>, CompileError> {
+        self.funnel.apply(changes, hash)
+    }
+
+    /// The runtime of everything that is not a request.
+    #[must_use]
+    pub fn control(&self) -> &tokio::runtime::Handle {
+        self.control.handle()
+    }
+
+    /// Takes no more connections and waits until the open ones are done, at most so long.
+    pub fn stop_gracefully(self, at_most: Option<Duration>) {
+        self.workers.advance(Stage::Drain);
+        if let Some(limit) = at_most {
+            let workers = self.workers.remote();
+            std::thread::spawn(move || {
+                std::thread::sleep(limit);
+                workers.advance(Stage::Stop);
+            });
+        }
+        self.workers.join();
+        self.control.shutdown_background();
+    }
+
+    /// Ends now; what is in flight is cut off.
+    pub fn stop_fast(self) {
+        self.workers.advance(Stage::Stop);
+        self.workers.join();
+        self.control.shutdown_background();
+    }
+
+    /// The node's regular chores, on the control runtime.
+    fn keep_house(&self) {
+        let node = Arc::clone(&self.node);
+        self.control.spawn(async move {
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                node.upstreams.refresh().await;
+            }
+        });
+    }
+}
+
+fn flavor(settings: &Settings) -> Flavor {
+    match settings.router_flavor {
+        gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
+        gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,
+        gibbon_conf::RouterFlavor::Traditional => Flavor::Traditional,
+    }
+}
+
+/// Connections per worker add up: the limit is the node's.
+fn limits(settings: &Settings, workers: usize) -> Option<Arc<ConnectionLimits>> {
+    let total = settings.node.connections_per_worker.map(|per| per as usize * workers);
+    let per_ip = settings.node.connections_per_ip;
+    (total.is_some() || per_ip.is_some()).then(|| ConnectionLimits::new(total, per_ip))
+}
