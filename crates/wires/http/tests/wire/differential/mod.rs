@@ -1,6 +1,8 @@
 //! One corpus of odd and malformed requests, given to this server, to hyper and (where it is installed)
 //! to nginx. Whatever they answer differently is listed here with its reason; anything else fails.
 
+mod corpus;
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +12,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+use corpus::CORPUS;
 
 use crate::rig::talk;
 
@@ -38,26 +42,6 @@ const fn differs(
 ) -> Case {
     Case { input, ours, hyper, nginx, why }
 }
-
-macro_rules! chunked {
-    ($body:literal) => {
-        concat!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", $body)
-    };
-}
-
-macro_rules! fields {
-    ($fields:literal) => {
-        concat!("POST / HTTP/1.1\r\nHost: a\r\n", $fields, "\r\n")
-    };
-}
-
-macro_rules! line {
-    ($line:literal) => {
-        concat!($line, "\r\nHost: a\r\n\r\n")
-    };
-}
-
-include!("differential_corpus.rs");
 
 fn statuses(output: &str) -> Verdict {
     let found: Vec<_> = output
