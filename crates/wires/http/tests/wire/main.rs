@@ -6,3 +6,4 @@ mod differential;
 mod h2;
 mod rig;
 mod server;
+mod splits;

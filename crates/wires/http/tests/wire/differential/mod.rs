@@ -1,7 +1,7 @@
 //! One corpus of odd and malformed requests, given to this server, to hyper and (where it is installed)
 //! to nginx. Whatever they answer differently is listed here with its reason; anything else fails.
 
-mod corpus;
+pub mod corpus;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use crate::rig::talk;
 /// What a server made of an input: the statuses of its answers, in order; `cut` if it closed without any.
 type Verdict = String;
 
-struct Case {
-    input: &'static str,
+pub struct Case {
+    pub input: &'static str,
     ours: &'static str,
     /// What hyper and nginx answer instead, if it differs, and why ours is right.
     hyper: Option<&'static str>,
