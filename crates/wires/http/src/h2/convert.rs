@@ -36,6 +36,9 @@ pub(super) fn request_from(
     head.method = Method::parse(parts.method.as_str().as_bytes()).ok_or(HeadError::BadRequest("invalid method"))?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     head.target.extend_from_slice(target.as_bytes());
+    if target != "*" {
+        parse::check_path(&head.target)?;
+    }
     let length = body_length(&parts.headers, ended)?;
     write_host(parts, &mut head.headers)?;
     request_fields(&parts.headers, ignore_invalid_headers, &mut head.headers)?;
@@ -220,6 +223,7 @@ mod tests {
             ("http://a/x", &[("host", "b")]),
             ("/x", &[("host", "a"), ("host", "a")]),
             ("/x", &[("host", "a/b")]),
+            ("http://a/../x", &[]),
             ("http://a/x", &[("content-length", "+3")]),
             ("http://a/x", &[("content-length", "3"), ("content-length", "3")]),
         ] {
