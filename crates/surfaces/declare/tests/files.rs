@@ -385,6 +385,37 @@ fn what_is_written_reads_to_the_same() {
 }
 
 #[test]
+fn a_file_read_again_changes_no_times() {
+    struct Later;
+    impl Sources for Later {
+        fn now(&mut self) -> f64 {
+            1_800_000_000.25
+        }
+
+        fn uuid(&mut self) -> String {
+            unreachable!("identifiers are derived")
+        }
+
+        fn secret(&mut self) -> String {
+            "s".repeat(32)
+        }
+    }
+    let first = read(NESTED).unwrap();
+    let registry = registry();
+    let again = |text: &str| {
+        let mut loader = Loader { registry: &registry, compat: Compat::V3_10, sources: &mut Later };
+        let mut second = load(text.as_bytes(), &mut loader).unwrap();
+        second.keep_times(|kind, id| first.of(kind).iter().find(|d| d["id"] == id));
+        second
+    };
+    assert_eq!(again(NESTED).entities, first.entities);
+    let changed = again(&NESTED.replace("http://a.test", "http://b.test"));
+    let service = &changed.of("services")[0];
+    assert_eq!((&service["created_at"], &service["updated_at"]), (&json!(1_700_000_000), &json!(1_800_000_000)));
+    assert_eq!(changed.of("routes"), first.of("routes"));
+}
+
+#[test]
 fn answers_list_entities_by_identifier() {
     let declared = read(r#"{"_format_version": "3.0", "consumers": [{"username": "c"}]}"#).unwrap();
     let id = declared.of("consumers")[0]["id"].as_str().unwrap().to_owned();
