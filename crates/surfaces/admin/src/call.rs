@@ -58,7 +58,6 @@ impl Call {
 /// A request as it came, but for its body.
 pub struct Request<'a> {
     pub method: Method,
-    pub path: &'a str,
     pub query: &'a str,
 }
 

@@ -105,7 +105,7 @@ impl Admin {
             Err(answer) => return answer,
         };
         let query = head.uri.query().unwrap_or_default();
-        let request = call::Request { method: head.method.clone(), path: head.uri.path(), query };
+        let request = call::Request { method: head.method.clone(), query };
         self.answer(surface, &request, to, body).await
     }
 
