@@ -65,7 +65,8 @@ pub fn read(headers: &HeaderMap, bytes: Vec<u8>, yaml: bool) -> Result<Body, Ans
         "application/json" => serde_json::from_slice(&bytes).map(Body::Json).map_err(|_| unreadable()),
         "application/x-www-form-urlencoded" => Ok(Body::Form(Node::from_urlencoded(&bytes))),
         "multipart/form-data" => {
-            let parts = multipart::parse(&bytes, parameters).ok_or_else(|| Answer::bad("Cannot parse multipart body"))?;
+            let parts =
+                multipart::parse(&bytes, parameters).ok_or_else(|| Answer::bad("Cannot parse multipart body"))?;
             Ok(Body::Form(Node::from_pairs(parts)))
         }
         "application/yaml" | "text/yaml" if yaml => Ok(Body::Yaml(bytes)),

@@ -15,7 +15,12 @@ use crate::routes::Family;
 use crate::{Admin, page};
 
 /// `/services`; `parent` as field and identifier for lists below one.
-pub async fn collection(admin: &Admin, call: &Call, def: &Arc<EntityDef>, parent: Option<(&str, Uuid, &str)>) -> Answer {
+pub async fn collection(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    parent: Option<(&str, Uuid, &str)>,
+) -> Answer {
     let fixed = parent.map(|(field, id, _)| (field, id));
     if call.method == Method::POST {
         return match fields(call, def, fixed) {
@@ -60,7 +65,13 @@ pub async fn entity(admin: &Admin, call: &Call, def: &Arc<EntityDef>, id: &str) 
 }
 
 /// What the verbs mean for one entity; `parent` is the field and identifier it gets with PUT and keeps with PATCH.
-async fn at(admin: &Admin, call: &Call, def: &Arc<EntityDef>, address: &Address, parent: Option<(&str, Uuid)>) -> Answer {
+async fn at(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    address: &Address,
+    parent: Option<(&str, Uuid)>,
+) -> Answer {
     let documents = &admin.documents;
     match call.method {
         Method::GET => match documents.find(def, call.workspace, address).await {

@@ -53,7 +53,12 @@ pub fn invalid_offset(offset: &str) -> Answer {
 
 /// Options of a query that cannot be used: `{"tags": "…"}`.
 pub fn invalid_options(options: Value) -> Answer {
-    let parts: Vec<String> = options.as_object().into_iter().flatten().map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default())).collect();
+    let parts: Vec<String> = options
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default()))
+        .collect();
     let message = format!("invalid option ({})", parts.join("; "));
     failure(StatusCode::BAD_REQUEST, 11, "invalid options", &message, Some(("options", options)))
 }
@@ -80,9 +85,7 @@ pub fn of_change(error: &ChangeError, def: &EntityDef, deed: Deed<'_>) -> Answer
         ChangeError::Invalid(faults) => schema_violation(faults),
         ChangeError::Violation(violation) => of_violation(violation, deed),
         ChangeError::Unresolved { field, key, value } => unresolved(field, key, value),
-        ChangeError::Refused(reason) => {
-            schema_violation(&Faults { entity: vec![reason.clone()], ..Faults::default() })
-        }
+        ChangeError::Refused(reason) => schema_violation(&Faults { entity: vec![reason.clone()], ..Faults::default() }),
         ChangeError::Store(error) => of_store(error),
         ChangeError::ReadOnly => unsupported(def, deed),
     }
@@ -102,7 +105,8 @@ fn of_violation(violation: &Violation, deed: Deed<'_>) -> Answer {
         }
         Violation::ForeignKey { field, entity, id } => {
             let key = json!({"id": id.to_string()});
-            let message = format!("the foreign key '{}' does not reference an existing '{entity}' entity.", lua::literal(&key));
+            let message =
+                format!("the foreign key '{}' does not reference an existing '{entity}' entity.", lua::literal(&key));
             let fields = json!({ field: key });
             failure(StatusCode::BAD_REQUEST, 4, "foreign key violation", &message, Some(("fields", fields)))
         }

@@ -123,7 +123,10 @@ mod tests {
 
     #[test]
     fn texts_become_what_the_schema_asks_for() {
-        assert_eq!(inferred("redis.port=6379&redis.ssl=true&weight=0.5"), json!({"redis": {"port": 6379, "ssl": true}, "weight": 0.5}));
+        assert_eq!(
+            inferred("redis.port=6379&redis.ssl=true&weight=0.5"),
+            json!({"redis": {"port": 6379, "ssl": true}, "weight": 0.5})
+        );
         assert_eq!(inferred("weight=x&name=5"), json!({"weight": "x", "name": "5"}));
     }
 
