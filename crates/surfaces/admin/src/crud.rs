@@ -30,6 +30,7 @@ pub async fn collection(
     }
     match parent {
         None => match lookup(call, def) {
+            Some(Address::Key { value, .. }) if value.is_empty() => Answer::bad("custom_id must be an unempty string"),
             Some(address) => one_in_a_list(admin, call, def, &address).await,
             None => page::list(admin, call, def, &format!("/{}", def.admin_path), None).await,
         },
@@ -216,7 +217,7 @@ pub async fn existing(admin: &Admin, call: &Call, def: &Arc<EntityDef>, text: &s
 pub async fn nested(admin: &Admin, call: &Call, family: &Family) -> Answer {
     match existing(admin, call, &family.parent, call.parameter(0)).await {
         Ok(parent) => {
-            let path = format!("/{}/{}/{}", family.parent.admin_path, parent.id, family.child.nested_path);
+            let path = format!("/{}/{}/{}", family.parent.admin_path, call.parameter(0), family.child.nested_path);
             collection(admin, call, &family.child, Some((&family.field, parent.id, &path))).await
         }
         Err(answer) => answer,
@@ -237,7 +238,6 @@ pub async fn nested_entity(admin: &Admin, call: &Call, family: &Family) -> Answe
     if call.method != Method::PUT {
         match admin.documents.find(child, call.workspace, &address).await {
             Ok(Some(row)) if reference(&row, field) == Some(parent.id) => {}
-            Ok(None) if call.method == Method::DELETE => return Answer::no_content(),
             Ok(None) if call.method == Method::PATCH => return failure::missing(&address),
             Ok(_) => return Answer::not_found(),
             Err(error) => return failure::of_store(&error),
@@ -266,7 +266,6 @@ async fn child_address(admin: &Admin, call: &Call, family: &Family, parent: &Row
             let inserted = admin.documents.insert(&family.child, call.workspace, document).await;
             Err(done(admin, &family.child, inserted, StatusCode::OK, Deed::Create).await)
         }
-        Ok(None) if call.method == Method::DELETE => Err(Answer::no_content()),
         Ok(None) => Err(Answer::not_found()),
         Err(error) => Err(failure::of_store(&error)),
     }

@@ -84,7 +84,7 @@ pub fn of_change(error: &ChangeError, def: &EntityDef, deed: Deed<'_>) -> Answer
     match error {
         ChangeError::Invalid(faults) => schema_violation(faults),
         ChangeError::Violation(violation) => of_violation(violation, deed),
-        ChangeError::Unresolved { field, key, value } => unresolved(field, key, value),
+        ChangeError::Unresolved { field, entity, key, value } => unresolved(field, entity, key, value),
         ChangeError::Refused(reason) => schema_violation(&Faults { entity: vec![reason.clone()], ..Faults::default() }),
         ChangeError::Store(error) => of_store(error),
         ChangeError::ReadOnly => unsupported(def, deed),
@@ -127,8 +127,9 @@ fn of_violation(violation: &Violation, deed: Deed<'_>) -> Answer {
     }
 }
 
-fn unresolved(field: &str, key: &str, value: &str) -> Answer {
-    let reason = format!("the foreign key cannot be resolved with '{}'", lua::literal(&json!({ key: value })));
+fn unresolved(field: &str, entity: &str, key: &str, value: &str) -> Answer {
+    let table = lua::literal(&json!({ key: value }));
+    let reason = format!("the foreign key cannot be resolved with '{table}' for an existing '{entity}' entity");
     let message = format!("foreign key unresolved ({field}.{key}: {reason})");
     let fields = json!({ field: { key: reason } });
     failure(StatusCode::BAD_REQUEST, 13, "foreign keys unresolved", &message, Some(("fields", fields)))

@@ -62,6 +62,9 @@ fn list(elements: &Field, node: &Node) -> Value {
                 }
             }
             places.sort_by_key(|(place, _)| *place);
+            if places.iter().enumerate().any(|(at, (place, _))| *place != at + 1) {
+                return untyped(node); // a list with holes is none
+            }
             places.into_iter().map(|(_, node)| value(Some(elements), node)).collect()
         }
     }
