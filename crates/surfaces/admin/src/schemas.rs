@@ -55,8 +55,8 @@ pub fn old_plugin(admin: &Admin, name: &str) -> Answer {
         return Answer::message(StatusCode::NOT_FOUND, format!("No plugin named '{name}'"));
     };
     let config = record.get("config").map(|field| field.render(admin.documents.compat));
-    let fields = config.as_ref().and_then(|config| config.get("fields")).cloned().unwrap_or(Value::Null);
-    Answer::ok(json!({ "fields": fields }))
+    let part = |name| config.as_ref().and_then(|config| config.get(name)).cloned().unwrap_or_else(|| json!([]));
+    Answer::ok(json!({ "fields": part("fields"), "entity_checks": part("entity_checks") }))
 }
 
 pub fn validate(admin: &Admin, call: &Call, name: &str) -> Answer {
@@ -67,7 +67,7 @@ pub fn validate(admin: &Admin, call: &Call, name: &str) -> Answer {
 }
 
 fn checked(admin: &Admin, call: &Call, def: &EntityDef) -> Answer {
-    let document = match call.body.fields(&def.record) {
+    let document = match call.body.fields_as_sent() {
         Ok(document) => document,
         Err(answer) => return answer,
     };
