@@ -24,9 +24,10 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// Arrows that the table above does not allow, and why they are right all the same.
 const ARROWS: &[(&str, &str, &str)] = &[
     ("ground/schema", "ground/schema-derive", "a derive macro must be a crate of its own"),
+    ("ground/expr", "ground/message", "expressions read requests"),
     ("contract/pdk", "contract/model", "a handler sees the consumer, route and service it runs for"),
     ("contract/conf", "contract/model", "settings name entities' enumerations"),
-    ("wires/tls", "wires/net", "TLS wraps the streams that net accepts"),
+    ("wires/net", "wires/tls", "a listener hands out connections with TLS done"),
     ("wires/http", "wires/net", "HTTP/1 and 2 run on net's streams"),
     ("wires/http", "wires/tls", "ALPN decides the protocol"),
     ("wires/dns", "wires/net", "queries leave through net's sockets"),
@@ -36,7 +37,8 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("plugins/ai", "extensions/llm", "the plugins convert, count and stream with it"),
     ("plugins/ai", "extensions/mcp", "ai-mcp-proxy is a plugin in front of it"),
     ("engine/plan", "engine/router", "a plan holds the compiled router"),
-    ("engine/plan", "engine/store", "the compiler reads changes"),
+    ("engine/plan", "engine/journal", "the compiler reads changes"),
+    ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),
     ("engine/proxy", "engine/router", "a request is matched"),
     ("engine/stream", "engine/plan", "a session runs on a plan"),
