@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_conf::{Settings, Workers as WorkerCount};
+use gibbon_conf::{Settings, Values, Workers as WorkerCount};
+use gibbon_journal::{AccessLog, Handle};
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
@@ -11,16 +12,30 @@ use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
 use gibbon_router::Flavor;
 
+use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
+use crate::registry::registry;
 use crate::{listen, parts, settings};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
 
+/// What a node is started with.
+pub struct NodeSettings<'a> {
+    pub settings: &'a Settings,
+    /// All settings as given, for the Admin API.
+    pub values: &'a Values,
+    /// UUID of this node.
+    pub node_id: &'a str,
+    /// Format and place of the proxy's access log; `None` if it is off.
+    pub access_log: Option<(AccessLog, Handle)>,
+}
+
 /// A node that serves.
 pub struct Running {
     pub node: Arc<Node>,
     pub funnel: Arc<Funnel>,
+    pub declarative: Arc<Declarative>,
     workers: Workers,
     control: tokio::runtime::Runtime,
 }
@@ -30,7 +45,8 @@ impl Running {
     ///
     /// # Errors
     /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
-    pub fn start(settings: &Settings, facts: NodeFacts, mut inherited: Inherited) -> Result<Running, StartError> {
+    pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
+        let settings = of.settings;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -38,11 +54,15 @@ impl Running {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let flavor = flavor(settings);
         let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
-        let upstreams = Upstreams::new(Arc::new(Names::default()), Arc::clone(&clock));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
-        let compiler = Compiler::new(flavor, Arc::new(parts::bundled()));
+        let ports = Arc::new(Ports::new(clock, facts(of, count), of.access_log.clone()));
+        let plugins = parts::loaded(settings);
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::new(plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let declarative = Arc::new(Declarative::new(registry, Arc::clone(&funnel), Arc::clone(&ports.random)));
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
         let listening = listen::proxy(settings, &node, count, &mut inherited)?;
@@ -56,7 +76,7 @@ impl Running {
         };
         let workers = Workers::start(&start, &listening)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
-        let running = Running { node, funnel, workers, control };
+        let running = Running { node, funnel, declarative, workers, control };
         running.keep_house();
         Ok(running)
     }
@@ -106,6 +126,16 @@ impl Running {
                 node.upstreams.refresh().await;
             }
         });
+    }
+}
+
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
+    NodeFacts {
+        id: of.node_id.parse().unwrap_or_default(),
+        hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        server_token: settings::SERVER_TOKEN.to_owned(),
+        kong_version: of.settings.compat.version().to_owned(),
+        worker_count,
     }
 }
 

@@ -8,6 +8,12 @@ use gibbon_plan::Plugins;
 /// The families; each is the list that its crate exports.
 const FAMILIES: &[&[Part]] = &[];
 
+/// The bundled plugins that the `plugins` setting lets in.
+#[must_use]
+pub fn loaded(settings: &gibbon_conf::Settings) -> Plugins {
+    bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true)).collect()
+}
+
 /// All bundled plugins by name.
 #[must_use]
 pub fn bundled() -> Plugins {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gibbon_conf::{ClientLimits, Material, Settings};
+use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings};
+use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
 use gibbon_proxy::error_body::{Form, Templates};
 use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
@@ -127,5 +128,38 @@ pub fn server(client: &ClientLimits) -> ServerSettings {
         body_timeout: client.body_timeout,
         send_timeout: client.send_timeout,
         ..ServerSettings::default()
+    }
+}
+
+/// The node's resolver: its settings, the system's `resolv.conf` where they name no server, and the hosts file.
+#[must_use]
+pub fn resolver(names: &NameResolution) -> Resolver {
+    let mut settings = gibbon_dns::Settings::default();
+    if let Ok(text) = std::fs::read_to_string("/etc/resolv.conf") {
+        settings.apply_resolv_conf(&text);
+    }
+    let variable = |name| std::env::var(name).ok();
+    settings.apply_environment(variable("LOCALDOMAIN").as_deref(), variable("RES_OPTIONS").as_deref());
+    if !names.servers.is_empty() {
+        settings.servers.clone_from(&names.servers);
+    }
+    settings.hosts = gibbon_dns::Hosts::parse(&std::fs::read_to_string(&names.hosts_file).unwrap_or_default());
+    settings.order = names.order.iter().map(|step| order_step(*step)).collect();
+    settings.valid_ttl = names.valid_ttl;
+    settings.stale_ttl = names.stale_ttl;
+    settings.not_found_ttl = names.not_found_ttl;
+    settings.error_ttl = names.error_ttl;
+    settings.cache_size = names.cache_size;
+    settings.coalesce = names.coalesce;
+    Resolver::new(settings, Arc::new(gibbon_dns::SystemClock::default()))
+}
+
+fn order_step(step: RecordType) -> OrderStep {
+    match step {
+        RecordType::Last => OrderStep::Last,
+        RecordType::A => OrderStep::Kind(RecordKind::A),
+        RecordType::Aaaa => OrderStep::Kind(RecordKind::Aaaa),
+        RecordType::Srv => OrderStep::Kind(RecordKind::Srv),
+        RecordType::Cname => OrderStep::Cname,
     }
 }

@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use gibbon_assembly::Running;
+use gibbon_assembly::{NodeSettings, Running};
 use gibbon_conf::{Input, Surroundings};
 use gibbon_net::Inherited;
-use gibbon_pdk::NodeFacts;
 use gibbon_plan::Change;
 use gibbon_testkit::client;
 use gibbon_testkit::upstream;
@@ -32,7 +31,8 @@ fn start(prefix: &Path) -> (Running, std::net::SocketAddr) {
     ];
     let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-    (Running::start(&loaded.settings, NodeFacts::default(), Inherited::none()).unwrap(), address)
+    let node = NodeSettings { settings: &loaded.settings, values: &loaded.values, node_id: "", access_log: None };
+    (Running::start(&node, Inherited::none()).unwrap(), address)
 }
 
 fn change(entity: &str, document: Value) -> Change {

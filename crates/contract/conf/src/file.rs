@@ -19,7 +19,7 @@ pub(crate) fn parse(path: &str, text: &str) -> (Vec<Assignment>, Vec<Notice>) {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut notices = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = text.lines().enumerate();
+    let mut lines = text.lines().enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         let origin = Origin::File { path: Arc::clone(&path), line: index + 1 };
         let line = line.trim();
@@ -35,12 +35,21 @@ pub(crate) fn parse(path: &str, text: &str) -> (Vec<Assignment>, Vec<Notice>) {
             continue;
         };
         let mut value = value.trim().to_owned();
-        while continues(&value) {
-            value.pop();
-            match lines.next() {
-                Some((_, next)) => value.push_str(next.trim()),
-                None => break,
+        if value == BLOCK {
+            let mut block = Vec::new();
+            while let Some((_, next)) = lines.next_if(|(_, next)| next.trim_start().starts_with(BLOCK)) {
+                block.extend(next.trim_start().strip_prefix(BLOCK));
             }
+            value = block.join("\n");
+        } else {
+            while continues(&value) {
+                value.pop();
+                match lines.next() {
+                    Some((_, next)) => value.push_str(next.trim()),
+                    None => break,
+                }
+            }
+            value = without_comment(&value);
         }
         let name = normalised_name(name.trim());
         if assignments.iter().any(|earlier| earlier.name == name) {
@@ -50,9 +59,23 @@ pub(crate) fn parse(path: &str, text: &str) -> (Vec<Assignment>, Vec<Notice>) {
                 origin: origin.clone(),
             });
         }
-        assignments.push(Assignment { name, value: without_comment(&value), origin });
+        assignments.push(Assignment { name, value, origin });
     }
     (assignments, notices)
+}
+
+/// Opens a value of several lines and begins each of them: `name = |`, then `|first`, `|second`. Nothing in such a line is
+/// special, so certificates and declarative text fit. Kong has no such form.
+const BLOCK: &str = "|";
+
+/// Writes an assignment so that [`parse`] reads the same value again.
+#[must_use]
+pub fn assignment(name: &str, value: &str) -> String {
+    if value.contains('\n') || value.ends_with('\\') || value == BLOCK {
+        let lines: String = value.split('\n').map(|line| format!("|{line}\n")).collect();
+        return format!("{name} = |\n{lines}");
+    }
+    format!("{name} = {}\n", value.replace('#', "\\#"))
 }
 
 fn is_section(line: &str) -> bool {
@@ -156,7 +179,19 @@ mod tests {
         assert_eq!(notices[0].to_string(), "a is given more than once; the last value counts [f:2]");
     }
 
+    #[test]
+    fn a_value_of_several_lines_is_taken_as_it_stands() {
+        assert_eq!(value("ssl_cert = |\n  |one # \\\n|\n|two\nx = 1").as_str(), "1");
+        assert_eq!(values("ssl_cert = |\n  |one # \\\n|\n|two\nx = 1")[0].1, "one # \\\n\ntwo");
+    }
+
     proptest::proptest! {
+        #[test]
+        fn what_is_written_down_reads_the_same_again(text in "(\\PC|\n|#|\\\\){0,60}") {
+            let text = text.trim();
+            proptest::prop_assert_eq!(values(&assignment("name", text)), [("name".to_owned(), text.to_owned())]);
+        }
+
         #[test]
         fn any_text_is_read_without_failing(text in "(?s).{0,200}") {
             let _ = parse("f", &text);

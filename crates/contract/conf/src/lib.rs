@@ -18,6 +18,7 @@ pub mod vault;
 
 use std::path::Path;
 
+pub use file::assignment;
 pub use inject::{Directive, Injected};
 pub use listen::Listener;
 pub use origin::{Fault, Notice, NoticeKind, Origin};

@@ -25,6 +25,10 @@ Settings are read from `kong.conf` (`-c FILE`, else `/etc/kong/kong.conf`, else 
 variables, from `GIBBON_NAME` variables and from the command line; what comes later in this list wins. `gibbon check`
 reads them all and says what is wrong, where, and what would be valid.
 
+A line is `name = value`; `#` begins a comment and `\\#` is a plain `#`; a backslash at the end of a line continues it. A
+value of several lines (a certificate, a declarative text) is written as `name = |`, followed by its lines, each begun
+with `|`.
+
 A setting marked *no effect* is recognised, so that existing files work, and changes nothing for the reason given.
 ";
 

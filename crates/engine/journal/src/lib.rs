@@ -17,4 +17,4 @@ pub use clock::LineClock;
 pub use error_log::{ErrorLog, set_thread_number};
 pub use level::LevelControl;
 pub use variable::{Try, TryAddress, Value, Variable, Variables};
-pub use writer::{Destination, FileDestination, Handle, Journal, StreamDestination};
+pub use writer::{Destination, FileDestination, Handle, Journal, Reopener, StreamDestination};

@@ -162,6 +162,21 @@ struct Orders {
     stop: AtomicBool,
 }
 
+/// Asks the writer to close and open all files.
+#[derive(Debug, Clone)]
+pub struct Reopener {
+    orders: Arc<Orders>,
+    bell: Arc<Bell>,
+}
+
+impl Reopener {
+    /// Asks, and returns at once.
+    pub fn reopen(&self) {
+        self.orders.reopen.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
 struct Route {
     channel: Arc<Channel>,
     destination: Box<dyn Destination>,
@@ -223,8 +238,13 @@ impl Journal {
 
     /// Asks the writer to close and open all files, after it has written what is held.
     pub fn reopen(&self) {
-        self.orders.reopen.store(true, Ordering::Release);
-        self.bell.ring();
+        self.reopener().reopen();
+    }
+
+    /// Something that can ask so later, from another thread.
+    #[must_use]
+    pub fn reopener(&self) -> Reopener {
+        Reopener { orders: Arc::clone(&self.orders), bell: Arc::clone(&self.bell) }
     }
 
     /// Writes what is held and ends the thread.

@@ -39,7 +39,6 @@ pub struct Tries {
     tried: SmallVec<[AddressIndex; 4]>,
     /// The balancer whose indices `tried` holds.
     live: Option<Arc<Live>>,
-    turn: usize,
 }
 
 /// Chooses a peer.
@@ -49,7 +48,7 @@ pub struct Tries {
 pub async fn next_peer(worker: &Worker, x: &mut Exchange, upstream: Option<&Arc<Upstream>>, tries: &mut Tries) -> Result<Peer, Fault> {
     if let Some(target) = &x.destination.target {
         let (host, port) = (target.host.clone(), target.port);
-        return named(worker, host, port, tries).await;
+        return named(worker, host, port).await;
     }
     if let Some(upstream) = upstream {
         return balanced(worker, x, upstream, tries).await;
@@ -58,24 +57,17 @@ pub async fn next_peer(worker: &Worker, x: &mut Exchange, upstream: Option<&Arc<
         return Err(Fault::internal("a try without service or target"));
     };
     let (host, port) = (service.host.clone(), service.port);
-    named(worker, host, port, tries).await
+    named(worker, host, port).await
 }
 
 /// An address as it is, or a name of the DNS.
-async fn named(worker: &Worker, host: Box<str>, port: u16, tries: &mut Tries) -> Result<Peer, Fault> {
+async fn named(worker: &Worker, host: Box<str>, port: u16) -> Result<Peer, Fault> {
     if let Some(ip) = literal(&host) {
         return Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None });
     }
-    let answer = match worker.node.upstreams.names.cached(&host) {
-        Some(answer) => answer,
-        None => worker.node.upstreams.names.lookup(&host).await.map_err(|e| e.into_fault(&host))?,
-    };
-    // Each try of an exchange, and each exchange, takes the next record.
-    let turn = worker.next_turn().wrapping_add(tries.turn);
-    tries.turn += 1;
-    let record = answer.pick(turn).ok_or_else(|| unresolved(&host, "no addresses"))?;
-    let port = if record.port == 0 { port } else { record.port };
-    Ok(Peer { address: SocketAddr::new(record.ip, port), host, balanced: None })
+    let named = worker.node.upstreams.names.next(&host).await?;
+    let port = if named.port == 0 { port } else { named.port };
+    Ok(Peer { address: SocketAddr::new(named.ip, port), host, balanced: None })
 }
 
 /// An IPv4 literal, or an IPv6 literal with or without brackets.

@@ -11,7 +11,6 @@ use gibbon_balance::Outcome;
 use gibbon_http::client::{Answer, ClientError, ClientErrorKind, Reader, Timeouts as WireTimeouts, Writer};
 use gibbon_http::{BodyLength, Gone, Responder};
 use gibbon_message::{Headers, Method, ResponseHead};
-use gibbon_net::ConnectFailure;
 use gibbon_pdk::{Exchange, Fault, FaultKind, Protocol, RequestBody, Retry, Source, SpooledBody, Timeouts, Try};
 use gibbon_plan::Upstream;
 
@@ -31,7 +30,6 @@ const SPOOL_CHUNK: usize = 64 * 1024;
 pub struct Forwarding<'a> {
     pub worker: &'a Rc<Worker>,
     pub pinned: &'a Pinned,
-    pub bound: &'a Bound,
     /// The upstream to balance over, after plugins had their say.
     pub upstream: Option<Arc<Upstream>>,
     pub protocol: Protocol,
@@ -60,7 +58,6 @@ impl<'a> Forwarding<'a> {
         Ok(Forwarding {
             worker,
             pinned,
-            bound,
             upstream,
             protocol: x.destination.protocol.or(service.map(|s| s.protocol)).unwrap_or(Protocol::Http),
             timeouts: x.destination.timeouts.or(service.map(|s| s.timeouts)).unwrap_or_default(),
@@ -87,7 +84,8 @@ enum Exchanged {
 /// How one try ended.
 enum Tried {
     Done(Answered),
-    Failed(Fault),
+    /// With the peer, whose passive checks hear of it when it is known whether another try follows.
+    Failed(Fault, Option<Balanced>),
 }
 
 /// Tries until there is an answer or no reason to go on.
@@ -106,10 +104,12 @@ pub async fn forward<'c>(
     loop {
         match attempt(f, x, body, out, stage, &mut tries).await {
             Tried::Done(answered) => return Ok(answered),
-            Tried::Failed(fault) => {
+            Tried::Failed(fault, balanced) => {
                 let begun = out.as_ref().is_none_or(Responder::begun);
                 let free = fault.retry == Retry::ReusedConnectionOnly;
-                if begun || fault.retry == Retry::Never || (!free && left == 0) {
+                let last = begun || fault.retry == Retry::Never || (!free && left == 0);
+                end_failed(f, x, balanced, outcome_of(&fault, last), &fault);
+                if last {
                     return Err(fault);
                 }
                 left -= u16::from(!free);
@@ -131,7 +131,7 @@ async fn attempt<'c>(
     let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
     let peer = match next_peer(f.worker, x, f.upstream.as_ref(), tries).await {
         Ok(peer) => peer,
-        Err(fault) => return Tried::Failed(fault),
+        Err(fault) => return Tried::Failed(fault, None),
     };
     x.latencies.balancer_end = clock.monotonic_ns();
     note_try(x, &peer, wall, x.latencies.balancer_end - begin);
@@ -139,10 +139,7 @@ async fn attempt<'c>(
     let link = open(f, address, &host, x).await;
     let mut link = match link {
         Ok(link) => link,
-        Err((failure, fault)) => {
-            end_failed(f, x, balanced, outcome_of_connect(failure), &fault);
-            return Tried::Failed(fault);
-        }
+        Err(fault) => return Tried::Failed(fault, balanced),
     };
     match exchange(f, &mut link, &host, x, body, out, stage).await {
         Ok(Exchanged::Answered(answered)) => {
@@ -154,11 +151,7 @@ async fn attempt<'c>(
             end_well(f, x, balanced);
             Tried::Done(upgrade::tunnel(f, link, x, body, out, stage).await)
         }
-        Err(fault) => {
-            let outcome = outcome_of(&fault);
-            end_failed(f, x, balanced, outcome, &fault);
-            Tried::Failed(fault)
-        }
+        Err(fault) => Tried::Failed(fault, balanced),
     }
 }
 
@@ -170,14 +163,16 @@ fn end_well(f: &Forwarding<'_>, x: &Exchange, balanced: Option<Balanced>) {
     }
 }
 
-/// What passive checks should know of a failed try.
-fn outcome_of(fault: &Fault) -> Option<Outcome> {
+/// What passive checks should know of a failed try. As in Kong, a try that is followed by another counts as a failed
+/// connection, the last one by the status that the client gets.
+fn outcome_of(fault: &Fault, last: bool) -> Option<Outcome> {
     // A pooled connection that was closed in the meantime says nothing about the peer.
     if fault.source != Source::Upstream || fault.retry == Retry::ReusedConnectionOnly {
         return None;
     }
     Some(match fault.kind {
         FaultKind::ReadTimeout | FaultKind::WriteTimeout | FaultKind::ConnectTimeout => Outcome::Timeout,
+        _ if last => Outcome::Status(fault.status()),
         FaultKind::Protocol => Outcome::NotHttp,
         _ => Outcome::TcpFailure,
     })
@@ -190,14 +185,6 @@ fn end_failed(f: &Forwarding<'_>, x: &mut Exchange, balanced: Option<Balanced>, 
     }
     if let Some(balanced) = balanced {
         f.worker.end_try(balanced, None, outcome);
-    }
-}
-
-fn outcome_of_connect(failure: ConnectFailure) -> Option<Outcome> {
-    match failure {
-        ConnectFailure::Local => None,
-        ConnectFailure::Timeout => Some(Outcome::Timeout),
-        _ => Some(Outcome::TcpFailure),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Below it, wires know nothing of Kong; beside it, `plan` knows nothing of sockets. Surfaces (files,
 //! Admin API) change the plan and never touch a request in flight.
 
+mod access_line;
 mod alongside;
 mod answer;
 mod balance;
@@ -31,6 +32,7 @@ mod walk;
 mod worker;
 mod workers;
 
+pub use access_line::writer as access_log_writer;
 pub use certificates::PlanCertificates;
 pub use names::Names;
 pub use node::{Node, WorkerCounters};

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gibbon_http::client::{Connection, Reader, Timeouts, Writer};
+use gibbon_http::client::{Connection, H2Connection, H2Stream, Reader, Timeouts, Writer};
+use gibbon_message::Scheme;
 use gibbon_net::{ConnectAddress, ConnectError, ConnectFailure, Stream, Target, TlsTarget};
 use gibbon_pdk::{Exchange, Fault, FaultKind, Protocol, Retry, Source};
 
@@ -19,6 +20,7 @@ pub struct Link {
 
 enum Wire {
     H1(Connection<Stream>),
+    H2(H2Stream),
 }
 
 impl Link {
@@ -26,12 +28,13 @@ impl Link {
     pub fn exchange(&mut self, timeouts: Timeouts) -> (Writer<'_>, Reader<'_>) {
         match &mut self.wire {
             Wire::H1(connection) => connection.exchange(timeouts),
+            Wire::H2(stream) => stream.exchange(timeouts),
         }
     }
 
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        false
+        matches!(self.wire, Wire::H2(_))
     }
 
     #[must_use]
@@ -41,8 +44,9 @@ impl Link {
 
     /// Pools what may be used again.
     pub fn give_back(self, worker: &Worker) {
-        let Wire::H1(connection) = self.wire;
-        if connection.reusable() {
+        if let Wire::H1(connection) = self.wire
+            && connection.reusable()
+        {
             worker.pool.put(&self.key, connection);
         }
     }
@@ -52,6 +56,7 @@ impl Link {
     pub fn into_raw(self) -> Option<(Stream, Vec<u8>)> {
         match self.wire {
             Wire::H1(connection) => Some(connection.into_raw()),
+            Wire::H2(_) => None,
         }
     }
 }
@@ -60,11 +65,11 @@ impl Link {
 ///
 /// # Errors
 /// Why there is none, with what the try's fault is.
-pub async fn open(f: &Forwarding<'_>, address: SocketAddr, host: &str, x: &Exchange) -> Result<Link, (ConnectFailure, Fault)> {
+pub async fn open(f: &Forwarding<'_>, address: SocketAddr, host: &str, x: &Exchange) -> Result<Link, Fault> {
     let http2 = matches!(f.protocol, Protocol::Grpc | Protocol::Grpcs);
     let key = PoolKey { address, tls: tls_profile(f, host, http2, x).map(Rc::new) };
     if http2 {
-        return Err(broken("not yet"));
+        return open_h2(f, key).await;
     }
     if let Some(connection) = f.worker.pool.take(&key) {
         return Ok(Link { key, wire: Wire::H1(connection) });
@@ -86,18 +91,37 @@ fn tls_profile(f: &Forwarding<'_>, host: &str, http2: bool, x: &Exchange) -> Opt
     Some(profile(&tls, identity, name, http2, &f.worker.settings.upstream))
 }
 
-fn broken(cause: &str) -> (ConnectFailure, Fault) {
-    let fault = Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"));
-    (ConnectFailure::Closed, fault)
+async fn open_h2(f: &Forwarding<'_>, key: PoolKey) -> Result<Link, Fault> {
+    let shared = f.worker.h2.borrow().get(&key).filter(|c| c.is_open()).cloned();
+    let connection = match shared {
+        Some(connection) => connection,
+        None => {
+            let stream = connect(f, &key).await?;
+            let scheme = if key.tls.is_some() { Scheme::Https } else { Scheme::Http };
+            let made = H2Connection::handshake(stream, scheme, &f.worker.wires, &f.worker.client_settings).await;
+            let made = made.map_err(|e| broken(&e.to_string()))?;
+            let mut table = f.worker.h2.borrow_mut();
+            table.retain(|_, c| c.is_open());
+            table.insert(key.clone(), made.clone());
+            made
+        }
+    };
+    let stream = connection.stream();
+    Ok(Link { key, wire: Wire::H2(stream) })
 }
 
-async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, (ConnectFailure, Fault)> {
+fn broken(cause: &str) -> Fault {
+    let fault = Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"));
+    fault
+}
+
+async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, Fault> {
     let worker = f.worker;
     let tls = match &key.tls {
         None => None,
         Some(profile) => {
             let made = worker.tls.get(profile, &f.pinned.plan, &worker.node, &worker.settings.upstream);
-            Some(made.map_err(|fault| (ConnectFailure::Local, fault))?)
+            Some(made?)
         }
     };
     let address = ConnectAddress::Ip(key.address);
@@ -107,7 +131,7 @@ async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, (ConnectFa
         tls: tls.as_ref().map(|(tls, name)| TlsTarget { tls, name }),
         proxy_header: None,
     };
-    worker.connector.connect(&target).await.map_err(|error| (error.failure(), connect_fault(key.address, &error)))
+    worker.connector.connect(&target).await.map_err(|error| connect_fault(key.address, &error))
 }
 
 fn connect_fault(address: SocketAddr, error: &ConnectError) -> Fault {

@@ -87,10 +87,8 @@ impl Upstreams {
         if target.spec.literal().is_some() {
             return (Resolution::Unknown, None);
         }
-        match self.names.lookup(&target.spec.host).await {
-            Ok(answer) => (answer.resolution(), Some(answer.ttl_ms)),
-            Err(error) => (Resolution::Failed(error.to_string()), Some(crate::names::RETRY_FAILED_MS)),
-        }
+        let (resolution, ttl) = self.names.resolution(&target.spec.host).await;
+        (resolution, Some(ttl))
     }
 
     fn install(&self, upstream: &Arc<Upstream>, resolutions: Vec<Resolution>, stale_at_ms: Option<u64>) -> Arc<Live> {

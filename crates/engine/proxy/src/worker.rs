@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_balance::{Attempt, NoPeer, Outcome, Pick, WorkerState};
-use gibbon_http::client::{ClientSettings, Connection, Pool, PoolSettings};
+use gibbon_http::client::{ClientSettings, Connection, H2Connection, Pool, PoolSettings};
 use gibbon_message::Headers;
 use gibbon_net::{BufferPool, Connector, Stream};
 use gibbon_pdk::{Exchange, Host, Matched, Route};
@@ -118,6 +118,8 @@ pub struct Worker {
     pub connector: Connector,
     pub client_settings: Rc<ClientSettings>,
     pub pool: Pool<PoolKey, Connection<Stream>>,
+    /// Shared HTTP/2 connections, for gRPC.
+    pub h2: RefCell<HashMap<PoolKey, H2Connection>>,
     pub ids: RequestIds,
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
@@ -150,6 +152,7 @@ impl Worker {
             connector: Connector::default(),
             client_settings,
             pool,
+            h2: RefCell::default(),
             ids: RequestIds::default(),
             buffers: BufferPool::new(16 * 1024, 64),
             access_log: None,

@@ -23,45 +23,56 @@ pub(crate) fn compile<T: Clone>(flavor: Flavor, spec: &RouteSpec, value: &T) -> 
     }
     groups(flavor, spec)
         .into_iter()
-        .map(|(id, paths)| of_attributes(flavor, spec, id, &paths, value.clone()).map(Arc::new))
+        .map(|group| of_attributes(flavor, spec, &group, value.clone()).map(Arc::new))
         .collect()
 }
 
 /// The name space of the ids of path groups, as in Kong.
 const GROUP_NAMESPACE: Uuid = Uuid::from_u128(0x7f14_5bf9_0dce_4f91_98eb_debb_ce4b_9f6b);
 
-/// Paths are grouped by what ranks alike: all regular expressions, prefixes of one length. `traditional` takes each
-/// path alone. One group keeps the route's id.
-pub(crate) fn groups<'s>(flavor: Flavor, spec: &'s RouteSpec) -> Vec<(Uuid, Vec<&'s str>)> {
+/// The paths of a route that rank alike, compiled into one entry.
+pub(crate) struct Group<'s> {
+    /// Position among the route's groups, from 0.
+    pub(crate) number: usize,
+    /// The route's own if it has only one group.
+    pub(crate) id: Uuid,
+    pub(crate) paths: Vec<&'s str>,
+}
+
+/// Groups are all regular expressions, and prefixes of one length. `traditional` takes each path alone.
+fn groups<'s>(flavor: Flavor, spec: &'s RouteSpec) -> Vec<Group<'s>> {
     let paths: &[String] = if spec.subsystem() == Subsystem::Http { &spec.paths } else { &[] };
-    if flavor == Flavor::Traditional && !paths.is_empty() {
-        return paths.iter().map(|path| (spec.id, vec![path.as_str()])).collect();
-    }
     let mut groups: Vec<(usize, Vec<&'s str>)> = Vec::new();
     for path in paths {
         let kind = if path.starts_with('~') { 0 } else { path.len() };
-        match groups.iter_mut().find(|(other, _)| *other == kind) {
+        match groups.iter_mut().find(|(other, _)| *other == kind && flavor != Flavor::Traditional) {
             Some((_, group)) => group.push(path),
             None => groups.push((kind, vec![path])),
         }
     }
-    match groups.len() {
-        0 => vec![(spec.id, Vec::new())],
-        1 => groups.into_iter().map(|(_, group)| (spec.id, group)).collect(),
-        _ => groups.into_iter().enumerate().map(|(i, (_, group))| (group_id(spec.id, i + 1), group)).collect(),
+    if groups.is_empty() {
+        groups.push((0, Vec::new()));
     }
+    let keeps_id = groups.len() == 1 || flavor == Flavor::Traditional;
+    let numbered = groups.into_iter().enumerate();
+    numbered
+        .map(|(number, (_, paths))| {
+            let id = if keeps_id { spec.id } else { group_id(spec.id, number + 1) };
+            Group { number, id, paths }
+        })
+        .collect()
 }
 
 fn group_id(route: Uuid, number: usize) -> Uuid {
     Uuid::new_v5(&GROUP_NAMESPACE, format!("{route}#{number}").as_bytes())
 }
 
-fn of_attributes<T>(flavor: Flavor, spec: &RouteSpec, id: Uuid, paths: &[&str], value: T) -> Result<Entry<T>, String> {
+fn of_attributes<T>(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>, value: T) -> Result<Entry<T>, String> {
     let conditions = Conditions::new(flavor, spec)?;
     let hosts = host_names(flavor, spec);
-    let (rule, path_keys) = path_rule(flavor, spec, paths, hosts.len())?;
+    let (rule, path_keys) = path_rule(flavor, spec, &group.paths, hosts.len())?;
     let check = if conditions.is_empty() { Check::None } else { Check::Conditions(Box::new(conditions)) };
-    Ok(Entry { rank: Rank::new(flavor, spec, paths, id), paths: rule, check, keys: product(&hosts, &path_keys), value })
+    Ok(Entry { rank: Rank::new(flavor, spec, group), paths: rule, check, keys: product(&hosts, &path_keys), value })
 }
 
 /// The names of the first dimension: hosts, or SNIs for streams. None: any.
@@ -142,7 +153,7 @@ fn of_expression<T>(flavor: Flavor, spec: &RouteSpec, text: &str, value: T) -> R
     let protocols_only = RouteSpec { id: spec.id, protocols: spec.protocols, ..RouteSpec::default() };
     let conditions = Conditions::new(flavor, &protocols_only)?;
     Ok(Entry {
-        rank: Rank::new(flavor, spec, &[], spec.id),
+        rank: Rank::new(flavor, spec, &Group { number: 0, id: spec.id, paths: Vec::new() }),
         paths: PathRule::Expression,
         keys: expression_keys(&program, subsystem),
         check: Check::Program(Box::new(program), (!conditions.is_empty()).then(|| Box::new(conditions))),

@@ -29,22 +29,33 @@ pub(crate) struct Index<T> {
 #[derive(Clone)]
 struct HostSlot<T> {
     exact: PathTree<T>,
-    ends_with: PathTree<T>,
+    /// Rare, and therefore apart.
+    ends_with: Option<Arc<PathTree<T>>>,
 }
 
 impl<T> Default for HostSlot<T> {
     fn default() -> Self {
-        HostSlot { exact: Tree::default(), ends_with: Tree::default() }
+        HostSlot { exact: Tree::default(), ends_with: None }
+    }
+}
+
+impl<T: Clone> HostSlot<T> {
+    fn update_ending(&mut self, path: &[u8], change: impl FnOnce(&mut List<T>)) {
+        let tree = Arc::make_mut(self.ends_with.get_or_insert_default());
+        tree.update(path, change);
+        if tree.is_empty() {
+            self.ends_with = None;
+        }
     }
 }
 
 impl<T: Clone> Slot for HostSlot<T> {
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.ends_with.is_empty()
+        self.exact.is_empty() && self.ends_with.is_none()
     }
 
     fn top(&self) -> u64 {
-        self.exact.top().max(self.ends_with.top())
+        self.exact.top().max(self.ends_with.as_ref().map_or(0, |tree| tree.top()))
     }
 }
 
@@ -98,7 +109,7 @@ impl<T: Clone> Index<T> {
                     self.backward.update(&reversed(name), |slot| slot.exact.update(path, &mut change));
                 }
                 HostKey::EndsWith(name) => {
-                    self.backward.update(&reversed(name), |slot| slot.ends_with.update(path, &mut change));
+                    self.backward.update(&reversed(name), |slot| slot.update_ending(path, &mut change));
                 }
                 HostKey::StartsWith(name) => self.forward.update(name, |tree| tree.update(path, &mut change)),
             }
@@ -163,8 +174,8 @@ impl<'r, T: Clone> Search<'_, 'r, T> {
             if step.depth == backward.len() {
                 self.paths(&step.value.exact);
             }
-            if step.depth <= at_most {
-                self.paths(&step.value.ends_with);
+            if let Some(tree) = step.value.ends_with.as_deref().filter(|_| step.depth <= at_most) {
+                self.paths(tree);
             }
         }
     }

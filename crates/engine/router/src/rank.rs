@@ -1,7 +1,6 @@
 //! Which of several matching routes wins: a total order over all compiled routes of a router.
 
-use uuid::Uuid;
-
+use crate::compile::Group;
 use crate::spec::{Address, Endpoint, Flavor, RouteSpec, Subsystem};
 
 /// The place of a route among all others; the greatest that matches wins.
@@ -17,11 +16,10 @@ impl Rank {
         (self.primary >> 64) as u64
     }
 
-    /// `paths` is the group of paths this entry stands for; `id` that of the group.
-    pub(crate) fn new(flavor: Flavor, spec: &RouteSpec, paths: &[&str], id: Uuid) -> Rank {
+    pub(crate) fn new(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>) -> Rank {
         match flavor {
-            Flavor::Traditional => traditional(spec, paths.first().copied()),
-            _ => Rank { primary: u128::from(priority(spec, paths)) << 64, tie: id.as_u128() },
+            Flavor::Traditional => traditional(spec, group),
+            _ => Rank { primary: u128::from(priority(spec, &group.paths)) << 64, tie: group.id.as_u128() },
         }
     }
 }
@@ -101,8 +99,10 @@ const SOURCE: u128 = 0x02;
 const DESTINATION: u128 = 0x01;
 
 /// Number of kinds, which kinds, hosts and regex, number of headers, regex priority, length of the path; ties go
-/// to an entry with address and port together (stream), then to the oldest, then to the greater id.
-fn traditional(spec: &RouteSpec, path: Option<&str>) -> Rank {
+/// to an entry with address and port together (stream), then to the oldest, then to the greater id, and among the
+/// paths of one route to the first.
+fn traditional(spec: &RouteSpec, group: &Group<'_>) -> Rank {
+    let path = group.paths.first().copied();
     let headers = spec.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")).count();
     let regex = path.is_some_and(|path| path.starts_with('~'));
     let category = [
@@ -132,7 +132,8 @@ fn traditional(spec: &RouteSpec, path: Option<&str>) -> Rank {
 
     let mut tie = Packed(0);
     tie.push(age(spec.created_at), 40);
-    tie.push(spec.id.as_u128() >> 40, 88);
+    tie.push(spec.id.as_u128() >> 48, 80);
+    tie.push(255 - group.number.min(255) as u128, 8);
     Rank { primary: primary.0 << 2, tie: tie.0 }
 }
 
@@ -211,7 +212,9 @@ mod tests {
 
     #[test]
     fn traditional_goes_by_number_of_kinds_first() {
-        let rank = |spec: &RouteSpec, path| traditional(spec, path);
+        let rank = |spec: &RouteSpec, path: Option<&str>| {
+            traditional(spec, &Group { number: 0, id: spec.id, paths: path.into_iter().collect() })
+        };
         let host = route(&["a.test"], &[], 0);
         let path_and_method = route(&[], &["GET"], 0);
         assert!(rank(&path_and_method, Some("/a")) > rank(&host, None));

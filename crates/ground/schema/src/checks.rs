@@ -296,6 +296,10 @@ impl Scope<'_> {
     fn satisfies(&self, path: &str, condition: &Field, value: &Value) -> Result<(), ErrorTree> {
         validate::condition(condition, self.field(path), value)
     }
+
+    fn holds(&self, path: &str, condition: &Field, value: &Value) -> bool {
+        validate::holds(condition, self.field(path), value)
+    }
 }
 
 fn count_set(document: &Map<String, Value>, fields: &[Cow<'static, str>]) -> usize {
@@ -334,8 +338,7 @@ fn run_exclusive_sets(
 
 impl Conditional {
     fn run(&self, scope: &Scope<'_>, document: &Map<String, Value>, faults: &mut Faults) {
-        let if_value = in_fields(document, &self.if_field);
-        if scope.satisfies(&self.if_field, &self.if_match, if_value).is_err() {
+        if !scope.holds(&self.if_field, &self.if_match, in_fields(document, &self.if_field)) {
             return;
         }
         let then_value = in_fields(document, &self.then_field);
@@ -351,10 +354,10 @@ impl Conditional {
 impl ConditionalAtLeastOneOf {
     fn run(&self, scope: &Scope<'_>, document: &Map<String, Value>, faults: &mut Faults) {
         let value = in_fields(document, &self.if_field);
-        let (fields, message) = if scope.satisfies(&self.if_field, &self.if_match, value).is_ok() {
+        let (fields, message) = if scope.holds(&self.if_field, &self.if_match, value) {
             (&self.then_at_least_one_of, &self.then_err)
         } else if let Some(otherwise) = &self.otherwise
-            && scope.satisfies(&self.if_field, &otherwise.else_match, value).is_ok()
+            && scope.holds(&self.if_field, &otherwise.else_match, value)
         {
             (&otherwise.then_at_least_one_of, &otherwise.then_err)
         } else {

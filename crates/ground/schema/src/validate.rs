@@ -111,18 +111,25 @@ impl Record {
 /// # Errors
 /// A message, or a tree for lists and records.
 pub fn validate_field(field: &Field, value: &Value) -> Result<(), ErrorTree> {
-    Rules { own: field, inherited: None }.check(value)
+    Rules { own: field, inherited: None, quiet: false }.check(value)
 }
 
 /// Whether a value satisfies a condition of an entity check. What the condition does not state comes from the field.
 pub(crate) fn condition(condition: &Field, field: Option<&Field>, value: &Value) -> Result<(), ErrorTree> {
-    Rules { own: condition, inherited: field }.check(value)
+    Rules { own: condition, inherited: field, quiet: false }.check(value)
+}
+
+/// As `condition` where nobody wants to know why not. Most conditions do not hold, so no message is made.
+pub(crate) fn holds(condition: &Field, field: Option<&Field>, value: &Value) -> bool {
+    Rules { own: condition, inherited: field, quiet: true }.check(value).is_ok()
 }
 
 /// The rules of a field, or those of a condition backed by those of the field it looks at.
 struct Rules<'a> {
     own: &'a Field,
     inherited: Option<&'a Field>,
+    /// Faults carry no message.
+    quiet: bool,
 }
 
 type Verdict = Result<(), ErrorTree>;
@@ -134,6 +141,10 @@ fn fail(message: impl Into<String>) -> Verdict {
 impl<'a> Rules<'a> {
     fn get<T: ?Sized>(&self, rule: impl Fn(&'a Field) -> Option<&'a T>) -> Option<&'a T> {
         rule(self.own).or_else(|| rule(self.inherited?))
+    }
+
+    fn fail(&self, message: impl FnOnce() -> String) -> Verdict {
+        fail(if self.quiet { String::new() } else { message() })
     }
 
     fn has(&self, mark: impl Fn(&Field) -> bool) -> bool {
@@ -177,7 +188,7 @@ impl<'a> Rules<'a> {
             return fail("value must not be null");
         }
         if let Some(expected) = self.get(|f| f.eq.as_ref()).filter(|v| !v.is_null()) {
-            return fail(format!("value must be {}", show(expected)));
+            return self.fail(|| format!("value must be {}", show(expected)));
         }
         if self.get(|f| f.required.as_ref()) == Some(&true) {
             return fail(REQUIRED);
@@ -196,6 +207,7 @@ impl<'a> Rules<'a> {
             Kind::Integer => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0),
             Kind::Boolean => value.is_boolean(),
             Kind::Array(elements) | Kind::Set(elements) | Kind::Elements(elements) => match as_list(value) {
+                Some(items) if self.quiet => return all_hold(elements, items),
                 Some(items) => return check_elements(elements, items),
                 None => false,
             },
@@ -244,7 +256,7 @@ impl<'a> Rules<'a> {
         if let Some(expected) = self.get(|f| f.contains.as_ref())
             && !value.as_array().is_some_and(|items| items.iter().any(|i| equal(i, expected)))
         {
-            return fail(format!("expected to contain: {}", show(expected)));
+            return self.fail(|| format!("expected to contain: {}", show(expected)));
         }
         if let Some(validator) = self.get(|f| f.custom.as_ref()) {
             validator.run(value)?;
@@ -256,22 +268,22 @@ impl<'a> Rules<'a> {
         if let Some(expected) = self.get(|f| f.eq.as_ref())
             && !equal(value, expected)
         {
-            return fail(format!("value must be {}", show(expected)));
+            return self.fail(|| format!("value must be {}", show(expected)));
         }
         if let Some(refused) = self.get(|f| f.ne.as_ref())
             && equal(value, refused)
         {
-            return fail(format!("value must not be {}", show(refused)));
+            return self.fail(|| format!("value must not be {}", show(refused)));
         }
         if let Some(refused) = self.get(|f| (!f.not_one_of.is_empty()).then_some(&f.not_one_of))
             && refused.iter().any(|r| equal(r, value))
         {
-            return fail(format!("must not be one of: {}", show_list(refused)));
+            return self.fail(|| format!("must not be one of: {}", show_list(refused)));
         }
         if let Some(allowed) = self.get(|f| f.one_of.as_ref())
             && !allowed.iter().chain(self.later_values()).any(|a| equal(a, value))
         {
-            return fail(format!("expected one of: {}", show_list(allowed)));
+            return self.fail(|| format!("expected one of: {}", show_list(allowed)));
         }
         Ok(())
     }
@@ -289,7 +301,7 @@ impl<'a> Rules<'a> {
         if let Some(bound) = self.get(|f| f.gt.as_ref())
             && number <= *bound
         {
-            return fail(format!("value must be greater than {}", show_number(*bound)));
+            return self.fail(|| format!("value must be greater than {}", show_number(*bound)));
         }
         if self.has(|f| f.timestamp) && number <= 0.0 {
             return fail("expected a valid timestamp");
@@ -302,7 +314,7 @@ impl<'a> Rules<'a> {
             && let Some((low, high)) = self.get(|f| f.between.as_ref())
             && !(*low..=*high).contains(&number)
         {
-            return fail(format!("value should be between {} and {}", show_number(*low), show_number(*high)));
+            return self.fail(|| format!("value should be between {} and {}", show_number(*low), show_number(*high)));
         }
         Ok(())
     }
@@ -312,7 +324,7 @@ impl<'a> Rules<'a> {
             return fail("expected a valid UUID");
         }
         if self.has(|f| f.is_regex) && regex_syntax::check(text).is_err() {
-            return fail(format!("not a valid regex: {text}"));
+            return self.fail(|| format!("not a valid regex: {text}"));
         }
         Ok(())
     }
@@ -327,17 +339,17 @@ impl<'a> Rules<'a> {
         if let Some(exact) = self.get(|f| f.len_eq.as_ref())
             && length != *exact
         {
-            return fail(format!("length must be {exact}"));
+            return self.fail(|| format!("length must be {exact}"));
         }
         if let Some(least) = self.get(|f| f.len_min.as_ref())
             && length < *least
         {
-            return fail(format!("length must be at least {least}"));
+            return self.fail(|| format!("length must be at least {least}"));
         }
         if let Some(most) = self.get(|f| f.len_max.as_ref())
             && length > *most
         {
-            return fail(format!("length must be at most {most}"));
+            return self.fail(|| format!("length must be at most {most}"));
         }
         Ok(())
     }
@@ -347,32 +359,32 @@ impl<'a> Rules<'a> {
         if let Some(prefix) = self.get(|f| f.starts_with.as_ref())
             && !text.starts_with(prefix.as_ref())
         {
-            return fail(format!("should start with: {prefix}"));
+            return self.fail(|| format!("should start with: {prefix}"));
         }
         if let Some(pattern) = self.get(|f| f.not_match.as_ref())
             && lua_pattern::is_match(text, pattern)
         {
-            return fail(invalid());
+            return self.fail(invalid);
         }
         for rule in self.rules(|f| &f.match_none) {
             if lua_pattern::is_match(text, &rule.pattern) {
-                return fail(rule.err.as_ref().map_or_else(invalid, ToString::to_string));
+                return self.fail(|| rule.err.as_ref().map_or_else(invalid, ToString::to_string));
             }
         }
         if let Some(pattern) = self.get(|f| f.matches.as_ref())
             && !lua_pattern::is_match(text, pattern)
         {
-            return fail(invalid());
+            return self.fail(invalid);
         }
         for rule in self.rules(|f| &f.match_all) {
             if !lua_pattern::is_match(text, &rule.pattern) {
-                return fail(rule.err.as_ref().map_or_else(invalid, ToString::to_string));
+                return self.fail(|| rule.err.as_ref().map_or_else(invalid, ToString::to_string));
             }
         }
         if let Some(set) = self.get(|f| f.match_any.as_ref())
             && !set.patterns.iter().any(|p| lua_pattern::is_match(text, p))
         {
-            return fail(set.err.as_ref().map_or_else(invalid, ToString::to_string));
+            return self.fail(|| set.err.as_ref().map_or_else(invalid, ToString::to_string));
         }
         Ok(())
     }
@@ -395,7 +407,7 @@ impl<'a> Rules<'a> {
             .map(|subset| format!("({})", crate::document::quoted_list(subset)))
             .collect();
         if touched.len() > 1 {
-            return fail(format!("these sets are mutually exclusive: {}", touched.join(", ")));
+            return self.fail(|| format!("these sets are mutually exclusive: {}", touched.join(", ")));
         }
         Ok(())
     }
@@ -422,6 +434,10 @@ fn check_elements(elements: &Field, items: &[Value]) -> Verdict {
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(ErrorTree::Items(faults)) }
+}
+
+fn all_hold(elements: &Field, items: &[Value]) -> Verdict {
+    if items.iter().all(|item| !item.is_null() && holds(elements, None, item)) { Ok(()) } else { fail("") }
 }
 
 /// Elements, keys and values are always required.

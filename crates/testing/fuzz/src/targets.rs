@@ -16,22 +16,29 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "uri", run: uri, words: &["/", "..", "%2f", "%", "//", "?", "&", "=", "+", "%00"] },
-    Target { name: "request-head", run: request_head, words: HEAD_WORDS },
-    Target { name: "response-head", run: response_head, words: HEAD_WORDS },
+    Target { name: "request_head", run: request_head, words: HEAD_WORDS },
+    Target { name: "response_head", run: response_head, words: HEAD_WORDS },
     Target { name: "chunked", run: chunked, words: &["\r\n", "0\r\n\r\n", ";ext=1", "ffffffff", "1\r\nx\r\n", "\n"] },
+    Target { name: "client_hello", run: client_hello, words: &["\x16\x03\x01", "\x01", "\0\0", "\0\x10", "\x02h2"] },
     Target {
-        name: "proxy-protocol",
-        run: proxy_protocol,
-        words: &["PROXY ", "TCP4 ", "TCP6 ", "UNKNOWN", "\r\n", "::1 "],
-    },
-    Target {
-        name: "client-hello",
-        run: client_hello,
-        words: &["\x16\x03\x01", "\x01\x00", "\x00\x00", "h2", "a.test"],
+        name: "proxy_header",
+        run: proxy_header,
+        words: &[
+            "PROXY ",
+            "TCP4",
+            "TCP6",
+            "UNKNOWN",
+            "\r\n",
+            "\r\n\r\n\0\r\nQUIT\n",
+            "!",
+            "\x11",
+            "\0\x0c",
+            "127.0.0.1",
+        ],
     },
     Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
     Target {
-        name: "name-files",
+        name: "name_files",
         run: name_files,
         words: &["nameserver ", "search ", "options ", "ndots:", "127.0.0.1 ", "\n"],
     },
@@ -160,18 +167,6 @@ fn dechunk<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, usize, &'
     (data, taken, "waits")
 }
 
-/// What a complete header says does not depend on what follows it.
-fn proxy_protocol(input: &[u8]) {
-    use gibbon_net::{Parsed, parse_proxy_header};
-    let Ok(Parsed::Complete { header, length }) = parse_proxy_header(input) else { return };
-    let again = input.get(..length).map(parse_proxy_header);
-    assert!(matches!(again, Some(Ok(Parsed::Complete { header: same, .. })) if same == header), "depends on the rest");
-}
-
-fn client_hello(input: &[u8]) {
-    let _ = gibbon_tls::client_hello(input);
-}
-
 fn expression(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let _ = gibbon_expr::parse(text);
@@ -181,4 +176,37 @@ fn name_files(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = gibbon_dns::Hosts::parse(&text);
     gibbon_dns::Settings::default().apply_resolv_conf(&text);
+}
+
+/// A verdict on a prefix is never taken back: what is no greeting does not become one by more bytes.
+fn client_hello(input: &[u8]) {
+    use gibbon_tls::{HELLO_LIMIT, Peeked, client_hello};
+    let whole = client_hello(input);
+    assert!(whole != Peeked::NeedMore || input.len() < HELLO_LIMIT, "waiting beyond the limit");
+    if let Peeked::Complete(hello) = &whole {
+        let name = hello.sni.as_deref().unwrap_or("-");
+        assert!(!name.is_empty() && name.len() <= 253, "a name no host can have");
+        assert!(!name.bytes().any(|byte| byte.is_ascii_uppercase() || byte <= b' '), "a name not in normal form");
+    }
+    let half = client_hello(input.get(..input.len() / 2).unwrap_or_default());
+    assert!(half == Peeked::NeedMore || half == whole, "a verdict was taken back");
+}
+
+/// A header is found within the bytes that hold it, and what is written for its addresses is read back.
+fn proxy_header(input: &[u8]) {
+    use gibbon_net::{HEADER_LIMIT, Parsed, ProxyAddresses, ProxyHeader, parse_proxy_header};
+    let Ok(Parsed::Complete { header, length }) = parse_proxy_header(input) else { return };
+    assert!(length <= input.len() && length <= HEADER_LIMIT, "a header longer than its bytes");
+    for prefix in [length / 2, length - 1] {
+        let verdict = parse_proxy_header(input.get(..prefix).unwrap_or_default());
+        assert!(matches!(verdict, Ok(Parsed::NeedMore)), "a header that ends twice");
+    }
+    let ProxyAddresses::Ip { transport, source, destination } = header.addresses else { return };
+    let mut written = Vec::new();
+    ProxyHeader::new(header.version, transport, source, destination).encode(&mut written);
+    let read = parse_proxy_header(&written);
+    assert!(
+        matches!(&read, Ok(Parsed::Complete { header: read, .. }) if read.addresses == header.addresses),
+        "our own header was not understood: {read:?}"
+    );
 }

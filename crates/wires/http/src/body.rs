@@ -2,7 +2,7 @@
 
 use gibbon_message::Headers;
 
-use crate::{BodyError, h1};
+use crate::{BodyError, h1, h2};
 
 /// How long a body is, as far as its head tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct RequestBody<'a> {
 
 enum Inner<'a> {
     H1(h1::Body<'a>),
+    H2(h2::Body<'a>),
 }
 
 impl<'a> RequestBody<'a> {
@@ -49,10 +50,15 @@ impl<'a> RequestBody<'a> {
         RequestBody { inner: Inner::H1(body) }
     }
 
+    pub(crate) fn h2(body: h2::Body<'a>) -> Self {
+        RequestBody { inner: Inner::H2(body) }
+    }
+
     #[must_use]
     pub fn length(&self) -> BodyLength {
         match &self.inner {
             Inner::H1(body) => body.length,
+            Inner::H2(body) => body.length,
         }
     }
 
@@ -61,6 +67,7 @@ impl<'a> RequestBody<'a> {
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, BodyError> {
         match &mut self.inner {
             Inner::H1(body) => body.chunk().await,
+            Inner::H2(body) => body.chunk().await,
         }
     }
 
@@ -69,6 +76,7 @@ impl<'a> RequestBody<'a> {
     pub fn trailers(&self) -> Option<&Headers> {
         match &self.inner {
             Inner::H1(body) => body.source.trailers.as_deref(),
+            Inner::H2(body) => body.inflow.trailers(),
         }
     }
 
@@ -77,6 +85,7 @@ impl<'a> RequestBody<'a> {
     pub fn is_end(&self) -> bool {
         match &self.inner {
             Inner::H1(body) => body.source.decoder.is_end(),
+            Inner::H2(body) => body.inflow.is_end(),
         }
     }
 
@@ -85,14 +94,17 @@ impl<'a> RequestBody<'a> {
     pub fn expects_continue(&self) -> bool {
         match &self.inner {
             Inner::H1(body) => body.link.continue_wanted.get(),
+            Inner::H2(body) => body.link.continue_wanted.get(),
         }
     }
 
-    /// Bytes of this request taken from the wire so far, head and framing included.
+    /// Bytes of this request taken from the wire so far, head and framing included
+    /// (HTTP/2: of the body alone).
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         match &self.inner {
             Inner::H1(body) => body.source.received(),
+            Inner::H2(body) => body.inflow.received(),
         }
     }
 
@@ -101,12 +113,14 @@ impl<'a> RequestBody<'a> {
     pub async fn closed(&mut self) -> Gone {
         match &mut self.inner {
             Inner::H1(body) => body.closed().await,
+            Inner::H2(body) => body.closed().await,
         }
     }
 
     pub(crate) fn into_h1(self) -> Option<h1::Body<'a>> {
         match self.inner {
             Inner::H1(body) => Some(body),
+            Inner::H2(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! never early and at most two ticks late; waits below a second take a precise runtime timer instead.
 //! What to do when time is up is left to the caller.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -70,6 +70,9 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
+    /// How far apart the ticks are.
+    pub const TICK: Duration = TICK;
+
     #[must_use]
     pub fn new() -> Self {
         Deadlines {
@@ -322,6 +325,31 @@ impl Drop for Timer<'_> {
     fn drop(&mut self) {
         if self.armed && self.precise.is_none() {
             self.deadline.clear();
+        }
+    }
+}
+
+/// A [`Timer`] whose deadline is registered only if the wait turns out to be one.
+pub(crate) struct LazyTimer<'a> {
+    deadlines: &'a Deadlines,
+    cell: &'a OnceCell<Deadline>,
+    after: Duration,
+    timer: Option<Timer<'a>>,
+}
+
+impl<'a> LazyTimer<'a> {
+    pub(crate) fn new(deadlines: &'a Deadlines, cell: &'a OnceCell<Deadline>, after: Duration) -> Self {
+        LazyTimer { deadlines, cell, after, timer: None }
+    }
+
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let LazyTimer { deadlines, cell, after, timer } = self;
+        timer.get_or_insert_with(|| Timer::new(cell.get_or_init(|| deadlines.register()), *after)).poll_expired(cx)
+    }
+
+    pub(crate) fn restart(&mut self) {
+        if let Some(timer) = &mut self.timer {
+            timer.restart();
         }
     }
 }

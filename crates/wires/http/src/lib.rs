@@ -15,6 +15,7 @@ mod deadline;
 mod drain;
 mod error;
 mod h1;
+mod h2;
 mod io;
 pub mod parse;
 mod responder;

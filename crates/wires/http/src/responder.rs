@@ -9,7 +9,7 @@ use gibbon_message::{Headers, ResponseHead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::h1::{self, Stage};
-use crate::{BodyLength, RequestBody, SendError};
+use crate::{BodyLength, RequestBody, SendError, h2};
 
 /// Writes one answer: any number of informational heads, one head, data, and the end.
 ///
@@ -22,6 +22,7 @@ pub struct Responder<'a> {
 
 enum Inner<'a> {
     H1(h1::Answer<'a>),
+    H2(h2::Answer<'a>),
 }
 
 impl<'a> Responder<'a> {
@@ -29,11 +30,16 @@ impl<'a> Responder<'a> {
         Responder { inner: Inner::H1(answer) }
     }
 
+    pub(crate) fn h2(answer: h2::Answer<'a>) -> Self {
+        Responder { inner: Inner::H2(answer) }
+    }
+
     /// Sends a 1xx head at once; nothing to a client of HTTP/1.0. 101 is left to
     /// [`upgrade`](Self::upgrade).
     pub async fn informational(&mut self, status: u16, headers: &Headers) -> Result<(), SendError> {
         match &mut self.inner {
             Inner::H1(answer) => answer.informational(status, headers).await,
+            Inner::H2(answer) => answer.informational(status, headers),
         }
     }
 
@@ -43,6 +49,7 @@ impl<'a> Responder<'a> {
     pub fn head(&mut self, head: &ResponseHead, length: BodyLength) -> Result<(), SendError> {
         match &mut self.inner {
             Inner::H1(answer) => answer.head(head, length),
+            Inner::H2(answer) => answer.head(head, length),
         }
     }
 
@@ -51,6 +58,7 @@ impl<'a> Responder<'a> {
     pub async fn data(&mut self, data: &[u8]) -> Result<(), SendError> {
         match &mut self.inner {
             Inner::H1(answer) => answer.data(data).await,
+            Inner::H2(answer) => answer.data(data).await,
         }
     }
 
@@ -58,6 +66,7 @@ impl<'a> Responder<'a> {
     pub async fn flush(&mut self) -> Result<(), SendError> {
         match &mut self.inner {
             Inner::H1(answer) => answer.flush().await,
+            Inner::H2(answer) => answer.flush().await,
         }
     }
 
@@ -75,6 +84,7 @@ impl<'a> Responder<'a> {
     pub async fn finish(&mut self, trailers: Option<&Headers>) -> Result<(), SendError> {
         match &mut self.inner {
             Inner::H1(answer) => answer.finish(trailers).await,
+            Inner::H2(answer) => answer.finish(trailers).await,
         }
     }
 
@@ -83,6 +93,7 @@ impl<'a> Responder<'a> {
     pub fn abort(&mut self) {
         match &mut self.inner {
             Inner::H1(answer) => answer.abort(),
+            Inner::H2(answer) => answer.abort(),
         }
     }
 
@@ -91,6 +102,7 @@ impl<'a> Responder<'a> {
     pub fn close_after(&mut self) {
         match &mut self.inner {
             Inner::H1(answer) => answer.link.keep_alive.set(false),
+            Inner::H2(answer) => answer.link.close_after.set(true),
         }
     }
 
@@ -99,15 +111,17 @@ impl<'a> Responder<'a> {
     pub fn begun(&self) -> bool {
         match &self.inner {
             Inner::H1(answer) => answer.link.stage.get() != Stage::Waiting,
+            Inner::H2(answer) => answer.link.stage.get() != Stage::Waiting,
         }
     }
 
     /// Bytes handed to the connection for this answer, heads and framing included. What is still buffered
-    /// does not count.
+    /// does not count (HTTP/2: the body alone).
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         match &self.inner {
             Inner::H1(answer) => answer.sink.sent,
+            Inner::H2(answer) => answer.outflow.body_sent,
         }
     }
 
@@ -116,6 +130,7 @@ impl<'a> Responder<'a> {
     pub fn body_bytes_sent(&self) -> u64 {
         match &self.inner {
             Inner::H1(answer) => answer.sink.body_sent,
+            Inner::H2(answer) => answer.outflow.body_sent,
         }
     }
 

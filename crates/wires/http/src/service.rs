@@ -7,7 +7,7 @@ use gibbon_message::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::h1::{self, Mode, Served};
-use crate::{Counters, Drain, HeadError, RequestBody, Responder, ServerSettings, Worker};
+use crate::{Counters, Drain, HeadError, RequestBody, Responder, ServerSettings, Worker, h2};
 
 /// Whoever answers requests. One value serves all connections of a worker.
 #[allow(async_fn_in_trait)] // everything stays on one thread: no Send bound is wanted
@@ -114,10 +114,10 @@ where
         Protocol::Http1 => Mode::Plain,
         Protocol::Http1OrH2cPriorKnowledge => Mode::DetectH2,
         Protocol::PlainOnTls => Mode::RefusePlain,
-        Protocol::Http2 => return ConnectionEnd::Closed,
+        Protocol::Http2 => return h2::serve(stream, first_bytes, info, server).await,
     };
     match h1::serve(stream, first_bytes, mode, &info, &server).await {
         Served::End(end) => end,
-        Served::Http2(_stream, _bytes) => ConnectionEnd::Closed,
+        Served::Http2(stream, bytes) => Box::pin(h2::serve(stream, bytes, info, server)).await,
     }
 }

@@ -72,9 +72,11 @@ pub struct H2Settings {
     pub max_send_buffer: usize,
     /// Streams reset by the peer that may wait to be noticed (rapid reset, CVE-2023-44487).
     pub max_pending_resets: usize,
-    /// Control frames (ping, settings, reset, priority, empty data) the peer may send beyond one per
-    /// request and per 16 KiB of data before the connection is closed with ENHANCE_YOUR_CALM.
+    /// Control frames (ping, settings, priority, empty data) a peer may send in a burst before the
+    /// connection is closed with ENHANCE_YOUR_CALM; a hundredth of it comes back every tenth of a second.
     pub control_frame_budget: u32,
+    /// The same for streams the peer resets.
+    pub reset_budget: u32,
 }
 
 impl Default for H2Settings {
@@ -88,6 +90,7 @@ impl Default for H2Settings {
             max_send_buffer: 256 * 1024,
             max_pending_resets: 20,
             control_frame_budget: 1000,
+            reset_budget: 1000,
         }
     }
 }

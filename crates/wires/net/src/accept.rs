@@ -37,8 +37,20 @@ enum Inner {
 /// Counts a connection as open until dropped.
 #[derive(Debug)]
 pub(crate) struct OpenConnection {
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
     counters: Arc<Counters>,
+}
+
+impl OpenConnection {
+    pub(crate) fn new(permit: Option<Permit>, counters: Arc<Counters>) -> Self {
+        counters.active.add(1);
+        Self { permit, counters }
+    }
+
+    /// Ends the count on this worker; the permit goes on to the next.
+    pub(crate) fn into_permit(mut self) -> Option<Permit> {
+        self.permit.take()
+    }
 }
 
 impl Drop for OpenConnection {
@@ -116,8 +128,7 @@ impl Listener {
                 }
             },
         };
-        self.counters.active.add(1);
-        socket.set_open(OpenConnection { _permit: permit, counters: self.counters.clone() });
+        socket.set_open(OpenConnection::new(permit, self.counters.clone()));
         Some(socket)
     }
 }

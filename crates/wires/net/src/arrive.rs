@@ -1,6 +1,6 @@
 //! From an accepted socket to a stream: looking at the greeting without consuming it, and TLS with its counters.
 
-use gibbon_tls::{Accepted, HandshakeError, Peeked, ServerTls, client_hello};
+use gibbon_tls::{Certificate, Greeted, HandshakeError, Peeked, ServerTls, Started, client_hello};
 use tokio::time::{Instant, timeout_at};
 
 use crate::counters::Counters;
@@ -14,26 +14,60 @@ pub enum TlsArrival {
     Plain(Socket),
 }
 
+/// A connection to a TLS listener whose greeting has arrived.
+pub enum TlsGreeting {
+    Tls(Started<Socket>),
+    /// As [`TlsArrival::Plain`].
+    Plain(Socket),
+}
+
 /// Makes the TLS handshake on an accepted socket, within the listener's time, and counts the outcome.
 pub async fn accept_tls(socket: Socket, tls: &ServerTls, counters: &Counters) -> Result<TlsArrival, HandshakeError> {
-    match tls.accept(socket).await {
-        Ok(Accepted::Tls(stream)) => {
-            counters.tls_handshakes.add(1);
-            if stream.info().resumed {
-                counters.tls_resumed.add(1);
-            }
-            Ok(TlsArrival::Tls(Stream::ServerTls(stream)))
-        }
-        Ok(Accepted::Plain { io: mut socket, read }) => {
+    match greet_tls(socket, tls, counters).await? {
+        TlsGreeting::Tls(started) => Ok(TlsArrival::Tls(finish_tls(started, tls, None, counters).await?)),
+        TlsGreeting::Plain(socket) => Ok(TlsArrival::Plain(socket)),
+    }
+}
+
+/// The first half of [`accept_tls`]: the greeting is there, nothing is answered yet.
+pub async fn greet_tls(
+    mut socket: Socket,
+    tls: &ServerTls,
+    counters: &Counters,
+) -> Result<TlsGreeting, HandshakeError> {
+    socket.expect_records(true);
+    match counted(tls.start(socket).await, counters)? {
+        Greeted::Tls(started) => Ok(TlsGreeting::Tls(started)),
+        Greeted::Plain { io: mut socket, read } => {
             counters.plain_on_tls.add(1);
+            socket.expect_records(false);
             socket.unread(&read);
-            Ok(TlsArrival::Plain(socket))
-        }
-        Err(error) => {
-            counters.tls_failed(error.failure);
-            Err(error)
+            Ok(TlsGreeting::Plain(socket))
         }
     }
+}
+
+/// The second half: answers by the settings of `tls`, with this certificate or else the one its source names.
+pub async fn finish_tls(
+    started: Started<Socket>,
+    tls: &ServerTls,
+    certificate: Option<&Certificate>,
+    counters: &Counters,
+) -> Result<Stream, HandshakeError> {
+    let finished = match certificate {
+        Some(certificate) => started.finish_with(tls, certificate).await,
+        None => started.finish(tls).await,
+    };
+    let stream = counted(finished, counters)?;
+    counters.tls_handshakes.add(1);
+    if stream.info().resumed {
+        counters.tls_resumed.add(1);
+    }
+    Ok(Stream::ServerTls(stream))
+}
+
+fn counted<T>(outcome: Result<T, HandshakeError>, counters: &Counters) -> Result<T, HandshakeError> {
+    outcome.inspect_err(|error| counters.tls_failed(error.failure))
 }
 
 /// Looks at a connection's TLS greeting without consuming it, to route by server name. A connection that ends

@@ -130,7 +130,10 @@ impl Connector {
         }
         match &target.tls {
             None => Ok(Stream::Plain(socket)),
-            Some(TlsTarget { tls, name }) => Ok(Stream::ClientTls(tls.connect(name, socket).await?)),
+            Some(TlsTarget { tls, name }) => {
+                socket.expect_records(true);
+                Ok(Stream::ClientTls(tls.connect(name, socket).await?))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod arrive;
 mod bind;
 mod connect;
 mod counters;
+mod datagram;
 mod handover;
 mod limit;
 mod machine;
@@ -20,7 +21,7 @@ mod stream;
 mod udp;
 
 pub use accept::Listener;
-pub use arrive::{TlsArrival, accept_tls, peek_client_hello};
+pub use arrive::{TlsArrival, TlsGreeting, accept_tls, finish_tls, greet_tls, peek_client_hello};
 pub use bind::{BindError, BoundSocket, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
 pub use connect::{ConnectAddress, ConnectError, ConnectFailure, Connector, Target, TlsTarget};
 pub use counters::{Counter, Counters, Totals as CounterTotals};
@@ -33,6 +34,6 @@ pub use proxy_protocol::{
     read_proxy_header,
 };
 pub use relay::{RelayEnd, RelayLimits, Side, Totals, relay};
-pub use socket::{PeerAddress, Socket};
+pub use socket::{DetachedSocket, PeerAddress, Socket};
 pub use stream::Stream;
 pub use udp::{UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget};

@@ -1,15 +1,18 @@
 //! A connected TCP or unix socket, with room for bytes that were read ahead of whoever reads next.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::accept::OpenConnection;
+use crate::counters::Counters;
+use crate::limit::Permit;
 use crate::proxy_protocol::ProxyHeader;
 
 /// Who is at the other end, or which end is ours. Unix sockets have no address worth telling.
@@ -48,6 +51,8 @@ pub struct Socket {
     peer: PeerAddress,
     local: OnceCell<PeerAddress>,
     ahead: Vec<u8>,
+    /// Read a whole TLS record at a time, whatever is asked for: the TLS library asks for 4 KiB.
+    by_record: bool,
     proxy_header: Option<Box<ProxyHeader>>,
     /// Counts the connection as open until it is dropped.
     open: Option<OpenConnection>,
@@ -63,7 +68,7 @@ impl Socket {
     }
 
     fn new(kind: Kind, peer: PeerAddress) -> Self {
-        Self { kind, peer, local: OnceCell::new(), ahead: Vec::new(), proxy_header: None, open: None }
+        Self { kind, peer, local: OnceCell::new(), ahead: Vec::new(), by_record: false, proxy_header: None, open: None }
     }
 
     /// The socket's other end. A PROXY protocol header does not change it: see [`Socket::proxy_header`].
@@ -110,6 +115,11 @@ impl Socket {
         }
     }
 
+    /// Says whether TLS is expected from now on.
+    pub(crate) fn expect_records(&mut self, expected: bool) {
+        self.by_record = expected;
+    }
+
     pub(crate) fn consume_ahead(&mut self, count: usize) {
         if count >= self.ahead.len() {
             self.ahead = Vec::new();
@@ -120,6 +130,47 @@ impl Socket {
 
     pub(crate) fn set_open(&mut self, open: OpenConnection) {
         self.open = Some(open);
+    }
+}
+
+/// A socket on its way from one worker to another: accepted there, to be served here. Nothing is lost, whatever
+/// was read ahead included.
+#[derive(Debug)]
+pub struct DetachedSocket {
+    kind: DetachedKind,
+    peer: PeerAddress,
+    ahead: Vec<u8>,
+    proxy_header: Option<Box<ProxyHeader>>,
+    permit: Option<Permit>,
+}
+
+#[derive(Debug)]
+enum DetachedKind {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Takes the socket off this worker's runtime and count.
+    pub fn detach(self) -> io::Result<DetachedSocket> {
+        let kind = match self.kind {
+            Kind::Tcp(stream) => DetachedKind::Tcp(stream.into_std()?),
+            Kind::Unix(stream) => DetachedKind::Unix(stream.into_std()?),
+        };
+        let permit = self.open.and_then(OpenConnection::into_permit);
+        Ok(DetachedSocket { kind, peer: self.peer, ahead: self.ahead, proxy_header: self.proxy_header, permit })
+    }
+}
+
+impl DetachedSocket {
+    /// Puts the socket on the current runtime; `counters` are this worker's.
+    pub fn attach(self, counters: &Arc<Counters>) -> io::Result<Socket> {
+        let kind = match self.kind {
+            DetachedKind::Tcp(stream) => Kind::Tcp(TcpStream::from_std(stream)?),
+            DetachedKind::Unix(stream) => Kind::Unix(UnixStream::from_std(stream)?),
+        };
+        let open = Some(OpenConnection::new(self.permit, counters.clone()));
+        Ok(Socket { ahead: self.ahead, proxy_header: self.proxy_header, open, ..Socket::new(kind, self.peer) })
     }
 }
 
@@ -134,9 +185,40 @@ impl AsyncRead for Socket {
             this.consume_ahead(count);
             return Poll::Ready(Ok(()));
         }
-        match &mut this.kind {
-            Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Kind::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        if this.by_record && buffer.remaining() < RECORD {
+            return this.poll_read_record(cx, buffer);
+        }
+        this.kind.poll_read(cx, buffer)
+    }
+}
+
+/// The longest TLS record on the wire (RFC 8446, section 5.2), rounded up.
+const RECORD: usize = 17 * 1024;
+
+thread_local! {
+    /// Where records land; used within one poll only.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECORD].into_boxed_slice());
+}
+
+impl Socket {
+    /// One system call for a whole record: what the reader does not take now waits in `ahead`.
+    fn poll_read_record(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        LANDING.with_borrow_mut(|landing| {
+            let mut read = ReadBuf::new(landing);
+            ready!(self.kind.poll_read(cx, &mut read))?;
+            let (now, later) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.ahead.extend_from_slice(later);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Kind {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }

@@ -9,15 +9,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bind::BoundSocket;
+use crate::datagram::{DatagramSocket, Path};
 
 /// The largest datagram there is.
 const LARGEST: usize = 65_535;
 /// Datagrams kept for a client while its session is being routed; more are dropped, as a full queue would.
 const WAITING: usize = 16;
+/// A datagram may answer several earlier ones; a session reads so many at once before others have their turn.
+const BURST: usize = 32;
 
 /// What bounds the sessions of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub struct UdpSessionLimits {
 #[derive(Debug, Clone)]
 pub struct UdpStart {
     pub client: SocketAddr,
+    /// The address it was sent to, known even if the listener is bound to a wildcard.
     pub local: SocketAddr,
     pub datagram: Vec<u8>,
 }
@@ -40,7 +45,7 @@ pub struct UdpTarget {
     pub address: SocketAddr,
     /// Ends the session when no datagram has passed for so long.
     pub idle: Duration,
-    /// Ends the session when so many datagrams have been answered; absent leaves it to the idle time.
+    /// Ends the session after so many answers; absent leaves it to the idle time.
     pub responses: Option<u64>,
 }
 
@@ -48,6 +53,8 @@ pub struct UdpTarget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UdpSessionTotals {
     pub client: SocketAddr,
+    pub local: SocketAddr,
+    /// Absent if the session was not routed, or its target could not be reached.
     pub target: Option<SocketAddr>,
     pub datagrams_in: u64,
     pub bytes_in: u64,
@@ -59,18 +66,25 @@ pub struct UdpSessionTotals {
 /// A UDP listener of one worker.
 #[derive(Debug)]
 pub struct UdpListener {
-    socket: Rc<UdpSocket>,
-    local: SocketAddr,
-    sessions: Rc<RefCell<HashMap<SocketAddr, Rc<Session>>>>,
+    shared: Rc<Shared>,
     refused: Cell<u64>,
+}
+
+/// What the listener and its sessions have in common.
+#[derive(Debug)]
+struct Shared {
+    socket: DatagramSocket,
+    sessions: RefCell<HashMap<Path, Rc<Session>>>,
+    /// Answers pass through here, one at a time; a session of its own buffer would weigh 64 KiB.
+    answers: RefCell<Box<[u8]>>,
 }
 
 #[derive(Debug)]
 struct Session {
-    client: SocketAddr,
+    path: Path,
     upstream: RefCell<Upstream>,
-    active: Cell<Instant>,
     began: Instant,
+    active: Cell<Instant>,
     datagrams_in: Cell<u64>,
     bytes_in: Cell<u64>,
     datagrams_out: Cell<u64>,
@@ -86,18 +100,22 @@ enum Upstream {
 impl UdpListener {
     /// Serves a bound datagram socket on the current runtime.
     pub fn new(bound: BoundSocket) -> io::Result<Self> {
-        let socket = UdpSocket::from_std(bound.into_udp())?;
-        let local = socket.local_addr()?;
-        Ok(Self { socket: Rc::new(socket), local, sessions: Rc::default(), refused: Cell::new(0) })
+        let shared = Shared {
+            socket: DatagramSocket::new(bound)?,
+            sessions: RefCell::default(),
+            answers: RefCell::new(vec![0; LARGEST].into_boxed_slice()),
+        };
+        Ok(Self { shared: Rc::new(shared), refused: Cell::new(0) })
     }
 
+    /// Where it listens, the real port included.
     pub fn local(&self) -> SocketAddr {
-        self.local
+        self.shared.socket.bound()
     }
 
     /// Sessions open now.
     pub fn open_sessions(&self) -> usize {
-        self.sessions.borrow().len()
+        self.shared.sessions.borrow().len()
     }
 
     /// Datagrams dropped because too many sessions were open.
@@ -106,8 +124,8 @@ impl UdpListener {
     }
 
     /// Serves clients until dropped or until the socket fails. `route` names the target of a new session, or
-    /// nothing to drop its datagrams; `ended` is told of each session that had one. Must run within a
-    /// `LocalSet`: sessions are local tasks.
+    /// nothing to drop its datagrams; `ended` is told of each session. Must run within a `LocalSet`: sessions
+    /// are local tasks, which outlive this call until they end by themselves.
     pub async fn serve<R, F, E>(&self, limits: UdpSessionLimits, route: R, ended: E) -> io::Result<()>
     where
         R: Fn(UdpStart) -> F,
@@ -116,48 +134,54 @@ impl UdpListener {
     {
         let mut buffer = vec![0; LARGEST];
         loop {
-            let (length, client) = match self.socket.recv_from(&mut buffer).await {
+            let (length, path) = match self.shared.socket.receive(&mut buffer).await {
                 Ok(received) => received,
                 // An earlier answer that a client refused; it says nothing about the socket.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
                 Err(error) => return Err(error),
             };
             let datagram = buffer.get(..length).unwrap_or_default();
-            let known = self.sessions.borrow().get(&client).cloned();
+            let known = self.shared.sessions.borrow().get(&path).cloned();
             if let Some(session) = known {
                 session.forward(datagram);
-                continue;
-            }
-            if self.open_sessions() >= limits.sessions {
+            } else if self.open_sessions() >= limits.sessions {
                 self.refused.set(self.refused.get() + 1);
-                continue;
+            } else {
+                self.begin(path, datagram, &route, ended.clone());
             }
-            let session = Rc::new(Session::new(client));
-            self.sessions.borrow_mut().insert(client, session.clone());
-            session.forward(datagram);
-            let start = UdpStart { client, local: self.local, datagram: datagram.to_vec() };
-            let routed = route(start);
-            let (listener, sessions, ended) = (self.socket.clone(), self.sessions.clone(), ended.clone());
-            tokio::task::spawn_local(async move {
-                let target = match routed.await {
-                    Some(target) => session.run(target, &listener).await.map(|()| target.address).ok(),
-                    None => None,
-                };
-                sessions.borrow_mut().remove(&client);
-                ended(session.totals(target));
-            });
         }
+    }
+
+    fn begin<R, F, E>(&self, path: Path, datagram: &[u8], route: &R, ended: E)
+    where
+        R: Fn(UdpStart) -> F,
+        F: Future<Output = Option<UdpTarget>> + 'static,
+        E: Fn(UdpSessionTotals) + 'static,
+    {
+        let session = Rc::new(Session::new(path));
+        session.forward(datagram);
+        self.shared.sessions.borrow_mut().insert(path, session.clone());
+        let routed = route(UdpStart { client: path.client, local: path.local, datagram: datagram.to_vec() });
+        let shared = self.shared.clone();
+        tokio::task::spawn_local(async move {
+            let target = match routed.await {
+                Some(target) => session.run(target, &shared).await.map(|()| target.address).ok(),
+                None => None,
+            };
+            shared.sessions.borrow_mut().remove(&path);
+            ended(session.totals(target));
+        });
     }
 }
 
 impl Session {
-    fn new(client: SocketAddr) -> Self {
+    fn new(path: Path) -> Self {
         let now = Instant::now();
         Self {
-            client,
+            path,
             upstream: RefCell::new(Upstream::Routing(Vec::new())),
-            active: Cell::new(now),
             began: now,
+            active: Cell::new(now),
             datagrams_in: Cell::new(0),
             bytes_in: Cell::new(0),
             datagrams_out: Cell::new(0),
@@ -180,45 +204,73 @@ impl Session {
         self.active.set(Instant::now());
     }
 
-    async fn run(&self, target: UdpTarget, listener: &UdpSocket) -> io::Result<()> {
+    async fn run(&self, target: UdpTarget, shared: &Shared) -> io::Result<()> {
         let any = if target.address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = Rc::new(UdpSocket::bind(any).await?);
         socket.connect(target.address).await?;
+        socket.writable().await?;
         let before = std::mem::replace(&mut *self.upstream.borrow_mut(), Upstream::Open(socket.clone()));
         if let Upstream::Routing(waiting) = before {
             for datagram in waiting {
-                let _ = socket.send(&datagram).await;
+                let _ = socket.try_send(&datagram);
             }
         }
-        self.answer(target, &socket, listener).await
+        self.answer(target, &socket, shared).await;
+        Ok(())
     }
 
-    async fn answer(&self, target: UdpTarget, upstream: &UdpSocket, listener: &UdpSocket) -> io::Result<()> {
-        let mut buffer = vec![0; LARGEST];
+    /// Passes answers back until enough have come or nothing has passed for the idle time. The timer is set
+    /// again only when it fires.
+    async fn answer(&self, target: UdpTarget, upstream: &UdpSocket, shared: &Shared) {
+        let silence = sleep_until(self.active.get() + target.idle);
+        tokio::pin!(silence);
         loop {
             tokio::select! {
-                received = upstream.recv(&mut buffer) => {
-                    let Ok(length) = received else { return Ok(()) };
-                    let _ = listener.send_to(buffer.get(..length).unwrap_or_default(), self.client).await;
+                // An error is that the target's machine reported nobody listening there.
+                ready = upstream.ready(Interest::READABLE | Interest::ERROR) => match ready {
+                    Ok(ready) if !ready.is_error() => {
+                        if self.pass_back(target, upstream, shared) {
+                            return;
+                        }
+                    }
+                    _ => return,
+                },
+                () = &mut silence => {
+                    let due = self.active.get() + target.idle;
+                    if Instant::now() >= due {
+                        return;
+                    }
+                    silence.as_mut().reset(due);
+                }
+            }
+        }
+    }
+
+    /// Passes back what has arrived; whether that was the last.
+    fn pass_back(&self, target: UdpTarget, upstream: &UdpSocket, shared: &Shared) -> bool {
+        let mut buffer = shared.answers.borrow_mut();
+        for _ in 0..BURST {
+            match upstream.try_recv(&mut buffer) {
+                Ok(length) => {
+                    shared.socket.answer(buffer.get(..length).unwrap_or_default(), self.path);
                     self.datagrams_out.set(self.datagrams_out.get() + 1);
                     self.bytes_out.set(self.bytes_out.get() + length as u64);
                     self.active.set(Instant::now());
-                    if target.responses.is_some_and(|expected| self.datagrams_out.get() >= expected) {
-                        return Ok(());
-                    }
                 }
-                () = sleep_until(self.active.get() + target.idle) => {
-                    if self.active.get().elapsed() >= target.idle {
-                        return Ok(());
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+            if target.responses.is_some_and(|expected| self.datagrams_out.get() >= expected) {
+                return true;
             }
         }
+        false
     }
 
     fn totals(&self, target: Option<SocketAddr>) -> UdpSessionTotals {
         UdpSessionTotals {
-            client: self.client,
+            client: self.path.client,
+            local: self.path.local,
             target,
             datagrams_in: self.datagrams_in.get(),
             bytes_in: self.bytes_in.get(),

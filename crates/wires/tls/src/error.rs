@@ -33,13 +33,15 @@ pub enum HandshakeFailure {
     Verification,
     /// The peer sent a fatal alert.
     PeerAlert,
+    /// Too many handshakes were unfinished already.
+    TooManyUnfinished,
     /// Everything else; the error's text says what.
     Other,
 }
 
 impl HandshakeFailure {
     /// Every reason, in the order of [`HandshakeFailure::index`].
-    pub const ALL: [HandshakeFailure; 9] = [
+    pub const ALL: [HandshakeFailure; 10] = [
         Self::Timeout,
         Self::Closed,
         Self::BadRecord,
@@ -48,6 +50,7 @@ impl HandshakeFailure {
         Self::NoCertificate,
         Self::Verification,
         Self::PeerAlert,
+        Self::TooManyUnfinished,
         Self::Other,
     ];
 
@@ -62,6 +65,7 @@ impl HandshakeFailure {
             Self::NoCertificate => "no_certificate",
             Self::Verification => "verification",
             Self::PeerAlert => "peer_alert",
+            Self::TooManyUnfinished => "too_many_unfinished",
             Self::Other => "other",
         }
     }
@@ -83,6 +87,11 @@ pub struct HandshakeError {
 impl HandshakeError {
     pub(crate) fn timeout() -> Self {
         Self { failure: HandshakeFailure::Timeout, cause: io::ErrorKind::TimedOut.into() }
+    }
+
+    pub(crate) fn too_many() -> Self {
+        let cause = io::Error::other("too many handshakes are unfinished");
+        Self { failure: HandshakeFailure::TooManyUnfinished, cause }
     }
 }
 

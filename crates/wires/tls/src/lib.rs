@@ -7,11 +7,14 @@
 mod certificate;
 mod cipher;
 mod client;
+mod direct;
 mod error;
 mod generate;
+mod greeting;
 mod hello;
 mod identity;
 mod info;
+mod names;
 mod server;
 mod signature;
 mod stream;
@@ -27,9 +30,9 @@ pub use generate::{GenerateError, generate_default};
 pub use hello::{ClientHello, HELLO_LIMIT, Peeked, client_hello};
 pub use identity::{CertificateDetails, describe};
 pub use info::TlsInfo;
+pub use names::ServerNames;
 pub use server::{
     Accepted, CertificateSource, ClientCertificates, Greeted, ServerTls, ServerTlsSettings, SessionTickets, Started,
-    start,
 };
 pub use stream::{ClientStream, ServerStream};
 pub use trust::{TrustError, TrustStore};

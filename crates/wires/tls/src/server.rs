@@ -1,27 +1,27 @@
 //! The listener's side of TLS: settings compiled once and shared by all workers, and the handshake in one step
-//! ([`ServerTls::accept`]) or two ([`start`], then [`Started::finish`]), for callers that must think between the
+//! ([`ServerTls::accept`]) or two ([`ServerTls::start`], then [`Started::finish`]), for callers that must think between the
 //! client's greeting and the answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{
-    Acceptor, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
-};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::sign::CertifiedKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::StartHandshake;
 
 use crate::certificate::Certificate;
 use crate::cipher::{Ciphers, Protocols};
 use crate::error::{HandshakeError, SettingsError};
+use crate::greeting::{self, Greeting};
 use crate::hello::{ClientHello, normalise_name};
 use crate::stream::ServerStream;
 use crate::ticket::{Tickets, TimedSessions};
@@ -70,6 +70,9 @@ pub struct ServerTlsSettings {
     pub client_certificates: ClientCertificates,
     /// The whole handshake's time, so that half-open connections end.
     pub handshake_timeout: Duration,
+    /// How many handshakes may be unfinished at once, on all workers together; more are refused. Answers floods
+    /// of half-open connections, each of which costs a client nothing and us up to some 20 KiB.
+    pub unfinished_handshakes: usize,
 }
 
 impl Default for ServerTlsSettings {
@@ -84,6 +87,7 @@ impl Default for ServerTlsSettings {
             session_cache: 40_000,
             client_certificates: ClientCertificates::Ignore,
             handshake_timeout: Duration::from_secs(60),
+            unfinished_handshakes: 16_384,
         }
     }
 }
@@ -93,6 +97,7 @@ impl Default for ServerTlsSettings {
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     handshake_timeout: Duration,
+    unfinished: Arc<Unfinished>,
 }
 
 /// What a connection to a TLS listener turned out to be.
@@ -119,6 +124,34 @@ pub enum Greeted<S> {
 pub struct Started<S> {
     handshake: Box<StartHandshake<S>>,
     hello: ClientHello,
+    deadline: Instant,
+    place: Place,
+}
+
+/// Handshakes begun and not finished.
+#[derive(Debug)]
+struct Unfinished {
+    count: AtomicUsize,
+    bound: usize,
+}
+
+impl Unfinished {
+    fn enter(self: &Arc<Self>) -> Result<Place, HandshakeError> {
+        let raised = |count: usize| (count < self.bound).then_some(count + 1);
+        match self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised) {
+            Ok(_) => Ok(Place(self.clone())),
+            Err(_) => Err(HandshakeError::too_many()),
+        }
+    }
+}
+
+/// One of the unfinished handshakes, until dropped.
+struct Place(Arc<Unfinished>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ServerTls {
@@ -146,7 +179,12 @@ impl ServerTls {
             SessionTickets::Off if settings.session_cache == 0 => config.send_tls13_tickets = 0,
             SessionTickets::Off => {}
         }
-        Ok(Self { config: Arc::new(config), handshake_timeout: settings.handshake_timeout })
+        let unfinished = Unfinished { count: AtomicUsize::new(0), bound: settings.unfinished_handshakes };
+        Ok(Self {
+            config: Arc::new(config),
+            handshake_timeout: settings.handshake_timeout,
+            unfinished: Arc::new(unfinished),
+        })
     }
 
     /// Makes the whole handshake within the settings' time.
@@ -154,77 +192,29 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let deadline = self.deadline();
-        match start(io, deadline).await? {
-            Greeted::Tls(started) => Ok(Accepted::Tls(started.finish(self, deadline).await?)),
+        match self.start(io).await? {
+            Greeted::Tls(started) => Ok(Accepted::Tls(started.finish(self).await?)),
             Greeted::Plain { io, read } => Ok(Accepted::Plain { io, read }),
         }
     }
 
-    /// When a handshake that begins now must be done.
-    pub fn deadline(&self) -> Instant {
-        Instant::now() + self.handshake_timeout
-    }
-}
-
-/// A client greeting fits; a second read is rare.
-const READ_SIZE: usize = 4096;
-
-/// A fatal alert, decode_error, as a whole record (RFC 8446, section 6).
-const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
-
-/// Reads until the client's greeting is there, or until it is clear that none comes.
-pub async fn start<S>(io: S, deadline: Instant) -> Result<Greeted<S>, HandshakeError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    // Boxed, as is the rest of the handshake: a connection's task must not stay as large as its first moments.
-    timeout_at(deadline, Box::pin(greeting(io))).await.map_err(|_| HandshakeError::timeout())?
-}
-
-async fn greeting<S>(mut io: S) -> Result<Greeted<S>, HandshakeError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut acceptor = Acceptor::default();
-    let mut first = true;
-    let mut buffer = Vec::with_capacity(READ_SIZE);
-    loop {
-        buffer.clear();
-        if io.read_buf(&mut buffer).await? == 0 {
-            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-        }
-        if std::mem::take(&mut first) && buffer.first().is_some_and(|byte| !may_be_tls(*byte)) {
-            return Ok(Greeted::Plain { io, read: buffer });
-        }
-        let mut unread = buffer.as_slice();
-        while !unread.is_empty() {
-            acceptor.read_tls(&mut unread)?;
-        }
-        match acceptor.accept() {
-            Ok(None) => {}
-            Ok(Some(accepted)) => {
-                let handshake = Box::new(StartHandshake::from_parts(accepted, io));
+    /// Reads until the client's greeting is there, or until it is clear that none comes. The time allowed for
+    /// the whole handshake begins now.
+    pub async fn start<S>(&self, io: S) -> Result<Greeted<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let place = self.unfinished.enter()?;
+        let deadline = Instant::now() + self.handshake_timeout;
+        // Boxed, as is the rest of the handshake: a connection's task must not stay as large as its first moments.
+        match timeout_at(deadline, Box::pin(greeting::read(io))).await.map_err(|_| HandshakeError::timeout())?? {
+            Greeting::Hello(handshake) => {
                 let hello = greeting_of(&handshake.client_hello());
-                return Ok(Greeted::Tls(Started { handshake, hello }));
+                Ok(Greeted::Tls(Started { handshake, hello, deadline, place }))
             }
-            Err((error, mut alert)) => {
-                let mut message = Vec::new();
-                // The library prepares no alert for bytes that are no record at all.
-                if alert.write_all(&mut message).is_err() || message.is_empty() {
-                    message = DECODE_ERROR.to_vec();
-                }
-                // Telling the peer is a courtesy: if it cannot be told, the first error is the one that counts.
-                let _ = io.write_all(&message).await;
-                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error).into());
-            }
+            Greeting::Plain { io, read } => Ok(Greeted::Plain { io, read }),
         }
     }
-}
-
-/// A TLS record of type handshake, or what SSL 2 began with: nginx draws the same line.
-fn may_be_tls(first: u8) -> bool {
-    first == 0x16 || first & 0x80 != 0
 }
 
 fn greeting_of(hello: &rustls::server::ClientHello<'_>) -> ClientHello {
@@ -243,25 +233,26 @@ where
         &self.hello
     }
 
-    /// Finishes with the certificate the listener's source names.
-    pub async fn finish(self, tls: &ServerTls, deadline: Instant) -> Result<ServerStream<S>, HandshakeError> {
-        self.finish_by(tls.config.clone(), deadline).await
+    /// Finishes with the settings and the certificate source of `tls`, which need not be the one it began with.
+    pub async fn finish(self, tls: &ServerTls) -> Result<ServerStream<S>, HandshakeError> {
+        self.finish_by(tls.config.clone()).await
     }
 
-    /// Finishes with this certificate instead.
+    /// Finishes with this certificate instead of asking the source.
     pub async fn finish_with(
         self,
         tls: &ServerTls,
         certificate: &Certificate,
-        deadline: Instant,
     ) -> Result<ServerStream<S>, HandshakeError> {
         let mut config = (*tls.config).clone();
         config.cert_resolver = Arc::new(Fixed(certificate.certified_key()));
-        self.finish_by(Arc::new(config), deadline).await
+        self.finish_by(Arc::new(config)).await
     }
 
-    async fn finish_by(self, config: Arc<ServerConfig>, deadline: Instant) -> Result<ServerStream<S>, HandshakeError> {
-        let finished = timeout_at(deadline, Box::pin(self.handshake.into_stream(config))).await;
+    async fn finish_by(self, config: Arc<ServerConfig>) -> Result<ServerStream<S>, HandshakeError> {
+        let Self { handshake, deadline, place, .. } = self;
+        let finished = timeout_at(deadline, Box::pin(handshake.into_stream(config))).await;
+        drop(place);
         Ok(ServerStream::new(finished.map_err(|_| HandshakeError::timeout())??))
     }
 }

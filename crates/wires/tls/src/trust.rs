@@ -23,6 +23,7 @@ pub struct TrustStore(Arc<Store>);
 
 #[derive(Debug)]
 struct Store {
+    /// In the order of `anchors`.
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
 }
@@ -84,6 +85,12 @@ impl TrustStore {
 
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.0.anchors
+    }
+
+    /// The certificates that may vouch for any name.
+    pub(crate) fn unconstrained(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        let pairs = self.0.certificates.iter().zip(&self.0.anchors);
+        pairs.filter(|(_, anchor)| anchor.name_constraints.is_none()).map(|(certificate, _)| certificate)
     }
 
     pub(crate) fn contains(&self, certificate: &CertificateDer<'_>) -> bool {

@@ -9,6 +9,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, VerifiedPath};
 
 use crate::client::{IpSubject, Verify};
+use crate::direct;
 use crate::identity::{CertificateDetails, describe};
 use crate::trust::TrustStore;
 
@@ -73,7 +74,7 @@ struct TooDeep(u32);
 
 /// A certificate that is itself in the trusted set needs no issuer, only to be in force. Self-made
 /// certificates are trusted this way; they are often marked as authorities, which path building refuses.
-fn in_force(details: &CertificateDetails, now: UnixTime) -> Result<(), Error> {
+pub(crate) fn in_force(details: &CertificateDetails, now: UnixTime) -> Result<(), Error> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now < details.not_before {
         return Err(CertificateError::NotValidYet.into());
@@ -91,12 +92,15 @@ fn chains_to(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
-    let leaf = EndEntityCert::try_from(leaf).map_err(refusal)?;
+    let parsed = match EndEntityCert::try_from(leaf) {
+        Err(webpki::Error::UnsupportedCertVersion) if direct::issued(trust, leaf, now) => return Ok(()),
+        parsed => parsed.map_err(refusal)?,
+    };
     let within_depth = |path: &VerifiedPath<'_>| {
         let count = u32::try_from(path.intermediate_certificates().count()).unwrap_or(u32::MAX);
         if count > depth { Err(webpki::Error::MaximumPathDepthExceeded) } else { Ok(()) }
     };
-    leaf.verify_for_usage(
+    let verdict = parsed.verify_for_usage(
         crate::signature::supported().all,
         trust.anchors(),
         intermediates,
@@ -104,12 +108,15 @@ fn chains_to(
         webpki::KeyUsage::server_auth(),
         None,
         Some(&within_depth),
-    )
-    .map(|_| ())
-    .map_err(|error| match error {
-        webpki::Error::MaximumPathDepthExceeded => CertificateError::Other(OtherError(Arc::new(TooDeep(depth)))).into(),
-        other => refusal(other),
-    })
+    );
+    match verdict {
+        Ok(_) => Ok(()),
+        Err(webpki::Error::CaUsedAsEndEntity) if direct::issued(trust, leaf, now) => Ok(()),
+        Err(webpki::Error::MaximumPathDepthExceeded) => {
+            Err(CertificateError::Other(OtherError(Arc::new(TooDeep(depth)))).into())
+        }
+        Err(other) => Err(refusal(other)),
+    }
 }
 
 fn belongs_to(

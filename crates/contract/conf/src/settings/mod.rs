@@ -2,9 +2,9 @@
 
 mod builder;
 mod cluster;
+mod console;
 mod logs;
 mod lua;
-mod manager;
 mod material;
 mod names;
 mod node;
@@ -16,9 +16,9 @@ use std::path::PathBuf;
 
 pub(crate) use builder::Builder;
 pub use cluster::{Cluster, ClusterTls, Ocsp};
+pub use console::Console;
 pub use logs::{AccessLogTarget, Escape, LogFormat, LogLevel, Logs, Sink};
 pub use lua::{Lua, PluginServer, SharedDict, UntrustedLua, Wasm};
-pub use manager::Manager;
 pub use material::{KeyPairSource, Material};
 pub use names::{NameResolution, RecordType};
 pub use node::{Node, Role, Tracing, Workers};
@@ -145,7 +145,7 @@ pub struct Settings {
     /// Control and data planes.
     pub cluster: Cluster,
     /// The console.
-    pub manager: Manager,
+    pub console: Console,
     /// HTTP proxy for outgoing connections.
     pub outgoing_proxy: Option<OutgoingProxy>,
     /// Character set named in generated text answers.
@@ -213,7 +213,7 @@ impl Settings {
             wasm: Wasm::build(&mut b),
             plugin_servers: lua::plugin_servers(&b, &prefix),
             cluster: Cluster::build(&mut b),
-            manager: Manager::build(&mut b),
+            console: Console::build(&mut b),
             outgoing_proxy: node::outgoing_proxy(&mut b),
             charset: b.directive(&["location", "proxy", "http"], "charset").map(str::to_owned).filter(|c| c != "off"),
             listeners,

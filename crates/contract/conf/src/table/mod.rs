@@ -1,10 +1,10 @@
 //! The table of settings: every name a `kong.conf` may hold, with its type, its default, whether it does something
 //! here, and one line on what it is for. Split by the sections of the reference. Nothing is parsed here.
 
+mod console;
 mod datastore;
 mod general;
 mod hybrid;
-mod manager;
 mod nginx;
 mod operations;
 mod ours;
@@ -165,14 +165,14 @@ const SECTIONS: &[&[Setting]] = &[
     operations::ai::SETTINGS,
     operations::tuning::SETTINGS,
     operations::miscellaneous::SETTINGS,
-    manager::SETTINGS,
-    manager::konnect::SETTINGS,
-    manager::analytics::SETTINGS,
-    manager::admin_smtp::SETTINGS,
-    manager::smtp::SETTINGS,
-    manager::audit::SETTINGS,
-    manager::collisions::SETTINGS,
-    manager::keyring::SETTINGS,
+    console::SETTINGS,
+    console::konnect::SETTINGS,
+    console::analytics::SETTINGS,
+    console::admin_smtp::SETTINGS,
+    console::smtp::SETTINGS,
+    console::audit::SETTINGS,
+    console::collisions::SETTINGS,
+    console::keyring::SETTINGS,
     operations::debugging::SETTINGS,
     ours::undocumented::SETTINGS,
     ours::SETTINGS,

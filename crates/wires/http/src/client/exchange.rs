@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gibbon_message::{Headers, Method, ResponseHead};
 
-use super::{ClientError, h1};
+use super::{ClientError, h1, h2};
 use crate::BodyLength;
 
 /// How long may pass between two successive reads, and between two successive writes.
@@ -24,11 +24,16 @@ pub struct Writer<'a> {
 
 enum WriterInner<'a> {
     H1(h1::Writer<'a>),
+    H2(h2::Writer<'a>),
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn h1(writer: h1::Writer<'a>) -> Self {
         Writer { inner: WriterInner::H1(writer) }
+    }
+
+    pub(super) fn h2(writer: h2::Writer<'a>) -> Self {
+        Writer { inner: WriterInner::H2(writer) }
     }
 
     /// Begins the request. `Content-Length` and `Transfer-Encoding` of the headers give way to `length`;
@@ -42,6 +47,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(), ClientError> {
         match &mut self.inner {
             WriterInner::H1(writer) => writer.head(method, target, headers, length),
+            WriterInner::H2(writer) => writer.head(method, target, headers, length),
         }
     }
 
@@ -49,6 +55,7 @@ impl<'a> Writer<'a> {
     pub async fn data(&mut self, data: &[u8]) -> Result<(), ClientError> {
         match &mut self.inner {
             WriterInner::H1(writer) => writer.data(data).await,
+            WriterInner::H2(writer) => writer.data(data).await,
         }
     }
 
@@ -56,6 +63,7 @@ impl<'a> Writer<'a> {
     pub async fn flush(&mut self) -> Result<(), ClientError> {
         match &mut self.inner {
             WriterInner::H1(writer) => writer.flush().await,
+            WriterInner::H2(writer) => writer.flush().await,
         }
     }
 
@@ -73,14 +81,16 @@ impl<'a> Writer<'a> {
     pub async fn finish(&mut self, trailers: Option<&Headers>) -> Result<(), ClientError> {
         match &mut self.inner {
             WriterInner::H1(writer) => writer.finish(trailers).await,
+            WriterInner::H2(writer) => writer.finish(trailers).await,
         }
     }
 
-    /// Bytes handed to the connection for this request.
+    /// Bytes handed to the connection for this request (HTTP/2: of its body).
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         match &self.inner {
             WriterInner::H1(writer) => writer.bytes_sent(),
+            WriterInner::H2(writer) => writer.bytes_sent(),
         }
     }
 }
@@ -102,6 +112,7 @@ pub struct Reader<'a> {
 
 enum ReaderInner<'a> {
     H1(h1::Reader<'a>),
+    H2(h2::Reader<'a>),
 }
 
 impl<'a> Reader<'a> {
@@ -109,10 +120,15 @@ impl<'a> Reader<'a> {
         Reader { inner: ReaderInner::H1(reader) }
     }
 
+    pub(super) fn h2(reader: h2::Reader<'a>) -> Self {
+        Reader { inner: ReaderInner::H2(reader) }
+    }
+
     /// The next head, answering a request of `method`. The read timeout runs once the request is out.
     pub async fn head(&mut self, head: &mut ResponseHead, method: &Method) -> Result<Answer, ClientError> {
         match &mut self.inner {
             ReaderInner::H1(reader) => reader.head(head, method).await,
+            ReaderInner::H2(reader) => reader.head(head).await,
         }
     }
 
@@ -120,6 +136,7 @@ impl<'a> Reader<'a> {
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, ClientError> {
         match &mut self.inner {
             ReaderInner::H1(reader) => reader.chunk().await,
+            ReaderInner::H2(reader) => reader.chunk().await,
         }
     }
 
@@ -128,6 +145,7 @@ impl<'a> Reader<'a> {
     pub fn trailers(&self) -> Option<&Headers> {
         match &self.inner {
             ReaderInner::H1(reader) => reader.trailers(),
+            ReaderInner::H2(reader) => reader.trailers(),
         }
     }
 
@@ -136,14 +154,16 @@ impl<'a> Reader<'a> {
     pub fn is_end(&self) -> bool {
         match &self.inner {
             ReaderInner::H1(reader) => reader.is_end(),
+            ReaderInner::H2(reader) => reader.is_end(),
         }
     }
 
-    /// Bytes of this answer taken from the wire, heads and framing included.
+    /// Bytes of this answer taken from the wire, heads and framing included (HTTP/2: the body alone).
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         match &self.inner {
             ReaderInner::H1(reader) => reader.bytes_received(),
+            ReaderInner::H2(reader) => reader.bytes_received(),
         }
     }
 }

@@ -182,6 +182,7 @@ impl Writer<'_> {
     fn failed(&self, error: WireError) -> ClientError {
         self.state.error(match error {
             WireError::Closed => ClientErrorKind::Closed,
+            WireError::Reset(code) => ClientErrorKind::Reset(code),
             WireError::Timeout => ClientErrorKind::SendTimeout,
             WireError::Io(kind) => ClientErrorKind::Io(kind),
             WireError::Invalid(why) | WireError::Misuse(why) => ClientErrorKind::Misuse(why),
@@ -328,6 +329,7 @@ impl Reader<'_> {
         self.state.error(match error {
             WireError::Closed if self.state.answered.get() => ClientErrorKind::Truncated,
             WireError::Closed => ClientErrorKind::Closed,
+            WireError::Reset(code) => ClientErrorKind::Reset(code),
             WireError::Timeout => ClientErrorKind::ReadTimeout,
             WireError::Io(kind) => ClientErrorKind::Io(kind),
             WireError::Invalid(why) | WireError::Misuse(why) => ClientErrorKind::Invalid(why),

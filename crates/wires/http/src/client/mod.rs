@@ -6,11 +6,13 @@
 mod error;
 mod exchange;
 mod h1;
+mod h2;
 mod pool;
 
 pub use error::{ClientError, ClientErrorKind};
 pub use exchange::{Answer, Reader, Timeouts, Writer};
 pub use h1::Connection;
+pub use h2::{H2Connection, H2Stream};
 pub use pool::{Pool, PoolSettings, Pooled};
 
 /// Limits of what an upstream may send.

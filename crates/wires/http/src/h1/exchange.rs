@@ -92,6 +92,7 @@ impl Body<'_> {
         let counters = &self.link.worker.counters;
         match error {
             WireError::Closed => BodyError::Closed,
+            WireError::Reset(code) => BodyError::Reset(code),
             WireError::Timeout => {
                 Counters::add(&counters.body_timeouts);
                 BodyError::Timeout
@@ -213,6 +214,7 @@ impl<'a> Answer<'a> {
         self.abort();
         match error {
             WireError::Closed => SendError::Closed,
+            WireError::Reset(code) => SendError::Reset(code),
             WireError::Timeout => {
                 Counters::add(&self.link.worker.counters.send_timeouts);
                 SendError::Timeout

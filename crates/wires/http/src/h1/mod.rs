@@ -25,20 +25,28 @@ pub(crate) enum WireError {
     Timeout,
     Io(io::ErrorKind),
     Invalid(&'static str),
+    /// HTTP/2: the peer gave the stream up.
+    Reset(u32),
     /// The caller broke the order of calls.
     Misuse(&'static str),
 }
 
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
+        error.kind().into()
+    }
+}
+
+impl From<io::ErrorKind> for WireError {
+    fn from(kind: io::ErrorKind) -> Self {
+        match kind {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::WriteZero => WireError::Closed,
-            kind => WireError::Io(kind),
+            _ => WireError::Io(kind),
         }
     }
 }

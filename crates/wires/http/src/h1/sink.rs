@@ -11,7 +11,7 @@ use gibbon_message::Headers;
 
 use super::{WireError, encode};
 use crate::Worker;
-use crate::deadline::{Deadline, Timer};
+use crate::deadline::{Deadline, LazyTimer};
 use crate::io::Io;
 
 /// Data up to this size is copied behind what is buffered; larger data goes out in the same call as the
@@ -147,8 +147,7 @@ impl Sink {
 
 /// The part of a write that has to wait for the peer.
 async fn write_slowly(outlet: Outlet<'_>, writing: &mut Writing<'_>) -> Result<(), WireError> {
-    let deadline = outlet.deadline.get_or_init(|| outlet.worker.deadlines.register());
-    let mut timer = Timer::new(deadline, outlet.timeout);
+    let mut timer = LazyTimer::new(&outlet.worker.deadlines, outlet.deadline, outlet.timeout);
     poll_fn(|cx| {
         let before = writing.written;
         match writing.poll(outlet.io, cx) {

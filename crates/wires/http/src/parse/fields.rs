@@ -229,7 +229,7 @@ pub fn trailers(
     Ok(Some(found.end))
 }
 
-fn is_forbidden_in_trailers(name: &[u8]) -> bool {
+pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
     const FORBIDDEN_NAMES: [&str; 12] = [
         "content-length",
         "transfer-encoding",
@@ -248,7 +248,7 @@ fn is_forbidden_in_trailers(name: &[u8]) -> bool {
 }
 
 /// An unsigned decimal number without sign, blank or list (RFC 9110 8.6); as nginx, below 2^63.
-pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

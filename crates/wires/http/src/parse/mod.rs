@@ -11,6 +11,7 @@ mod response;
 
 pub use chunked::{ChunkError, Chunked, Piece};
 pub use fields::{Spans, trailers};
+pub(crate) use fields::{content_length, is_forbidden_in_trailers};
 pub(crate) use request::is_host;
 pub use request::{HeadLimits, RequestFraming, request_head};
 pub use response::{ResponseError, ResponseFraming, response_head};

@@ -44,6 +44,40 @@ async fn unread_bytes_come_first_again() {
     assert_eq!(text, "hello world");
 }
 
+#[test]
+fn a_fresh_connection_can_move_to_another_worker() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limits = ConnectionLimits::new(Some(1), None);
+    let (here, there) = (Arc::new(Counters::default()), Arc::new(Counters::default()));
+    let (detached, mut client) = runtime().block_on(async {
+        let bound = bind_one(&ListenSpec::tcp(loopback()));
+        let address = ip(bound.address());
+        let listener = Listener::new(bound, Some(limits.clone()), here.clone()).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut client, b"read ahead, ").unwrap();
+        let mut socket = listener.accept().await.unwrap();
+        socket.read_ahead().await.unwrap();
+        (socket.detach().unwrap(), client)
+    });
+    assert_eq!(here.totals().active, 0);
+    assert!(limits.admit(None).is_err(), "it still counts for the node");
+    let counters = there.clone();
+    let other = std::thread::spawn(move || {
+        runtime().block_on(async {
+            let mut socket = detached.attach(&counters).unwrap();
+            assert_eq!(counters.totals().active, 1);
+            let mut text = String::new();
+            socket.read_to_string(&mut text).await.unwrap();
+            text
+        })
+    });
+    std::io::Write::write_all(&mut client, b"read later").unwrap();
+    drop(client);
+    assert_eq!(other.join().unwrap(), "read ahead, read later");
+    assert_eq!(there.totals().active, 0);
+    limits.admit(None).unwrap();
+}
+
 #[tokio::test]
 async fn unix_sockets_are_accepted_like_any_other() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gibbon_net::{Stream, TlsArrival, accept_tls, peek_client_hello};
+use gibbon_net::{ConnectAddress, Connector, Stream, Target, TlsArrival, TlsTarget, accept_tls, peek_client_hello};
 use gibbon_tls::{HandshakeFailure, Peeked, ServerName, ServerTlsSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,6 +53,41 @@ async fn curl_is_served_over_tls() {
     let (output, ()) = tokio::join!(curl.output(), serve);
     assert_eq!(output.unwrap().stdout, b"hi");
     assert_eq!(counters.totals().tls_handshakes, 1);
+}
+
+#[tokio::test]
+async fn large_bodies_cross_tls_whole_in_both_directions() {
+    let own = SelfSigned::new("a.test");
+    let (client_tls, server_tls) = (own.trusting_client(), own.server());
+    let (listener, address, counters) = listener();
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|number| (number / 3) as u8).collect();
+    let echo = async {
+        let arrival = accept_tls(listener.accept().await.unwrap(), &server_tls, &counters).await.unwrap();
+        let TlsArrival::Tls(stream) = arrival else { panic!("that was TLS") };
+        let (mut read, mut write) = tokio::io::split(stream);
+        tokio::io::copy(&mut read, &mut write).await.unwrap();
+        write.shutdown().await.unwrap();
+    };
+    let client = async {
+        let (address, name) = (ConnectAddress::Ip(address), ServerName::parse("a.test").unwrap());
+        let tls = Some(TlsTarget { tls: &client_tls, name: &name });
+        let target = Target { address: &address, timeout: Duration::from_secs(10), tls, proxy_header: None };
+        let stream = Connector::default().connect(&target).await.unwrap();
+        let (mut read, mut write) = tokio::io::split(stream);
+        let mut echoed = Vec::new();
+        let (written, read) = tokio::join!(
+            async {
+                write.write_all(&sent).await?;
+                write.shutdown().await
+            },
+            read.read_to_end(&mut echoed),
+        );
+        written.unwrap();
+        read.unwrap();
+        echoed
+    };
+    let (echoed, ()) = tokio::join!(client, echo);
+    assert!(echoed == sent);
 }
 
 #[tokio::test]

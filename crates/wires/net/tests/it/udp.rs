@@ -21,6 +21,15 @@ struct Setting {
 
 impl Setting {
     async fn new(answers: usize, sessions: usize, target: impl Fn(SocketAddr) -> Option<UdpTarget> + 'static) -> Self {
+        Self::at(loopback(), answers, sessions, target).await
+    }
+
+    async fn at(
+        listen: SocketAddr,
+        answers: usize,
+        sessions: usize,
+        target: impl Fn(SocketAddr) -> Option<UdpTarget> + 'static,
+    ) -> Self {
         let upstream = UdpSocket::bind(loopback()).await.unwrap();
         let upstream_address = upstream.local_addr().unwrap();
         tokio::task::spawn_local(async move {
@@ -32,7 +41,7 @@ impl Setting {
                 }
             }
         });
-        let proxy = Rc::new(UdpListener::new(bind_one(&ListenSpec::udp(loopback()))).unwrap());
+        let proxy = Rc::new(UdpListener::new(bind_one(&ListenSpec::udp(listen))).unwrap());
         let (ended, told): (Rc<RefCell<Vec<_>>>, Rc<Notify>) = Default::default();
         let (serving, list, notify) = (proxy.clone(), ended.clone(), told.clone());
         tokio::task::spawn_local(async move {
@@ -143,6 +152,42 @@ async fn a_client_without_a_route_gets_no_session() {
             setting.told.notified().await;
             assert_eq!(setting.ended.borrow()[0].target, None);
             assert_eq!(setting.proxy.open_sessions(), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_wildcard_listener_answers_from_the_address_it_was_asked_at() {
+    for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.3"), ("[::]:0", "::1")] {
+        if std::net::UdpSocket::bind((asked, 0)).is_err() {
+            eprintln!("skipped: no {asked}");
+            continue;
+        }
+        LocalSet::new()
+            .run_until(async {
+                let setting = Setting::at(wildcard.parse().unwrap(), 1, 10, lasting(60, Some(1))).await;
+                let asked = SocketAddr::new(asked.parse().unwrap(), setting.proxy.local().port());
+                let client = UdpSocket::bind((asked.ip(), 0)).await.unwrap();
+                // A connected socket takes answers from this address only.
+                client.connect(asked).await.unwrap();
+                assert_eq!(ask(&client, b"where?").await, b"WHERE?");
+                setting.told.notified().await;
+                assert_eq!(setting.ended.borrow()[0].local, asked);
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_target_where_nobody_listens_ends_the_session() {
+    LocalSet::new()
+        .run_until(async {
+            let gone = UdpSocket::bind(loopback()).await.unwrap().local_addr().unwrap();
+            let setting = Setting::new(1, 10, move |_| lasting(60, None)(gone)).await;
+            let client = setting.client().await;
+            client.send(b"anybody?").await.unwrap();
+            setting.told.notified().await;
+            assert_eq!(setting.ended.borrow()[0].datagrams_out, 0);
         })
         .await;
 }

@@ -194,6 +194,39 @@ async fn openssl_servers_are_verified_and_shown_our_certificate() {
     }
 }
 
+/// What `openssl x509 -req` makes without extensions: version 1, and a common name only.
+#[tokio::test]
+async fn a_hand_made_version_1_certificate_is_verified_by_its_issuer_and_common_name() {
+    if !installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    openssl(folder.path(), "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority -keyout ca.key -out ca.crt");
+    for host in ["upstream.test", "other.test"] {
+        openssl(folder.path(), &format!("req -newkey rsa:2048 -nodes -subj /CN={host} -keyout {host}.key -out csr"));
+        openssl(
+            folder.path(),
+            &format!("x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -out {host}.crt"),
+        );
+    }
+    let verifying = |ca: Vec<u8>| ClientTlsSettings {
+        verify: Verify::On {
+            trust: TrustStore::from_pem([("ca", ca.as_slice())]).unwrap(),
+            depth: 1,
+            ip_subject: IpSubject::AsDnsName,
+        },
+        ..ClientTlsSettings::default()
+    };
+    let ca = std::fs::read(folder.path().join("ca.crt")).unwrap();
+    let (stranger, _) = generate_default("authority", KeyType::Rsa).unwrap();
+    let (_server, address) = s_server(folder.path(), "-cert upstream.test.crt -key upstream.test.key").await;
+    status_page(address, verifying(ca.clone())).await.unwrap();
+    let refused = status_page(address, verifying(stranger.into_bytes())).await.unwrap_err();
+    assert_eq!(refused, HandshakeFailure::Verification);
+    let (_other, address) = s_server(folder.path(), "-cert other.test.crt -key other.test.key").await;
+    assert_eq!(status_page(address, verifying(ca)).await.unwrap_err(), HandshakeFailure::Verification);
+}
+
 #[tokio::test]
 async fn an_unverified_openssl_server_may_have_an_old_certificate() {
     if !installed() {

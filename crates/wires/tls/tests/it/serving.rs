@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gibbon_tls::{
     Accepted, CertificatePair, Ciphers, ClientCertificates, ClientTlsSettings, Greeted, HandshakeFailure, KeyType,
-    Protocols, ServerTls, ServerTlsSettings, TrustStore, start,
+    Protocols, ServerTls, ServerTlsSettings, TrustStore,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -151,6 +151,46 @@ async fn a_bad_record_is_answered_with_an_alert_and_its_reason() {
 }
 
 #[tokio::test]
+async fn a_greeting_that_never_ends_is_cut_off() {
+    let tls = server(&Authority::root("root").issue(&["a.test"]));
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    // A greeting of 60 KiB, announced and sent in whole records.
+    let mut endless = b"\x16\x03\x01\x10\x04\x01\x00\xf0\x00".to_vec();
+    endless.extend_from_slice(&[0; 0x1000]);
+    for _ in 0..14 {
+        endless.extend_from_slice(b"\x16\x03\x01\x10\x00");
+        endless.extend_from_slice(&[0; 0x1000]);
+    }
+    far.write_all(&endless).await.unwrap();
+    assert_eq!(tls.accept(near).await.err().unwrap().failure, HandshakeFailure::BadRecord);
+    let mut left = Vec::new();
+    far.read_to_end(&mut left).await.unwrap();
+    assert_eq!(left.first(), Some(&21));
+}
+
+#[tokio::test]
+async fn above_the_bound_of_unfinished_handshakes_new_ones_are_refused() {
+    let certificate = Authority::root("root").issue(&["a.test"]);
+    let settings = ServerTlsSettings { unfinished_handshakes: 2, ..ServerTlsSettings::default() };
+    let tls = ServerTls::new(&settings, always(&certificate)).unwrap();
+    let half_open = || {
+        let (near, far) = tokio::io::duplex(64);
+        let tls = tls.clone();
+        (tokio::spawn(async move { tls.accept(near).await.is_ok() }), far)
+    };
+    let (first, second) = (half_open(), half_open());
+    tokio::task::yield_now().await;
+    let client = client(ClientTlsSettings::default());
+    let (accepted, _) = handshake(&tls, &client, &name("a.test")).await;
+    assert_eq!(accepted.err().unwrap().failure, HandshakeFailure::TooManyUnfinished);
+    drop(first.1);
+    assert!(!first.0.await.unwrap());
+    let (accepted, _) = handshake(&tls, &client, &name("a.test")).await;
+    accepted.unwrap();
+    drop(second);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_early_counts_as_closed() {
     let tls = server(&Authority::root("root").issue(&["a.test"]));
     for sent in [b"".as_slice(), b"\x16\x03\x01\x02\x00\x01\x00".as_slice()] {
@@ -221,11 +261,10 @@ async fn between_greeting_and_answer_another_certificate_can_be_chosen() {
     let tls = server(&usual);
     let (near, far) = tokio::io::duplex(64 * 1024);
     let accept = async {
-        let deadline = tls.deadline();
-        match start(near, deadline).await.unwrap() {
+        match tls.start(near).await.unwrap() {
             Greeted::Tls(started) => {
                 assert_eq!(started.hello().sni.as_deref(), Some("a.test"));
-                started.finish_with(&tls, &special, deadline).await.unwrap()
+                started.finish_with(&tls, &special).await.unwrap()
             }
             Greeted::Plain { .. } => panic!("that was TLS"),
         }

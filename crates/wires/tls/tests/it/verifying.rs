@@ -142,6 +142,29 @@ async fn a_client_certificate_for_servers_only_is_no_server_certificate() {
     refusal(&certificate, &verifying(root.trust(), 1), "a.test").await;
 }
 
+#[tokio::test]
+async fn a_server_certificate_marked_as_an_authority_is_accepted_from_a_trusted_one_itself_only() {
+    let root = Authority::root("root");
+    let marked = |from: i32, to: i32| {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        params
+    };
+    let client = verifying(root.trust(), 1);
+    let key = || KeyPair::generate().unwrap();
+    verdict(&root.sign(marked(2020, 2999), key()), &client, "a.test").await.unwrap();
+    refusal(&root.sign(marked(2020, 2999), key()), &client, "b.test").await;
+    refusal(&root.sign(marked(2001, 2002), key()), &client, "a.test").await;
+    refusal(&root.intermediate("first").sign(marked(2020, 2999), key()), &client, "a.test").await;
+    // Same name, other key.
+    refusal(&Authority::root("root").sign(marked(2020, 2999), key()), &client, "a.test").await;
+    let mut for_clients = marked(2020, 2999);
+    for_clients.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    refusal(&root.sign(for_clients, key()), &client, "a.test").await;
+}
+
 #[test]
 fn equal_settings_share_one_client_for_as_long_as_it_is_used() {
     let cache = ClientTlsCache::default();

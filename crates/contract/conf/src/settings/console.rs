@@ -4,7 +4,7 @@ use crate::settings::Builder;
 
 /// The console.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manager {
+pub struct Console {
     /// Addresses of the console; they decide which origins the Admin API allows.
     pub urls: Vec<String>,
     /// Path it is served under.
@@ -15,7 +15,7 @@ pub struct Manager {
     pub csp: Option<String>,
 }
 
-impl Manager {
+impl Console {
     pub(crate) fn build(b: &mut Builder<'_>) -> Self {
         let name = "admin_gui_path";
         let path = b.values.text(name).unwrap_or("/").to_owned();
