@@ -43,6 +43,6 @@ pub use response_headers::ResponseHeaderRules;
 pub use run::Gateway;
 pub use serve::{Kind, Mode};
 pub use settings::{ConnectionFacts, ProxySettings, UpstreamSettings};
-pub use upstreams::{Live, Upstreams};
+pub use upstreams::{Live, Upstreams, live_of};
 pub use worker::{AccessLog, Worker};
 pub use workers::{Listening, Stage, Start, WorkerParts, Workers};

@@ -154,3 +154,10 @@ impl Upstreams {
         self.install(upstream, resolutions, stale_at_ms);
     }
 }
+
+/// The balancer of an upstream of the plan in force, built now if need be; nothing if the plan has none with that id.
+pub async fn live_of(node: &crate::node::Node, id: Uuid) -> Option<Arc<Live>> {
+    let plan = node.publisher.current();
+    let upstream = Arc::clone(plan.upstreams().find(|upstream| upstream.id == id)?);
+    Some(node.upstreams.ensure(&upstream).await)
+}
