@@ -21,10 +21,13 @@ fn done<'a, T: Send + 'a>(value: T) -> SendFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
+/// A row, and until when it counts (seconds).
+type Row = (Value, Option<i64>);
+
 /// A store that forgets what is past its time.
 pub struct MemoryStore {
     clock: Arc<FakeClock>,
-    rows: Mutex<BTreeMap<(String, String), (Value, Option<i64>)>>,
+    rows: Mutex<BTreeMap<(String, String), Row>>,
     counters: Mutex<HashMap<String, i64>>,
     /// There is no datastore, as in DB-less mode.
     pub absent: AtomicBool,
