@@ -173,6 +173,15 @@ pub struct Try {
     pub code: Option<u16>,
 }
 
+/// A bound for reading the request body: above it the engine stops reading and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimit {
+    pub bytes: u64,
+    /// Status and message of the answer.
+    pub status: u16,
+    pub message: &'static str,
+}
+
 /// Who made the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ResponseSource {
@@ -264,6 +273,8 @@ pub struct Exchange {
     /// stays what the client sent.
     pub request: RequestHead,
     pub body: RequestBody,
+    /// What a plugin sets before it asks for the body, so that a hostile client cannot make it grow.
+    pub body_limit: Option<BodyLimit>,
     pub workspace: Uuid,
     pub matched: Option<Rc<Matched>>,
     /// Captures of the route's path expression: positions are named `0`, `1` …
