@@ -1,0 +1,175 @@
+//! Reading model, tokens and the end of an answer out of bytes that pass through unchanged. Nothing
+//! is built but what is kept: this runs on every event of every stream.
+
+use crate::canonical::{Failure, Finish};
+use crate::dialect::{Codec, Dialect};
+use crate::json::scan;
+use crate::seen::Seen;
+use gibbon_frames::{FrameError, aws, json_array, lines, sse};
+
+/// What was seen of a whole answer that passes through.
+#[must_use]
+pub fn body(dialect: Dialect, body: &[u8]) -> Seen {
+    let mut seen = Seen { first_token: true, ended: true, ..Seen::default() };
+    dialect.codec().tap_body(body, &mut seen);
+    seen
+}
+
+/// Watches a stream that passes through.
+#[derive(Debug)]
+pub struct StreamTap {
+    codec: &'static dyn Codec,
+    splitter: Splitter,
+    seen: Seen,
+}
+
+/// The framings a provider may stream in, told apart by media type and first byte.
+#[derive(Debug)]
+enum Splitter {
+    Sse(sse::Splitter),
+    Aws(aws::Splitter),
+    Lines(lines::Splitter),
+    Array(json_array::Splitter),
+    /// Framing broken: the bytes still pass, but are no longer understood.
+    Lost,
+}
+
+impl StreamTap {
+    /// Watches a stream of `dialect` with the given `Content-Type`.
+    #[must_use]
+    pub fn new(dialect: Dialect, media_type: &str) -> Self {
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        let splitter = match media_type {
+            "application/vnd.amazon.eventstream" => Splitter::Aws(aws::Splitter::default()),
+            "application/x-ndjson" | "application/stream+json" | "application/jsonl" => {
+                Splitter::Lines(lines::Splitter::default())
+            }
+            "application/json" => Splitter::Array(json_array::Splitter::default()),
+            _ => Splitter::Sse(sse::Splitter::default()),
+        };
+        Self { codec: dialect.codec(), splitter, seen: Seen::default() }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, chunk: &[u8]) {
+        let (codec, seen) = (self.codec, &mut self.seen);
+        let result = match &mut self.splitter {
+            Splitter::Sse(s) => s.push(chunk, |e| event(codec, e, seen)),
+            Splitter::Aws(s) => s.push(chunk, |m| message(codec, m, seen)),
+            Splitter::Lines(s) => s.push(chunk, |l| codec.tap_event("", l, seen)),
+            Splitter::Array(s) => s.push(chunk, |e| codec.tap_event("", e, seen)),
+            Splitter::Lost => Ok(()),
+        };
+        self.keep(result);
+    }
+
+    /// The body has ended.
+    pub fn finish(&mut self) {
+        let (codec, seen) = (self.codec, &mut self.seen);
+        let result = match &mut self.splitter {
+            Splitter::Sse(s) => s.finish(|e| event(codec, e, seen)),
+            Splitter::Lines(s) => s.finish(|l| codec.tap_event("", l, seen)),
+            Splitter::Aws(s) => s.finish(),
+            Splitter::Array(s) => s.finish(),
+            Splitter::Lost => Ok(()),
+        };
+        self.keep(result);
+        // Dialects without an end mark end with the body.
+        if self.seen.finish.is_some() && self.seen.failure.is_none() {
+            self.seen.ended = true;
+        }
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    fn keep(&mut self, result: Result<(), FrameError>) {
+        if result.is_err() {
+            self.splitter = Splitter::Lost;
+        }
+    }
+}
+
+fn event(codec: &dyn Codec, e: sse::Event<'_>, seen: &mut Seen) {
+    if e.data == b"[DONE]" {
+        seen.ended = true;
+    } else {
+        codec.tap_event(std::str::from_utf8(e.name).unwrap_or_default(), e.data, seen);
+    }
+}
+
+fn message(codec: &dyn Codec, m: aws::Message<'_>, seen: &mut Seen) {
+    if let Some(kind) = m.text(":exception-type") {
+        let text = scan::get(m.payload, "message").and_then(scan::string).unwrap_or_default();
+        seen.failure = Some(Failure { code: Some(kind.to_owned()), ..Failure::new(502, text) });
+        return;
+    }
+    codec.tap_event(m.text(":event-type").unwrap_or_default(), m.payload, seen);
+}
+
+/// Characters of the JSON string `value`: escapes count as one, so that an estimate of the tokens
+/// is the same whichever way the text is written.
+pub(crate) fn characters(value: &[u8]) -> u64 {
+    let Some(inner) = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")) else { return 0 };
+    let mut count = 0u64;
+    let mut bytes = inner.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                count += 1;
+                if bytes.next() == Some(&b'u') {
+                    let _ = bytes.nth(3);
+                }
+            }
+            // Continuation bytes belong to the character before.
+            0x80..=0xBF => {}
+            _ => count += 1,
+        }
+    }
+    count
+}
+
+/// The text of a JSON string, for the short strings that are kept.
+pub(crate) fn text(value: Option<&[u8]>) -> Option<String> {
+    value.and_then(scan::string).map(std::borrow::Cow::into_owned)
+}
+
+/// Notes a finish reason unless it is null.
+pub(crate) fn finish(seen: &mut Seen, value: Option<&[u8]>, read: impl FnOnce(&str) -> Finish) {
+    if let Some(word) = value.and_then(scan::string) {
+        seen.finish = Some(read(&word));
+    }
+}
+
+/// Counts a piece of the answer.
+pub(crate) fn piece(seen: &mut Seen, value: Option<&[u8]>) {
+    let n = value.map_or(0, characters);
+    if n > 0 {
+        seen.first_token = true;
+        seen.characters += n;
+    }
+}
+
+/// Counts the arguments of a call that come as an object.
+pub(crate) fn object(seen: &mut Seen, value: Option<&[u8]>) {
+    seen.first_token = true;
+    if let Some(value) = value.filter(|v| *v != b"{}") {
+        seen.characters += value.iter().filter(|b| !(0x80..=0xBF).contains(*b)).count() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::characters;
+
+    #[test]
+    fn escapes_and_multibyte_characters_count_once() {
+        for (json, expected) in [(r#""abc""#, 3), (r#""a\n\u00e9é""#, 4), (r#""""#, 0), ("null", 0), (r#""\\\"""#, 2)]
+        {
+            assert_eq!(characters(json.as_bytes()), expected, "{json}");
+        }
+    }
+}
