@@ -10,6 +10,8 @@ mod gemini;
 mod notes;
 mod openai;
 mod openai_chat;
+mod openai_completions;
+mod openai_responses;
 mod sequencer;
 mod sse;
 
@@ -25,6 +27,10 @@ use std::fmt;
 pub enum Dialect {
     /// `POST /v1/chat/completions` of OpenAI and all who speak like it.
     OpenAiChat,
+    /// `POST /v1/completions` of OpenAI.
+    OpenAiCompletions,
+    /// `POST /v1/responses` of OpenAI.
+    OpenAiResponses,
     /// `POST /v1/messages` of Anthropic.
     Anthropic,
     /// `generateContent` of Gemini and Vertex AI.
@@ -35,13 +41,22 @@ pub enum Dialect {
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic, Self::Gemini, Self::Bedrock];
+    pub const ALL: &[Self] = &[
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Bedrock,
+    ];
 
     /// The name in errors and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAiChat => "OpenAI chat completions",
+            Self::OpenAiCompletions => "OpenAI completions",
+            Self::OpenAiResponses => "OpenAI responses",
             Self::Anthropic => "Anthropic messages",
             Self::Gemini => "Gemini generateContent",
             Self::Bedrock => "Bedrock Converse",
@@ -53,6 +68,8 @@ impl Dialect {
     pub fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &openai_chat::OpenAiChat,
+            Self::OpenAiCompletions => &openai_completions::OpenAiCompletions,
+            Self::OpenAiResponses => &openai_responses::OpenAiResponses,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
             Self::Bedrock => &bedrock::Bedrock,
