@@ -149,8 +149,8 @@ pub struct Target {
     pub default_max_tokens: u64,
     /// The field for that bound in OpenAI's chat format.
     pub max_tokens_field: MaxTokensField,
-    /// Gemini's format as Vertex AI has it, not AI Studio.
-    pub vertex: bool,
+    /// Who hosts the model: others want a dialect slightly changed.
+    pub host: Host,
 }
 
 impl Default for Target {
@@ -159,9 +159,20 @@ impl Default for Target {
             leniency: Leniency::Standard,
             default_max_tokens: 4096,
             max_tokens_field: MaxTokensField::ByModel,
-            vertex: false,
+            host: Host::Own,
         }
     }
+}
+
+/// Who hosts a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Whoever the dialect is named after.
+    Own,
+    /// Vertex AI: Gemini with projects and labels, Anthropic without a model in the body.
+    Vertex,
+    /// Bedrock's `invoke`: Anthropic without model and stream flag in the body.
+    BedrockInvoke,
 }
 
 /// The field that bounds an answer in OpenAI's chat format.

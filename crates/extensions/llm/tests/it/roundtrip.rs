@@ -104,16 +104,13 @@ fn as_answered_by(dialect: Dialect, mut response: Response) -> Response {
     response.extra = Extra::default();
     for part in response.choices.iter_mut().flat_map(|c| &mut c.parts) {
         part.extra = Extra::default();
-        match &mut part.kind {
-            PartKind::ToolCall { id, arguments, .. } => {
-                if arguments == "{}" {
-                    arguments.clear();
-                }
-                if dialect == Dialect::Gemini {
-                    id.clear();
-                }
+        if let PartKind::ToolCall { id, arguments, .. } = &mut part.kind {
+            if arguments == "{}" {
+                arguments.clear();
             }
-            _ => {}
+            if dialect == Dialect::Gemini {
+                id.clear();
+            }
         }
     }
     if dialect == Dialect::Bedrock {
