@@ -14,6 +14,7 @@ pub mod dialect;
 mod error;
 pub mod estimate;
 pub mod json;
+pub mod price;
 pub mod provider;
 pub mod seen;
 pub mod tap;
