@@ -152,7 +152,14 @@ mod tests {
 
     #[test]
     fn cached_tokens_have_their_own_prices_by_kind_and_life() {
-        let usage = Usage { input: 1000, output: 0, cache_read: 400, cache_write: 300, cache_write_1h: 100, ..Usage::default() };
+        let usage = Usage {
+            input: 1000,
+            output: 0,
+            cache_read: 400,
+            cache_write: 300,
+            cache_write_1h: 100,
+            ..Usage::default()
+        };
         let mut price = Price::new(10.0, 0.0);
         close(price.cost(&usage, None), 0.01);
         price.cache_read = Some(1.0);
@@ -181,7 +188,9 @@ mod tests {
 
     #[test]
     fn bounds_may_be_written_short() {
-        for (text, n) in [("200000", Some(200_000)), ("200k", Some(200_000)), ("1M", Some(1_000_000)), ("x", None), ("", None)] {
+        for (text, n) in
+            [("200000", Some(200_000)), ("200k", Some(200_000)), ("1M", Some(1_000_000)), ("x", None), ("", None)]
+        {
             assert_eq!(parse_tokens(text), n, "{text}");
         }
     }

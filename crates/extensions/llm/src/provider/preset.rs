@@ -178,7 +178,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         shape: Shape::Given,
         dialect: Dialect::LlamaRaw,
-        ..compatible("llama2", "", &[O::Chat, O::Completions], PLAIN)
+        ..compatible("llama2", "", &[O::Chat, O::Completions], Quirks { remove: &["top_k"], ..PLAIN })
     },
     Preset {
         shape: Shape::Ollama,

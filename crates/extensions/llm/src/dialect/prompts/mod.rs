@@ -25,6 +25,8 @@ pub(super) struct Prompts {
     model: bool,
     /// The format insists on a bound of the answer.
     needs_bound: bool,
+    /// The stream flag is written also when it is false.
+    says_no_stream: bool,
     /// Where the text of an answer stands, by preference.
     text: &'static [&'static str],
     /// Where the text of a stream's event stands, by preference.
@@ -67,6 +69,7 @@ pub(super) static COHERE: Prompts = Prompts {
     },
     model: true,
     needs_bound: false,
+    says_no_stream: true,
     text: &["/generations/0/text"],
     piece: &["/text"],
     finish: &["/generations/0/finish_reason", "/finish_reason"],
@@ -92,6 +95,7 @@ pub(super) static OLLAMA: Prompts = Prompts {
     },
     model: true,
     needs_bound: false,
+    says_no_stream: true,
     text: &["/response"],
     piece: &["/response"],
     finish: &["/done_reason"],
@@ -117,6 +121,7 @@ pub(super) static ANTHROPIC: Prompts = Prompts {
     },
     model: true,
     needs_bound: true,
+    says_no_stream: true,
     text: &["/completion"],
     piece: &["/completion"],
     finish: &["/stop_reason"],
@@ -144,6 +149,7 @@ pub(super) static LLAMA: Prompts = Prompts {
     names: TEXT_GENERATION,
     model: false,
     needs_bound: false,
+    says_no_stream: false,
     text: &["/data/0/generated_text", "/0/generated_text", "/generated_text"],
     piece: &["/token/text"],
     finish: &["/details/finish_reason", "/0/details/finish_reason"],
@@ -161,6 +167,7 @@ pub(super) static HUGGING_FACE: Prompts = Prompts {
     names: TEXT_GENERATION,
     model: true,
     needs_bound: false,
+    says_no_stream: false,
     text: &["/0/generated_text", "/generated_text"],
     piece: &["/token/text"],
     finish: &["/details/finish_reason", "/0/details/finish_reason"],
@@ -192,7 +199,9 @@ impl Codec for Prompts {
         } else {
             body.insert(self.group.into(), parameters.into());
         }
-        body.insert("stream".into(), request.stream.into());
+        if request.stream || self.says_no_stream {
+            body.insert("stream".into(), request.stream.into());
+        }
         for (what, there) in
             [("the end user's name", request.user.is_some()), ("reasoning", request.reasoning.is_some())]
         {
@@ -382,10 +391,7 @@ mod tests {
             encode(Dialect::AnthropicComplete, &user),
             json!({"model": "m", "prompt": "Human: Why?\n\nAssistant:", "max_tokens_to_sample": 77, "stream": false})
         );
-        assert_eq!(
-            encode(Dialect::HuggingFace, &user),
-            json!({"model": "m", "inputs": "Why?", "parameters": {}, "stream": false})
-        );
+        assert_eq!(encode(Dialect::HuggingFace, &user), json!({"model": "m", "inputs": "Why?", "parameters": {}}));
     }
 
     #[test]
