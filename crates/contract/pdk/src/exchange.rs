@@ -355,7 +355,7 @@ impl Exchange {
         self.forwarded("x-forwarded-port").and_then(|p| p.trim().parse().ok()).unwrap_or(self.client.published_port)
     }
 
-    /// The Host header's name in lower case, without port.
+    /// The Host header's name in lower case, without port and trailing dot (nginx's `$host`).
     #[must_use]
     pub fn host(&self) -> String {
         let raw = self.request.headers.get_str("host").unwrap_or_default();
@@ -363,7 +363,7 @@ impl Exchange {
             Some(colon) if !raw.get(colon..).unwrap_or_default().contains(']') => raw.get(..colon).unwrap_or(raw),
             _ => raw,
         };
-        name.to_ascii_lowercase()
+        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
     }
 
     /// The raw query that goes upstream: a plugin's, else the client's.
