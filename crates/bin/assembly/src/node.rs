@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_conf::{Settings, Workers as WorkerCount};
+use gibbon_conf::{Settings, Values, Workers as WorkerCount};
+use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
@@ -11,16 +12,33 @@ use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
 use gibbon_router::Flavor;
 
+use crate::admin::ThisNode;
+use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
-use crate::{listen, parts, settings};
+use crate::registry::registry;
+use crate::{admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
+
+/// What a node is started with.
+pub struct NodeSettings<'a> {
+    pub settings: &'a Settings,
+    /// All settings as given, for the Admin API.
+    pub values: &'a Values,
+    /// UUID of this node.
+    pub node_id: &'a str,
+    /// Format and place of the proxy's access log; `None` if it is off.
+    pub access_log: Option<(AccessLog, Handle)>,
+    /// Level of the error log, for the Admin API; `None` where there is no error log.
+    pub log_level: Option<LevelControl>,
+}
 
 /// A node that serves.
 pub struct Running {
     pub node: Arc<Node>,
     pub funnel: Arc<Funnel>,
+    pub declarative: Arc<Declarative>,
     workers: Workers,
     control: tokio::runtime::Runtime,
 }
@@ -30,7 +48,8 @@ impl Running {
     ///
     /// # Errors
     /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
-    pub fn start(settings: &Settings, facts: NodeFacts, mut inherited: Inherited) -> Result<Running, StartError> {
+    pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
+        let settings = of.settings;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -41,12 +60,32 @@ impl Running {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let ports = Arc::new(Ports::new(clock, NodeFacts { worker_count: count, ..facts }));
-        let compiler = Compiler::new(flavor, Arc::new(parts::bundled()));
+        let facts = facts(of, count);
+        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
+        let plugins = parts::loaded(settings);
+        let about = admin::about(&facts, of.values, &plugins);
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::new(plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let prefix = settings.prefix.clone();
+        let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
+        let view = ThisNode {
+            node: Arc::clone(&node),
+            about,
+            level: of.log_level.clone(),
+            declarative: documents.conductor.is_declarative(),
+            control: control.handle().clone(),
+        };
+        admin::start(settings, documents, view, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::proxy(settings, &node, count, &mut inherited)?;
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),
@@ -56,8 +95,7 @@ impl Running {
             parts: ports,
         };
         let workers = Workers::start(&start, &listening)?;
-        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
-        let running = Running { node, funnel, workers, control };
+        let running = Running { node, funnel, declarative, workers, control };
         running.keep_house();
         Ok(running)
     }
@@ -101,12 +139,29 @@ impl Running {
     fn keep_house(&self) {
         let node = Arc::clone(&self.node);
         self.control.spawn(async move {
-            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            // Often enough that probes and health reports follow a change at once; a look costs one comparison.
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            let mut seen = 0;
             loop {
-                seconds.tick().await;
+                beat.tick().await;
+                let number = node.publisher.number();
+                if number != seen {
+                    seen = number;
+                    node.upstreams.follow(&node.publisher.current()).await;
+                }
                 node.upstreams.refresh().await;
             }
         });
+    }
+}
+
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
+    NodeFacts {
+        id: of.node_id.parse().unwrap_or_default(),
+        hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        server_token: settings::SERVER_TOKEN.to_owned(),
+        kong_version: of.settings.compat.version().to_owned(),
+        worker_count,
     }
 }
 

@@ -6,7 +6,13 @@ use gibbon_pdk::{Part, Plugin};
 use gibbon_plan::Plugins;
 
 /// The families; each is the list that its crate exports.
-const FAMILIES: &[&[Part]] = &[];
+const FAMILIES: &[&[Part]] = &[gibbon_traffic::PARTS];
+
+/// The bundled plugins that the `plugins` setting lets in.
+#[must_use]
+pub fn loaded(settings: &gibbon_conf::Settings) -> Plugins {
+    bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true)).collect()
+}
 
 /// All bundled plugins by name.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gibbon_journal::{AccessLog, Handle};
 use gibbon_pdk::{Build, BuildError, Clock, Handler, Host, NodeFacts, Plugin, Random};
 use gibbon_plan::{BuildScope, Builder};
 use gibbon_ports::{Absent, DirectoryPort, SharedState, SystemRandomness};
@@ -14,16 +15,18 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub state: Arc<SharedState>,
     pub facts: Arc<NodeFacts>,
+    access_log: Option<(AccessLog, Handle)>,
     absent: Arc<Absent>,
 }
 
 impl Ports {
-    pub fn new(clock: Arc<dyn Clock>, facts: NodeFacts) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, facts: NodeFacts, access_log: Option<(AccessLog, Handle)>) -> Self {
         Ports {
             clock,
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts: Arc::new(facts),
+            access_log,
             absent: Arc::new(Absent),
         }
     }
@@ -79,5 +82,8 @@ impl WorkerParts for Ports {
         }
     }
 
-    fn equip(&self, _worker: &mut Worker) {}
+    fn equip(&self, worker: &mut Worker) {
+        let log = self.access_log.clone();
+        worker.access_log = log.map(|(format, handle)| gibbon_proxy::access_log_writer(format, &handle));
+    }
 }

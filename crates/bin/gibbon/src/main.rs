@@ -26,6 +26,10 @@ use crate::brand::Brand;
 use crate::exit::Exit;
 use crate::output::Output;
 
+/// Many small, short-lived objects on several threads are its strength.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let called = words.next().unwrap_or_else(|| "gibbon".into());

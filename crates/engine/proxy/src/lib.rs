@@ -3,6 +3,7 @@
 //! Below it, wires know nothing of Kong; beside it, `plan` knows nothing of sockets. Surfaces (files,
 //! Admin API) change the plan and never touch a request in flight.
 
+mod access_line;
 mod alongside;
 mod answer;
 mod balance;
@@ -16,6 +17,7 @@ mod forward;
 mod link;
 mod names;
 mod node;
+mod probe;
 mod random;
 mod real_ip;
 mod request_headers;
@@ -24,6 +26,7 @@ mod route;
 mod run;
 mod serve;
 mod settings;
+mod stream;
 mod upgrade;
 mod upstream_tls;
 mod upstreams;
@@ -31,6 +34,7 @@ mod walk;
 mod worker;
 mod workers;
 
+pub use access_line::writer as access_log_writer;
 pub use certificates::PlanCertificates;
 pub use names::Names;
 pub use node::{Node, WorkerCounters};
@@ -38,8 +42,8 @@ pub use real_ip::{RealIp, RealIpSource};
 pub use request_headers::RequestHeaderRules;
 pub use response_headers::ResponseHeaderRules;
 pub use run::Gateway;
-pub use serve::{Mode, accept, server};
+pub use serve::{Kind, Mode};
 pub use settings::{ConnectionFacts, ProxySettings, UpstreamSettings};
-pub use upstreams::{Live, Upstreams};
+pub use upstreams::{Live, Upstreams, live_of};
 pub use worker::{AccessLog, Worker};
 pub use workers::{Listening, Stage, Start, WorkerParts, Workers};
