@@ -57,7 +57,7 @@ impl Running {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let ports = Arc::new(Ports::new(clock, facts(of, count), of.access_log.clone()));
+        let ports = Arc::new(Ports::new(clock, facts(of, count), Arc::clone(&publisher), of.access_log.clone()));
         let plugins = parts::loaded(settings);
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::new(plugins));
