@@ -10,15 +10,28 @@ use gibbon_schema::{Compat, Field};
 use serde_json::{Map, Value, json};
 
 /// Fields that Kong 3.10 does not have, and where they come from.
-const ADDITIONS: &[(&str, &str, &str)] = &[];
+const ADDITIONS: &[(&str, &str, &str)] = &[("acl", "include_consumer_groups", "Kong 3.15")];
 
 /// Fields whose default changed with 3.15.
-const NEW_DEFAULTS: &[(&str, &str, Value)] = &[("key-auth", "hide_credentials", Value::Bool(true))];
+const NEW_DEFAULTS: &[(&str, &str, Value)] =
+    &[("basic-auth", "hide_credentials", Value::Bool(true)), ("key-auth", "hide_credentials", Value::Bool(true))];
 
 /// What the fixtures hold of a field.
 const KEPT: &[&str] = &[
-    "type", "required", "default", "one_of", "between", "gt", "eq", "match", "starts_with", "encrypted",
-    "referenceable", "auto", "unique", "contains",
+    "type",
+    "required",
+    "default",
+    "one_of",
+    "between",
+    "gt",
+    "eq",
+    "match",
+    "starts_with",
+    "encrypted",
+    "referenceable",
+    "auto",
+    "unique",
+    "contains",
 ];
 
 fn fixture(plugin: &str) -> Value {
@@ -83,7 +96,12 @@ fn every_schema_is_kongs() {
         assert_eq!(checks(config.get("entity_checks")), checks(expected.get("config_checks")), "{}", part.name);
         let shorthands = config.get("shorthand_fields").map(by_name).unwrap_or_default();
         let kinds: Map<_, _> = shorthands.into_iter().map(|(name, f)| (name, f["type"].clone())).collect();
-        assert_eq!(Value::Object(kinds), expected.get("shorthands").cloned().unwrap_or_else(|| json!({})), "{}", part.name);
+        assert_eq!(
+            Value::Object(kinds),
+            expected.get("shorthands").cloned().unwrap_or_else(|| json!({})),
+            "{}",
+            part.name
+        );
     }
 }
 
