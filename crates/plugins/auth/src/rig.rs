@@ -313,6 +313,7 @@ impl Default for FakeClock {
 }
 
 impl FakeClock {
+    #[allow(dead_code)]
     pub fn forward(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
