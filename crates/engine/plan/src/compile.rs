@@ -74,6 +74,7 @@ struct KnownRoute {
 
 /// The state between plans.
 pub struct Compiler {
+    flavor: Flavor,
     plugins: Arc<Plugins>,
     plan: Plan,
     routes: HashMap<Uuid, KnownRoute>,
@@ -106,6 +107,7 @@ impl Compiler {
     #[must_use]
     pub fn new(flavor: Flavor, plugins: Arc<Plugins>) -> Self {
         Compiler {
+            flavor,
             plugins,
             plan: Plan::empty(flavor),
             routes: HashMap::new(),
@@ -116,6 +118,14 @@ impl Compiler {
             upstream_documents: HashMap::new(),
             upstream_keys: HashMap::new(),
         }
+    }
+
+    /// A compiler for the same gateway that has compiled nothing yet; its plans go on counting.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let mut empty = Compiler::new(self.flavor, Arc::clone(&self.plugins));
+        empty.plan.version = self.plan.version;
+        empty
     }
 
     /// Names the document that the next plan comes from.
@@ -160,7 +170,12 @@ impl Compiler {
         }
     }
 
-    fn apply_one(&mut self, change: &Change, builder: &dyn Builder, out: &mut RouterChanges) -> Result<(), CompileError> {
+    fn apply_one(
+        &mut self,
+        change: &Change,
+        builder: &dyn Builder,
+        out: &mut RouterChanges,
+    ) -> Result<(), CompileError> {
         self.fold_content(change);
         match &*change.entity {
             "services" => self.change_service(change, out),
@@ -374,7 +389,8 @@ impl Compiler {
         let id = change.id;
         self.plan.certificates.remove(hash_of(&id), |c| c.id == id);
         let Some(document) = &change.after else { return Ok(()) };
-        let required = |field: &str| text(document, field).ok_or_else(|| invalid(change, format!("{field} is missing")));
+        let required =
+            |field: &str| text(document, field).ok_or_else(|| invalid(change, format!("{field} is missing")));
         let certificate = Certificate {
             id,
             cert: required("cert")?,
@@ -458,7 +474,15 @@ fn ordering(document: &Value, side: &str) -> Box<[Box<str>]> {
 #[must_use]
 pub fn in_order_of_reference(mut changes: Vec<Change>) -> Vec<Change> {
     const FIRST: [&str; 10] = [
-        "ca_certificates", "certificates", "snis", "upstreams", "targets", "services", "routes", "consumers", "consumer_groups",
+        "ca_certificates",
+        "certificates",
+        "snis",
+        "upstreams",
+        "targets",
+        "services",
+        "routes",
+        "consumers",
+        "consumer_groups",
         "plugins",
     ];
     let place = |c: &Change| FIRST.iter().position(|e| *e == &*c.entity).unwrap_or(FIRST.len());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gibbon_pdk::{Document, PathHandling, Protocol, Protocols, Route, Service, Timeouts, UpstreamTls};
-use gibbon_router::{Address, Endpoint, RouteSpec, Subsystem};
+use gibbon_router::{Flavor, Address, Endpoint, RouteSpec, Subsystem};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -34,7 +34,8 @@ fn timeouts(document: &Value) -> Timeouts {
 }
 
 fn upstream_tls(document: &Value) -> UpstreamTls {
-    let ids = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).filter_map(|s| Uuid::parse_str(s).ok()).collect();
+    let ids =
+        |list: &Vec<Value>| list.iter().filter_map(Value::as_str).filter_map(|s| Uuid::parse_str(s).ok()).collect();
     UpstreamTls {
         verify: document.get("tls_verify").and_then(Value::as_bool),
         verify_depth: number(document, "tls_verify_depth").map(|n| n as u8),
@@ -77,6 +78,14 @@ pub(crate) fn protocols(list: &[Value]) -> Protocols {
     set
 }
 
+/// Checks a route as the router will read it.
+///
+/// # Errors
+/// The text for the answer.
+pub fn check_route(flavor: Flavor, document: &Value) -> Result<(), String> {
+    route_spec(document).and_then(|spec| gibbon_router::validate(flavor, &spec))
+}
+
 /// What the router needs of a route.
 pub(crate) fn route_spec(document: &Value) -> Result<RouteSpec, String> {
     let names = document.get("protocols").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -110,7 +119,9 @@ fn endpoints(document: &Value, field: &str) -> Result<Vec<Endpoint>, String> {
     let list = document.get(field).and_then(Value::as_array).into_iter().flatten();
     list.map(|entry| {
         let address = match entry.get("ip").and_then(Value::as_str) {
-            Some(ip) => Some(Address::parse(ip).ok_or_else(|| format!("{field}: '{ip}' is neither an address nor a network"))?),
+            Some(ip) => {
+                Some(Address::parse(ip).ok_or_else(|| format!("{field}: '{ip}' is neither an address nor a network"))?)
+            }
             None => None,
         };
         Ok(Endpoint { address, port: number(entry, "port").and_then(|p| u16::try_from(p).ok()) })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gibbon_http::{BodyError, BodyLength};
-use gibbon_pdk::{Exchange, Fault, FaultKind, RequestBody, Retry, Source, SpooledBody};
+use gibbon_pdk::{BodyLimit, Exchange, Fault, FaultKind, RequestBody, Retry, Source, SpooledBody};
 
 use crate::settings::ProxySettings;
 
@@ -65,7 +65,9 @@ impl<'s, 'c> BodySource<'s, 'c> {
     /// 413, the status of `client_max_body_size`.
     pub fn check_announced(&self) -> Result<(), Fault> {
         match self.length() {
-            BodyLength::Exact(length) if self.settings.max_body > 0 && length > self.settings.max_body => Err(too_large()),
+            BodyLength::Exact(length) if self.settings.max_body > 0 && length > self.settings.max_body => {
+                Err(too_large())
+            }
             _ => Ok(()),
         }
     }
@@ -73,7 +75,7 @@ impl<'s, 'c> BodySource<'s, 'c> {
     /// Reads the whole body into `x.body`. Does nothing if that was done before.
     ///
     /// # Errors
-    /// 413 above `client_max_body_size`, 408 or 400 for a client that is too slow or breaks the framing.
+    /// 413 above `client_max_body_size`, a plugin's answer above its own limit, 408 or 400 for a client that is too slow or breaks the framing.
     pub async fn buffer(&mut self, x: &mut Exchange) -> Result<(), Fault> {
         if !x.body.is_unread() {
             return Ok(());
@@ -82,7 +84,7 @@ impl<'s, 'c> BodySource<'s, 'c> {
             x.body = RequestBody::Empty;
             return Ok(());
         };
-        let mut spool = Spool::new(self.settings);
+        let mut spool = Spool::new(self.settings, x.body_limit);
         while let Some(chunk) = wire.chunk().await.map_err(body_fault)? {
             spool.add(chunk)?;
         }
@@ -94,14 +96,15 @@ impl<'s, 'c> BodySource<'s, 'c> {
 /// A body that grows, first in memory, then in a file.
 struct Spool<'s> {
     settings: &'s ProxySettings,
+    limit: Option<BodyLimit>,
     memory: BytesMut,
     file: Option<File>,
     len: u64,
 }
 
 impl<'s> Spool<'s> {
-    fn new(settings: &'s ProxySettings) -> Self {
-        Spool { settings, memory: BytesMut::new(), file: None, len: 0 }
+    fn new(settings: &'s ProxySettings, limit: Option<BodyLimit>) -> Self {
+        Spool { settings, limit, memory: BytesMut::new(), file: None, len: 0 }
     }
 
     fn add(&mut self, chunk: &[u8]) -> Result<(), Fault> {
@@ -109,11 +112,18 @@ impl<'s> Spool<'s> {
         if self.settings.max_body > 0 && self.len > self.settings.max_body {
             return Err(too_large());
         }
+        if let Some(limit) = self.limit.filter(|limit| self.len > limit.bytes) {
+            let cause = "the body is larger than a plugin allows";
+            let fault = Fault::new(FaultKind::Status(limit.status), Source::Downstream, Retry::Never, cause);
+            return Err(fault.with_message(limit.message));
+        }
         if self.file.is_none() && self.len <= self.settings.body_buffer as u64 {
             self.memory.extend_from_slice(chunk);
             return Ok(());
         }
-        self.write(chunk).map_err(|e| Fault::internal(format!("cannot buffer a request body in '{}': {e}", self.settings.body_dir.display())))
+        self.write(chunk).map_err(|e| {
+            Fault::internal(format!("cannot buffer a request body in '{}': {e}", self.settings.body_dir.display()))
+        })
     }
 
     /// Page-cache writes of at most one read buffer each: far below the half millisecond a worker may take.

@@ -10,7 +10,13 @@ use crate::walk;
 use crate::worker::Worker;
 
 /// Ends the exchange.
-pub fn finish(worker: &Worker, x: &mut Exchange, body: &BodySource<'_, '_>, out: Option<&Responder<'_>>, walked: &WalkedChain) {
+pub fn finish(
+    worker: &Worker,
+    x: &mut Exchange,
+    body: &BodySource<'_, '_>,
+    out: Option<&Responder<'_>>,
+    walked: &WalkedChain,
+) {
     x.latencies.end = worker.node.clock.monotonic_ns();
     x.request_bytes = x.request_bytes.max(body.bytes_received());
     if let Some(out) = out {
@@ -47,5 +53,5 @@ pub async fn panicked(worker: &Worker, x: &mut Exchange, out: &mut Option<Respon
     let nobody = gibbon_plan::Chain::default();
     let mut stage = crate::answer::Stage { chain: &nobody, collection: &walk::Collection::new() };
     let fault = Fault::internal("a panic ended the exchange");
-    let _ = crate::answer::fault(worker, x, &fault, out, &mut stage).await;
+    let _ = crate::answer::fault(worker, x, &fault, true, out, &mut stage).await;
 }

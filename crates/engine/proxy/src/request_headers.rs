@@ -107,7 +107,9 @@ impl<'a> NamedByConnection<'a> {
 
     fn contains(&self, name: &[u8]) -> bool {
         self.headers.is_some_and(|h| {
-            h.get_all("connection").flat_map(|v| v.split(|&b| b == b',')).any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
+            h.get_all("connection")
+                .flat_map(|v| v.split(|&b| b == b','))
+                .any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
         })
     }
 }
@@ -142,7 +144,9 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     }
     match from_client("x-forwarded-prefix") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Prefix", value),
-        None => append_unless_empty(out, b"X-Forwarded-Prefix", x.stripped_prefix.as_deref().unwrap_or_default().as_bytes()),
+        None => {
+            append_unless_empty(out, b"X-Forwarded-Prefix", x.stripped_prefix.as_deref().unwrap_or_default().as_bytes())
+        }
     }
     let mut ip = AddressText::default();
     out.append_clean(b"X-Real-IP", ip.of(x.client.ip));
@@ -157,13 +161,8 @@ fn write_forwarded_for(out: &mut Headers, x: &Exchange) {
         out.append_clean(b"X-Forwarded-For", peer);
         return;
     }
-    let mut list = Vec::with_capacity(64);
-    for value in earlier.chain([peer]) {
-        if !list.is_empty() {
-            list.extend_from_slice(b", ");
-        }
-        list.extend_from_slice(value);
-    }
+    // An empty list is kept as one, as Kong does: `, peer`.
+    let list = earlier.chain([peer]).collect::<Vec<_>>().join(&b", "[..]);
     out.append("X-Forwarded-For", &list);
 }
 
@@ -181,6 +180,8 @@ fn append_host_name(out: &mut Headers, x: &Exchange) {
         _ => raw.len(),
     };
     let name = raw.get(..end).unwrap_or_default();
+    // As nginx's `$host`: a trailing dot is dropped.
+    let name = name.strip_suffix(b".").unwrap_or(name);
     if name.iter().any(u8::is_ascii_uppercase) {
         out.append("X-Forwarded-Host", name.to_ascii_lowercase());
     } else {
@@ -272,7 +273,10 @@ mod tests {
 
     #[test]
     fn what_connection_names_ends_here() {
-        let out = sent(&[("Connection", "keep-alive, X-Foo"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"), ("Proxy", "evil")], |_| {});
+        let out = sent(
+            &[("Connection", "keep-alive, X-Foo"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"), ("Proxy", "evil")],
+            |_| {},
+        );
         assert!(!out.contains("x-foo") && !out.contains("keep-alive") && !out.contains("proxy"));
         assert_eq!(out.get_str("connection"), Some("keep-alive"));
     }
