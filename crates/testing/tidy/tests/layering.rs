@@ -24,6 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// Arrows that the table above does not allow, and why they are right all the same.
 const ARROWS: &[(&str, &str, &str)] = &[
     ("ground/schema", "ground/schema-derive", "a derive macro must be a crate of its own"),
+    ("ground/expr", "ground/message", "expressions read requests"),
     ("contract/pdk", "contract/model", "a handler sees the consumer, route and service it runs for"),
     ("contract/conf", "contract/model", "settings name entities' enumerations"),
     ("wires/net", "wires/tls", "a connection is plain or over TLS; tls itself works over any transport"),
@@ -39,12 +40,15 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("plugins/ai", "extensions/mcp", "ai-mcp-proxy is a plugin in front of it"),
     ("engine/plan", "engine/router", "a plan holds the compiled router"),
     ("engine/plan", "engine/store", "the compiler reads changes"),
+    ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),
+    ("engine/proxy", "engine/journal", "a finished request is written down"),
     ("engine/proxy", "engine/router", "a request is matched"),
     ("engine/stream", "engine/plan", "a session runs on a plan"),
     ("engine/stream", "engine/router", "a session is matched"),
     ("engine/stream", "engine/proxy", "balancing and health are one for both"),
     ("engine/mesh", "engine/plan", "mesh policy is compiled into the plan"),
+    ("bin/gibbon", "bin/assembly", "the command line starts what assembly put together"),
     ("surfaces/admin", "surfaces/declare", "POST /config takes declarative documents"),
     ("surfaces/cluster", "surfaces/declare", "a control plane sends declarative documents"),
     ("surfaces/kube", "surfaces/declare", "resources become declarative documents"),
