@@ -74,10 +74,12 @@ fn difference(old: &InForce, new: &InForce, registry: &Registry) -> anyhow::Resu
         before: before.cloned(),
         after: after.cloned(),
     };
-    let mut gone: Vec<Change> = old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(k, v)| change(k, Some(v), None)).collect();
+    let mut gone: Vec<Change> =
+        old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(k, v)| change(k, Some(v), None)).collect();
     gone.sort_by_key(|c| (std::cmp::Reverse(place(&c.entity)), c.id));
     let differs = |k: &(Arc<str>, Uuid), v: &Arc<Value>| old.get(k).is_none_or(|before| before != v);
-    let mut put: Vec<Change> = new.iter().filter(|(k, v)| differs(k, v)).map(|(k, v)| change(k, old.get(k), Some(v))).collect();
+    let mut put: Vec<Change> =
+        new.iter().filter(|(k, v)| differs(k, v)).map(|(k, v)| change(k, old.get(k), Some(v))).collect();
     put.sort_by_key(|c| (place(&c.entity), c.id));
     gone.append(&mut put);
     Ok(gone)

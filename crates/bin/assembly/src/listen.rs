@@ -8,21 +8,29 @@ use anyhow::Context;
 use gibbon_conf::listen::{Address, SoKeepalive};
 use gibbon_conf::{KeyPairSource, Listener, Material, Settings};
 use gibbon_net::{Inherited, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
-use gibbon_proxy::{Listening, Mode, Node, PlanCertificates};
+use gibbon_proxy::{Kind, Listening, Mode, Node, PlanCertificates};
 use gibbon_tls::{Certificate, CertificatePair, Ciphers, Protocols, ServerTls, ServerTlsSettings, SessionTickets};
 
 use crate::settings::text_of;
 
-/// Binds the proxy's listeners.
+/// Binds the listeners of traffic, HTTP and stream.
 ///
 /// # Errors
 /// An address that cannot be bound, or TLS settings that cannot be used, named.
-pub fn proxy(settings: &Settings, node: &Arc<Node>, workers: usize, inherited: &mut Inherited) -> anyhow::Result<Vec<Listening>> {
+pub fn traffic(
+    settings: &Settings,
+    node: &Arc<Node>,
+    workers: usize,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Vec<Listening>> {
+    let http = settings.listeners.proxy.iter().map(|l| (l, Kind::Http));
+    let stream = settings.listeners.stream.iter().map(|l| (l, if l.udp { Kind::Udp } else { Kind::Stream }));
     let mut listening = Vec::new();
-    for listener in &settings.listeners.proxy {
+    for (listener, kind) in http.chain(stream) {
         let sockets = bind(&spec(listener)?, workers, inherited)?;
-        let tls = if listener.ssl { Some(server_tls(settings, node, listener.http2)?) } else { None };
-        listening.push(Listening { sockets, mode: Mode { tls, http2: listener.http2, proxy_protocol: listener.proxy_protocol } });
+        let http2 = listener.http2 && kind == Kind::Http;
+        let tls = if listener.ssl { Some(server_tls(settings, node, kind, http2)?) } else { None };
+        listening.push(Listening { sockets, mode: Mode { kind, tls, http2, proxy_protocol: listener.proxy_protocol } });
     }
     Ok(listening)
 }
@@ -36,8 +44,11 @@ pub fn spec(listener: &Listener) -> anyhow::Result<ListenSpec> {
         Address::Tcp(address) => ListenAddress::Ip(*address),
         Address::Unix(path) => ListenAddress::Unix(path.clone()),
         Address::Name { host, port } => {
-            let found = (host.as_str(), *port).to_socket_addrs().with_context(|| format!("listener '{host}:{port}'"))?;
-            ListenAddress::Ip(found.into_iter().next().with_context(|| format!("listener '{host}:{port}': no address"))?)
+            let found =
+                (host.as_str(), *port).to_socket_addrs().with_context(|| format!("listener '{host}:{port}'"))?;
+            ListenAddress::Ip(
+                found.into_iter().next().with_context(|| format!("listener '{host}:{port}': no address"))?,
+            )
         }
     };
     let anywhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
@@ -57,7 +68,7 @@ pub fn spec(listener: &Listener) -> anyhow::Result<ListenSpec> {
     Ok(spec)
 }
 
-fn server_tls(settings: &Settings, node: &Arc<Node>, http2: bool) -> anyhow::Result<ServerTls> {
+fn server_tls(settings: &Settings, node: &Arc<Node>, kind: Kind, http2: bool) -> anyhow::Result<ServerTls> {
     let default = default_pair(&settings.tls.proxy, &settings.prefix, "kong-default")?;
     let source = Arc::new(PlanCertificates::new(Arc::clone(node), default));
     let tls = &settings.tls;
@@ -69,7 +80,11 @@ fn server_tls(settings: &Settings, node: &Arc<Node>, http2: bool) -> anyhow::Res
         protocols: Protocols { tls12: tls.versions.tls12, tls13: tls.versions.tls13 },
         ciphers,
         prefer_server_ciphers: tls.prefer_server_ciphers,
-        alpn: if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] },
+        alpn: match (kind, http2) {
+            (Kind::Http, true) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            (Kind::Http, false) => vec![b"http/1.1".to_vec()],
+            _ => Vec::new(),
+        },
         tickets: if tls.session_tickets { SessionTickets::On } else { SessionTickets::Off },
         session_lifetime: tls.session_timeout,
         // About 250 bytes a session, as nginx counts four thousand to the megabyte.

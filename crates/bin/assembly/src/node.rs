@@ -65,7 +65,7 @@ impl Running {
         let declarative = Arc::new(Declarative::new(registry, Arc::clone(&funnel), Arc::clone(&ports.random)));
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::proxy(settings, &node, count, &mut inherited)?;
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),
@@ -75,7 +75,11 @@ impl Running {
             parts: ports,
         };
         let workers = Workers::start(&start, &listening)?;
-        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()?;
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
         let running = Running { node, funnel, declarative, workers, control };
         running.keep_house();
         Ok(running)

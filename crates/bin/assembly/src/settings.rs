@@ -46,6 +46,7 @@ pub fn proxy(settings: &Settings) -> anyhow::Result<Arc<ProxySettings>> {
         body_buffer: client.body_buffer_size as usize,
         body_dir: settings.prefix.join("client_body_temp"),
         max_buffered_response: 256 << 20,
+        stream_proxy_protocol: settings.injected.every("sproxy", "proxy_protocol").any(|d| d.value == "on"),
         debug_header: settings.allow_debug_header,
         upstream: upstream(settings)?,
     }))
@@ -69,6 +70,7 @@ fn real_ip(settings: &Settings) -> RealIp {
     let rules = &settings.real_ip;
     RealIp {
         trusted: rules.trusted.blocks.clone(),
+        naming: rules.naming.blocks.clone(),
         trust_unix: rules.trusted.unix,
         source: match &rules.source {
             From::ProxyProtocol => RealIpSource::ProxyProtocol,

@@ -119,6 +119,9 @@ pub enum Command {
     /// Run the node in the foreground
     Run(StartFlags),
 
+    /// Run a node in front of backends of its own, to look around
+    Demo,
+
     /// Stop the node at once
     Stop(At),
 

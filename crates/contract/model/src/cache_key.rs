@@ -1,6 +1,7 @@
 //! Names under which entities stand in caches. They are seen by clients (`/cache/…`), so their form is fixed:
 //! `plugins:key-auth:<route>:<service>:<consumer>::<workspace>`.
 
+use gibbon_schema::Field;
 use serde_json::{Map, Value};
 
 use crate::entity::EntityDef;
@@ -19,6 +20,19 @@ impl EntityDef {
         let values: Vec<String> =
             self.cache_key.iter().map(|field| document.get(field.as_ref()).map(text).unwrap_or_default()).collect();
         self.key(&values, workspace)
+    }
+
+    /// The fields of the cache key with their values, as a clash of two entities is reported. Fields that came with later
+    /// versions are left out while they are not set.
+    pub fn cache_key_fields(&self, document: &Map<String, Value>) -> Map<String, Value> {
+        let mut fields = Map::new();
+        for name in &self.cache_key {
+            let value = document.get(name.as_ref()).cloned().unwrap_or(Value::Null);
+            if !value.is_null() || !self.record.get(name).is_some_and(Field::is_additive) {
+                fields.insert(name.to_string(), value);
+            }
+        }
+        fields
     }
 
     /// The cache key of an entity of which only the values of the key are known.

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use gibbon_schema::{Compat, Context, Faults, Field, Filler, Foreign, Kind, Purpose, Record, Sources};
 use serde_json::{Map, Value};
 
+use crate::partials;
+
 type Name = Cow<'static, str>;
 type Document = Map<String, Value>;
 
@@ -151,12 +153,38 @@ impl EntityDef {
     /// # Errors
     /// Everything that is wrong with the document.
     pub fn insert(&self, document: Document, write: &mut Write<'_>) -> Result<Document, Faults> {
+        self.insert_linked(document, write, &|_| None)
+    }
+
+    /// As `insert`, for a plugin that may be linked to partials: it is checked with their settings filled in, and stored
+    /// without them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, its links included.
+    pub fn insert_linked(
+        &self,
+        document: Document,
+        write: &mut Write<'_>,
+        partial: &dyn Fn(&str) -> Option<Document>,
+    ) -> Result<Document, Faults> {
         let given = self.given_inputs(&document);
         let mut document = document;
         self.complete(&mut document, Context::Insert, write)?;
-        self.record.validate_fields(&document, Purpose::Whole)?;
+        self.check(&document, Purpose::Whole, partial)?;
         self.apply_transforms(&mut document, &given, write);
         Ok(document)
+    }
+
+    fn check(
+        &self,
+        document: &Document,
+        purpose: Purpose,
+        partial: &dyn Fn(&str) -> Option<Document>,
+    ) -> Result<(), Faults> {
+        if partials::is_linked(document) {
+            return self.record.validate_fields(&partials::fill_in(document, partial)?, purpose);
+        }
+        self.record.validate_fields(document, purpose)
     }
 
     /// `base` with `changes` laid over it: complete, checked, as it is to be stored.
@@ -164,15 +192,30 @@ impl EntityDef {
     /// # Errors
     /// Everything that is wrong with the result.
     pub fn update(&self, base: &Document, changes: Document, write: &mut Write<'_>) -> Result<Document, Faults> {
+        self.update_linked(base, changes, write, &|_| None)
+    }
+
+    /// As `update`, for a plugin that may be linked to partials.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the result, its links included.
+    pub fn update_linked(
+        &self,
+        base: &Document,
+        changes: Document,
+        write: &mut Write<'_>,
+        partial: &dyn Fn(&str) -> Option<Document>,
+    ) -> Result<Document, Faults> {
         let given = self.given_inputs(&changes);
         let mut changes = changes;
         self.add_subschema_key(base, &mut changes);
         self.complete(&mut changes, Context::Update, write)?;
+        self.refuse_immutable(base, &changes)?;
         let mut document = self.record.merge(base, changes);
         // Completes what an older version stored, and records that were given in part.
         let mut filler = Filler { context: Context::Insert, compat: write.compat, sources: write.sources };
         self.record.fill(&mut document, &mut filler)?;
-        self.record.validate_fields(&document, Purpose::Update)?;
+        self.check(&document, Purpose::Update, partial)?;
         self.apply_transforms(&mut document, &given, write);
         Ok(document)
     }
@@ -193,6 +236,16 @@ impl EntityDef {
     pub fn present(&self, mut document: Document) -> Document {
         self.record.echo_shorthands(&mut document);
         document
+    }
+
+    fn refuse_immutable(&self, base: &Document, changes: &Document) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        for (name, _) in self.record.fields.iter().filter(|(_, field)| field.immutable) {
+            if changes.get(name.as_ref()).is_some_and(|new| Some(new) != base.get(name.as_ref())) {
+                faults.insert(name, "immutable field cannot be updated");
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// The inputs of transforms among what a client gave, before defaults are filled in.

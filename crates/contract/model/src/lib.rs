@@ -12,6 +12,7 @@ mod cache_key;
 mod entities;
 mod entity;
 mod jwk;
+pub mod partials;
 mod plugin;
 mod registry;
 mod target;

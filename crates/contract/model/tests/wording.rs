@@ -464,6 +464,19 @@ mod others {
     }
 
     #[test]
+    fn immutable_fields_and_times_to_live() {
+        let record = Record::new().field("name", Field::string().immutable()).ttl();
+        let def = gibbon_model::EntityDef::new("things", record);
+        let mut write = Write { compat: Compat::V3_10, sources: &mut Fixed, transform: true };
+        let base = object(json!({"name": "a"}));
+        assert!(def.update(&base, object(json!({"name": "a", "ttl": 5})), &mut write).is_ok());
+        let refused = def.update(&base, object(json!({"name": "b"})), &mut write).unwrap_err();
+        assert_eq!(refused.to_json(), json!({"name": "immutable field cannot be updated"}));
+        let refused = def.update(&base, object(json!({"ttl": -1})), &mut write).unwrap_err();
+        assert_eq!(refused.to_json(), json!({"ttl": "value should be between 0 and 100000000"}));
+    }
+
+    #[test]
     fn redirect_uris() {
         let uri = |uri: &str| {
             faults("oauth2_credentials", json!({"consumer": {"id": ID}, "name": "a", "redirect_uris": [uri]}))

@@ -267,9 +267,17 @@ mod tests {
 
     fn exchange(consumer: Option<u8>, groups: &[u8]) -> Exchange {
         let consumer = consumer.map(|n| {
-            Arc::new(Consumer { id: uuid(n), username: None, custom_id: None, tags: Default::default(), created_at: 0, updated_at: 0 })
+            Arc::new(Consumer {
+                id: uuid(n),
+                username: None,
+                custom_id: None,
+                tags: Default::default(),
+                created_at: 0,
+                updated_at: 0,
+            })
         });
-        let groups: Vec<_> = groups.iter().map(|n| Arc::new(ConsumerGroup { id: uuid(*n), name: n.to_string().into() })).collect();
+        let groups: Vec<_> =
+            groups.iter().map(|n| Arc::new(ConsumerGroup { id: uuid(*n), name: n.to_string().into() })).collect();
         Exchange { consumer, consumer_groups: (!groups.is_empty()).then(|| groups.into()), ..Exchange::default() }
     }
 
@@ -277,8 +285,18 @@ mod tests {
     fn the_twelve_scopes_win_in_their_order() {
         // Given one configuration per scope, ids by rank.
         let bindings = [
-            bound(1, 2, 3, 0), bound(1, 2, 0, 4), bound(1, 0, 3, 0), bound(0, 2, 3, 0), bound(1, 0, 0, 4), bound(0, 2, 0, 4),
-            bound(1, 2, 0, 0), bound(0, 0, 3, 0), bound(0, 0, 0, 4), bound(1, 0, 0, 0), bound(0, 2, 0, 0), bound(0, 0, 0, 0),
+            bound(1, 2, 3, 0),
+            bound(1, 2, 0, 4),
+            bound(1, 0, 3, 0),
+            bound(0, 2, 3, 0),
+            bound(1, 0, 0, 4),
+            bound(0, 2, 0, 4),
+            bound(1, 2, 0, 0),
+            bound(0, 0, 3, 0),
+            bound(0, 0, 0, 4),
+            bound(1, 0, 0, 0),
+            bound(0, 2, 0, 0),
+            bound(0, 0, 0, 0),
         ];
         let all: Vec<_> = bindings.iter().zip(1..).map(|(b, id)| instance(id, "p", 1, *b)).collect();
         let x = exchange(Some(3), &[4]);
@@ -317,7 +335,8 @@ mod tests {
         let mut late = instance(1, "late", 1, Binding::default());
         Arc::get_mut(&mut late).unwrap().before = Box::new(["early".into()]);
         let mut early = instance(2, "early", 9, Binding::default());
-        let names = |all: &[Arc<Instance>]| Chain::compile(all).steps.iter().map(|s| s.name.to_string()).collect::<Vec<_>>();
+        let names =
+            |all: &[Arc<Instance>]| Chain::compile(all).steps.iter().map(|s| s.name.to_string()).collect::<Vec<_>>();
         assert_eq!(names(&[late.clone(), early.clone()]), ["late", "early"]);
         Arc::get_mut(&mut early).unwrap().before = Box::new(["late".into()]);
         assert_eq!(names(&[late, early]).len(), 2);

@@ -160,7 +160,12 @@ impl Compiler {
         }
     }
 
-    fn apply_one(&mut self, change: &Change, builder: &dyn Builder, out: &mut RouterChanges) -> Result<(), CompileError> {
+    fn apply_one(
+        &mut self,
+        change: &Change,
+        builder: &dyn Builder,
+        out: &mut RouterChanges,
+    ) -> Result<(), CompileError> {
         self.fold_content(change);
         match &*change.entity {
             "services" => self.change_service(change, out),
@@ -374,7 +379,8 @@ impl Compiler {
         let id = change.id;
         self.plan.certificates.remove(hash_of(&id), |c| c.id == id);
         let Some(document) = &change.after else { return Ok(()) };
-        let required = |field: &str| text(document, field).ok_or_else(|| invalid(change, format!("{field} is missing")));
+        let required =
+            |field: &str| text(document, field).ok_or_else(|| invalid(change, format!("{field} is missing")));
         let certificate = Certificate {
             id,
             cert: required("cert")?,
@@ -458,7 +464,15 @@ fn ordering(document: &Value, side: &str) -> Box<[Box<str>]> {
 #[must_use]
 pub fn in_order_of_reference(mut changes: Vec<Change>) -> Vec<Change> {
     const FIRST: [&str; 10] = [
-        "ca_certificates", "certificates", "snis", "upstreams", "targets", "services", "routes", "consumers", "consumer_groups",
+        "ca_certificates",
+        "certificates",
+        "snis",
+        "upstreams",
+        "targets",
+        "services",
+        "routes",
+        "consumers",
+        "consumer_groups",
         "plugins",
     ];
     let place = |c: &Change| FIRST.iter().position(|e| *e == &*c.entity).unwrap_or(FIRST.len());

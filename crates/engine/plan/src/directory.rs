@@ -89,7 +89,9 @@ impl Directories {
             }
             "consumer_group_consumers" => {
                 if let Some(member) = before.and_then(membership) {
-                    self.members.remove(hash_of(&member.consumer), |m| m.consumer == member.consumer && m.group == member.group);
+                    self.members.remove(hash_of(&member.consumer), |m| {
+                        m.consumer == member.consumer && m.group == member.group
+                    });
                 }
                 if let Some(member) = after.and_then(membership) {
                     self.members.insert(hash_of(&member.consumer), member, |m| hash_of(&m.consumer));
@@ -215,13 +217,20 @@ impl Directories {
         }
     }
 
-    fn add_credential(&mut self, workspace: Uuid, kind: CredentialKind, key_field: Option<&'static str>, document: &Value) {
+    fn add_credential(
+        &mut self,
+        workspace: Uuid,
+        kind: CredentialKind,
+        key_field: Option<&'static str>,
+        document: &Value,
+    ) {
         let Some(credential) = credential(key_field, document) else { return };
         let stored = StoredCredential { workspace, kind, credential: Arc::new(credential) };
         let id = stored.credential.id;
         if key_field.is_some() {
             let hash = hash_of(&(workspace, kind.0, &*stored.credential.key));
-            self.credentials_by_key.insert(hash, stored.clone(), |c| hash_of(&(c.workspace, c.kind.0, &*c.credential.key)));
+            self.credentials_by_key
+                .insert(hash, stored.clone(), |c| hash_of(&(c.workspace, c.kind.0, &*c.credential.key)));
         }
         if let Some(consumer) = stored.credential.consumer {
             let hash = hash_of(&(kind.0, consumer));
@@ -232,7 +241,8 @@ impl Directories {
     }
 
     fn remove_credential(&mut self, kind: CredentialKind, id: Uuid) {
-        let removed = self.credentials_by_id.remove(hash_of(&(kind.0, id)), |c| c.kind == kind && c.credential.id == id);
+        let removed =
+            self.credentials_by_id.remove(hash_of(&(kind.0, id)), |c| c.kind == kind && c.credential.id == id);
         let Some(old) = removed else { return };
         let same = |c: &StoredCredential| c.kind == kind && c.credential.id == id;
         self.credentials_by_key.remove(hash_of(&(old.workspace, kind.0, &*old.credential.key)), same);
@@ -248,9 +258,8 @@ fn is_live(credential: &Credential, now: i64) -> bool {
 
 /// Builds the compact form: text fields by name; the tree is kept only if other fields are set.
 fn credential(key_field: Option<&'static str>, document: &Value) -> Option<Credential> {
-    const TEXTS: &[&str] = &[
-        "password", "secret", "algorithm", "rsa_public_key", "group", "client_secret", "name", "client_type",
-    ];
+    const TEXTS: &[&str] =
+        &["password", "secret", "algorithm", "rsa_public_key", "group", "client_secret", "name", "client_type"];
     let fields = TEXTS.iter().filter_map(|name| text(document, name).map(|v| (*name, v))).collect();
     let has_more = document.get("redirect_uris").is_some_and(|v| !v.is_null()) || document.get("hash_secret").is_some();
     Some(Credential {
@@ -349,7 +358,12 @@ mod tests {
         let mut d = with_key();
         for (n, name) in [(3, "zoo"), (4, "art")] {
             d.apply("consumer_groups", WS, None, Some(&json!({"id": uuid(n).to_string(), "name": name})));
-            d.apply("consumer_group_consumers", WS, None, Some(&json!({"consumer": {"id": uuid(1).to_string()}, "consumer_group": {"id": uuid(n).to_string()}})));
+            d.apply(
+                "consumer_group_consumers",
+                WS,
+                None,
+                Some(&json!({"consumer": {"id": uuid(1).to_string()}, "consumer_group": {"id": uuid(n).to_string()}})),
+            );
         }
         let names: Vec<_> = d.groups_of(uuid(1)).unwrap().iter().map(|g| g.name.to_string()).collect();
         assert_eq!(names, ["art", "zoo"]);

@@ -34,7 +34,8 @@ fn timeouts(document: &Value) -> Timeouts {
 }
 
 fn upstream_tls(document: &Value) -> UpstreamTls {
-    let ids = |list: &Vec<Value>| list.iter().filter_map(Value::as_str).filter_map(|s| Uuid::parse_str(s).ok()).collect();
+    let ids =
+        |list: &Vec<Value>| list.iter().filter_map(Value::as_str).filter_map(|s| Uuid::parse_str(s).ok()).collect();
     UpstreamTls {
         verify: document.get("tls_verify").and_then(Value::as_bool),
         verify_depth: number(document, "tls_verify_depth").map(|n| n as u8),
@@ -110,7 +111,9 @@ fn endpoints(document: &Value, field: &str) -> Result<Vec<Endpoint>, String> {
     let list = document.get(field).and_then(Value::as_array).into_iter().flatten();
     list.map(|entry| {
         let address = match entry.get("ip").and_then(Value::as_str) {
-            Some(ip) => Some(Address::parse(ip).ok_or_else(|| format!("{field}: '{ip}' is neither an address nor a network"))?),
+            Some(ip) => {
+                Some(Address::parse(ip).ok_or_else(|| format!("{field}: '{ip}' is neither an address nor a network"))?)
+            }
             None => None,
         };
         Ok(Endpoint { address, port: number(entry, "port").and_then(|p| u16::try_from(p).ok()) })

@@ -18,7 +18,9 @@ mod upstream;
 pub use certificate::{AuthorityCertificate, Certificate};
 pub use chain::{Binding, Chain, Collected, Instance, Step, rank};
 pub use change::Change;
-pub use compile::{BuildScope, Builder, CompileError, Compiler, Plugins, binding_of, document_id, in_order_of_reference};
+pub use compile::{
+    BuildScope, Builder, CompileError, Compiler, Plugins, binding_of, document_id, in_order_of_reference,
+};
 pub use directory::Directories;
 pub use funnel::Funnel;
 pub use plan::{Instances, Plan, Sni};

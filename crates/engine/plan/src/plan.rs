@@ -116,7 +116,8 @@ impl Plan {
     /// What decides the chain of a route: equal keys have equal chains under one plan.
     #[must_use]
     pub fn chain_key(&self, route: Option<Uuid>, service: Option<Uuid>) -> (Option<Uuid>, Option<Uuid>) {
-        let has_own = |table: &Sharded<(Uuid, Instances)>, id: &Uuid| table.find(hash_of(id), |(i, _)| i == id).is_some();
+        let has_own =
+            |table: &Sharded<(Uuid, Instances)>, id: &Uuid| table.find(hash_of(id), |(i, _)| i == id).is_some();
         (route.filter(|id| has_own(&self.by_route, id)), service.filter(|id| has_own(&self.by_service, id)))
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gibbon_pdk::{
-    Compute, Deliver, Dial, DialTarget, Duplex, HttpClient, Kv, KvError, KvValue, LocalFuture, Metrics, OutcallError, OutcallRequest,
-    OutcallResponse, OutcallTls, Queue, QueueEntry, QueueSettings, Queues, SendFuture, Store, StoreError,
+    Compute, Deliver, Dial, DialTarget, Duplex, HttpClient, Kv, KvError, KvValue, LocalFuture, Metrics, OutcallError,
+    OutcallRequest, OutcallResponse, OutcallTls, Queue, QueueEntry, QueueSettings, Queues, SendFuture, Store,
+    StoreError,
 };
 use serde_json::Value;
 
@@ -20,7 +21,12 @@ impl HttpClient for Absent {
 }
 
 impl Dial for Absent {
-    fn connect(&self, _: DialTarget, _: Option<OutcallTls>, _: Duration) -> SendFuture<'_, std::io::Result<Box<dyn Duplex>>> {
+    fn connect(
+        &self,
+        _: DialTarget,
+        _: Option<OutcallTls>,
+        _: Duration,
+    ) -> SendFuture<'_, std::io::Result<Box<dyn Duplex>>> {
         Box::pin(async { Err(std::io::ErrorKind::Unsupported.into()) })
     }
 }
@@ -52,7 +58,10 @@ impl Store for Absent {
 }
 
 impl Compute for Absent {
-    fn run(&self, work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>) -> LocalFuture<'static, Option<Box<dyn Any + Send>>> {
+    fn run(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> LocalFuture<'static, Option<Box<dyn Any + Send>>> {
         Box::pin(async move { Some(work()) })
     }
 }

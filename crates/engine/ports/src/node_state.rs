@@ -21,7 +21,11 @@ impl SharedState {
 }
 
 impl NodeState for SharedState {
-    fn get_or_insert(&self, key: &str, make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>) -> Arc<dyn Any + Send + Sync> {
+    fn get_or_insert(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = values.get(key) {
             return Arc::clone(value);

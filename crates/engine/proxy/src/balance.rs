@@ -45,7 +45,12 @@ pub struct Tries {
 ///
 /// # Errors
 /// 503 when no target is available or the name does not resolve, 500 when the DNS fails otherwise.
-pub async fn next_peer(worker: &Worker, x: &mut Exchange, upstream: Option<&Arc<Upstream>>, tries: &mut Tries) -> Result<Peer, Fault> {
+pub async fn next_peer(
+    worker: &Worker,
+    x: &mut Exchange,
+    upstream: Option<&Arc<Upstream>>,
+    tries: &mut Tries,
+) -> Result<Peer, Fault> {
     if let Some(target) = &x.destination.target {
         let (host, port) = (target.host.clone(), target.port);
         return named(worker, host, port).await;
@@ -80,7 +85,12 @@ pub(crate) fn unresolved(host: &str, cause: &str) -> Fault {
     Fault::new(FaultKind::NameResolution, Source::Ourselves, Retry::Never, cause).with_message("name resolution failed")
 }
 
-async fn balanced(worker: &Worker, x: &mut Exchange, upstream: &Arc<Upstream>, tries: &mut Tries) -> Result<Peer, Fault> {
+async fn balanced(
+    worker: &Worker,
+    x: &mut Exchange,
+    upstream: &Arc<Upstream>,
+    tries: &mut Tries,
+) -> Result<Peer, Fault> {
     let live = match tries.live.take() {
         Some(live) => live,
         None => worker.live(upstream).await,
@@ -117,7 +127,9 @@ fn no_peer(upstream: &Upstream, cause: &str) -> Fault {
 
 /// Tells the client which target it stays with, unless it said so itself.
 fn stick(x: &mut Exchange, upstream: &Upstream, live: &Live, index: AddressIndex, sent: Option<&[u8]>) {
-    let (Some((name, path)), Some(token)) = (&upstream.sticky_cookie, live.balancer.sticky_token(index)) else { return };
+    let (Some((name, path)), Some(token)) = (&upstream.sticky_cookie, live.balancer.sticky_token(index)) else {
+        return;
+    };
     let token = token.to_string();
     if sent != Some(token.as_bytes()) {
         let prefix = format!("{name}=");

@@ -32,9 +32,8 @@ pub fn begin(
 fn find_client(x: &mut Exchange, facts: &ConnectionFacts, settings: &ProxySettings) {
     let rules = &settings.real_ip;
     x.client.trusted = if facts.over_unix { rules.trust_unix } else { rules.is_trusted(x.client.peer_ip) };
-    if x.client.trusted
-        && let Some((ip, port)) = rules.client(&x.request.headers)
-    {
+    let may_name = if facts.over_unix { rules.trust_unix } else { rules.may_name(x.client.peer_ip) };
+    if may_name && let Some((ip, port)) = rules.client(&x.request.headers) {
         x.client.ip = ip;
         x.client.port = port.unwrap_or(x.client.port);
     }

@@ -65,7 +65,9 @@ impl<'s, 'c> BodySource<'s, 'c> {
     /// 413, the status of `client_max_body_size`.
     pub fn check_announced(&self) -> Result<(), Fault> {
         match self.length() {
-            BodyLength::Exact(length) if self.settings.max_body > 0 && length > self.settings.max_body => Err(too_large()),
+            BodyLength::Exact(length) if self.settings.max_body > 0 && length > self.settings.max_body => {
+                Err(too_large())
+            }
             _ => Ok(()),
         }
     }
@@ -113,7 +115,9 @@ impl<'s> Spool<'s> {
             self.memory.extend_from_slice(chunk);
             return Ok(());
         }
-        self.write(chunk).map_err(|e| Fault::internal(format!("cannot buffer a request body in '{}': {e}", self.settings.body_dir.display())))
+        self.write(chunk).map_err(|e| {
+            Fault::internal(format!("cannot buffer a request body in '{}': {e}", self.settings.body_dir.display()))
+        })
     }
 
     /// Page-cache writes of at most one read buffer each: far below the half millisecond a worker may take.

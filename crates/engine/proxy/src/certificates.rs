@@ -51,7 +51,8 @@ impl CertificateSource for PlanCertificates {
 
 /// The pairs of a certificate entity.
 fn server_pair(entity: &gibbon_plan::Certificate) -> Result<CertificatePair, String> {
-    let parse = |cert: &str, key: &str| Certificate::from_pem(cert.as_bytes(), key.as_bytes()).map_err(|e| e.to_string());
+    let parse =
+        |cert: &str, key: &str| Certificate::from_pem(cert.as_bytes(), key.as_bytes()).map_err(|e| e.to_string());
     let second = match (&entity.cert_alt, &entity.key_alt) {
         (Some(cert), Some(key)) => Some(parse(cert, key)?),
         _ => None,

@@ -119,7 +119,9 @@ impl Templates {
 #[must_use]
 pub fn core_message(status: u16) -> Cow<'static, str> {
     Cow::Borrowed(match status {
-        400 | 494 => return Cow::Borrowed(if status == 494 { "Request header or cookie too large" } else { "Bad request" }),
+        400 | 494 => {
+            return Cow::Borrowed(if status == 494 { "Request header or cookie too large" } else { "Bad request" });
+        }
         404 => "Not found",
         405 => "Method not allowed",
         408 => "Request timeout",

@@ -10,7 +10,13 @@ use crate::walk;
 use crate::worker::Worker;
 
 /// Ends the exchange.
-pub fn finish(worker: &Worker, x: &mut Exchange, body: &BodySource<'_, '_>, out: Option<&Responder<'_>>, walked: &WalkedChain) {
+pub fn finish(
+    worker: &Worker,
+    x: &mut Exchange,
+    body: &BodySource<'_, '_>,
+    out: Option<&Responder<'_>>,
+    walked: &WalkedChain,
+) {
     x.latencies.end = worker.node.clock.monotonic_ns();
     x.request_bytes = x.request_bytes.max(body.bytes_received());
     if let Some(out) = out {

@@ -19,8 +19,8 @@ use crate::answer::{self, Answered, Stage};
 use crate::balance::{Balanced, Peer, Tries, next_peer};
 use crate::body_source::{BodySource, body_fault};
 use crate::link::{Link, open};
-use crate::upgrade;
 use crate::request_headers::{self, Hop, asks_for_websocket};
+use crate::upgrade;
 use crate::worker::{Bound, Pinned, Worker};
 
 /// Bytes of a spooled body read at a time.
@@ -70,7 +70,10 @@ impl<'a> Forwarding<'a> {
     /// neither gRPC nor an upgrade makes it a conversation.
     #[must_use]
     pub fn buffers_request(&self, x: &Exchange) -> bool {
-        x.body.is_unread() && !self.upgrade && !self.protocol.is_grpc() && x.route().is_some_and(|r| r.request_buffering)
+        x.body.is_unread()
+            && !self.upgrade
+            && !self.protocol.is_grpc()
+            && x.route().is_some_and(|r| r.request_buffering)
     }
 }
 
@@ -178,7 +181,13 @@ fn outcome_of(fault: &Fault, last: bool) -> Option<Outcome> {
     })
 }
 
-fn end_failed(f: &Forwarding<'_>, x: &mut Exchange, balanced: Option<Balanced>, outcome: Option<Outcome>, fault: &Fault) {
+fn end_failed(
+    f: &Forwarding<'_>,
+    x: &mut Exchange,
+    balanced: Option<Balanced>,
+    outcome: Option<Outcome>,
+    fault: &Fault,
+) {
     if let Some(last) = x.tries.last_mut() {
         last.state = Some("failed");
         last.code = Some(fault.status());
@@ -247,7 +256,11 @@ async fn exchange<'c>(
             Ok(Exchanged::Switched)
         }
         Ok(_) => Err(upstream_fault(
-            ClientError { kind: ClientErrorKind::Invalid("101 to a request that asked for no upgrade"), received: true, reused: false },
+            ClientError {
+                kind: ClientErrorKind::Invalid("101 to a request that asked for no upgrade"),
+                received: true,
+                reused: false,
+            },
             &method,
             replayable,
         )),
@@ -336,7 +349,8 @@ async fn send_file(writer: &mut Writer<'_>, body: &SpooledBody) -> Result<(), Se
     let mut chunk = vec![0; SPOOL_CHUNK];
     let mut at = 0;
     while at < body.len {
-        let broken = |e: std::io::Error| Sent::Client(Fault::internal(format!("cannot read a buffered request body: {e}")));
+        let broken =
+            |e: std::io::Error| Sent::Client(Fault::internal(format!("cannot read a buffered request body: {e}")));
         let n = body.file.read_at(&mut chunk, at).map_err(broken)?;
         if n == 0 {
             return Err(Sent::Client(Fault::internal("a buffered request body is shorter than it was written")));

@@ -20,7 +20,10 @@ struct Batch {
 
 impl Default for RequestIds {
     fn default() -> Self {
-        RequestIds { source: SystemRandom::new(), state: RefCell::new(Batch { bytes: vec![0; 16 * BATCH], next: BATCH }) }
+        RequestIds {
+            source: SystemRandom::new(),
+            state: RefCell::new(Batch { bytes: vec![0; 16 * BATCH], next: BATCH }),
+        }
     }
 }
 

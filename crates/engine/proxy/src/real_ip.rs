@@ -20,7 +20,10 @@ pub enum RealIpSource {
 /// Rules of one node.
 #[derive(Clone, Debug)]
 pub struct RealIp {
+    /// Peers whose `X-Forwarded-*` are kept (`trusted_ips`).
     pub trusted: Vec<IpNet>,
+    /// Peers that may name the client's address: the trusted ones and those of `set_real_ip_from`.
+    pub naming: Vec<IpNet>,
     /// Whether peers on a Unix socket are trusted (`unix:`).
     pub trust_unix: bool,
     pub source: RealIpSource,
@@ -29,7 +32,13 @@ pub struct RealIp {
 
 impl Default for RealIp {
     fn default() -> Self {
-        RealIp { trusted: Vec::new(), trust_unix: false, source: RealIpSource::Header("x-real-ip".into()), recursive: false }
+        RealIp {
+            trusted: Vec::new(),
+            naming: Vec::new(),
+            trust_unix: false,
+            source: RealIpSource::Header("x-real-ip".into()),
+            recursive: false,
+        }
     }
 }
 
@@ -37,6 +46,12 @@ impl RealIp {
     #[must_use]
     pub fn is_trusted(&self, peer: IpAddr) -> bool {
         !self.trusted.is_empty() && self.trusted.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether the peer's word on the client's address counts.
+    #[must_use]
+    pub fn may_name(&self, peer: IpAddr) -> bool {
+        !self.naming.is_empty() && self.naming.iter().any(|net| net.contains(&peer))
     }
 
     /// The client's address and, if the header told it, its port; `None` keeps the peer's.
@@ -57,7 +72,7 @@ impl RealIp {
         for entry in values.iter().rev().flat_map(|v| v.rsplit(',')) {
             let Some(address) = parse_address(entry) else { break };
             found = Some(address);
-            if !self.recursive || !self.is_trusted(address.0) {
+            if !self.recursive || !self.may_name(address.0) {
                 break;
             }
         }
@@ -84,7 +99,12 @@ mod tests {
     use super::*;
 
     fn forwarded(value: &str, recursive: bool) -> Option<IpAddr> {
-        let rules = RealIp { trusted: vec!["10.0.0.0/8".parse().unwrap()], source: RealIpSource::ForwardedFor, recursive, ..RealIp::default() };
+        let rules = RealIp {
+            naming: vec!["10.0.0.0/8".parse().unwrap()],
+            source: RealIpSource::ForwardedFor,
+            recursive,
+            ..RealIp::default()
+        };
         let mut headers = Headers::new();
         headers.append("X-Forwarded-For", value);
         rules.client(&headers).map(|(ip, _)| ip)

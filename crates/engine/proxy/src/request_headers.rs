@@ -107,7 +107,9 @@ impl<'a> NamedByConnection<'a> {
 
     fn contains(&self, name: &[u8]) -> bool {
         self.headers.is_some_and(|h| {
-            h.get_all("connection").flat_map(|v| v.split(|&b| b == b',')).any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
+            h.get_all("connection")
+                .flat_map(|v| v.split(|&b| b == b','))
+                .any(|t| t.trim_ascii().eq_ignore_ascii_case(name))
         })
     }
 }
@@ -142,7 +144,9 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     }
     match from_client("x-forwarded-prefix") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Prefix", value),
-        None => append_unless_empty(out, b"X-Forwarded-Prefix", x.stripped_prefix.as_deref().unwrap_or_default().as_bytes()),
+        None => {
+            append_unless_empty(out, b"X-Forwarded-Prefix", x.stripped_prefix.as_deref().unwrap_or_default().as_bytes())
+        }
     }
     let mut ip = AddressText::default();
     out.append_clean(b"X-Real-IP", ip.of(x.client.ip));
@@ -272,7 +276,10 @@ mod tests {
 
     #[test]
     fn what_connection_names_ends_here() {
-        let out = sent(&[("Connection", "keep-alive, X-Foo"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"), ("Proxy", "evil")], |_| {});
+        let out = sent(
+            &[("Connection", "keep-alive, X-Foo"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"), ("Proxy", "evil")],
+            |_| {},
+        );
         assert!(!out.contains("x-foo") && !out.contains("keep-alive") && !out.contains("proxy"));
         assert_eq!(out.get_str("connection"), Some("keep-alive"));
     }

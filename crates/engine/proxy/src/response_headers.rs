@@ -64,7 +64,13 @@ pub fn strip_hop(headers: &mut Headers, upgrade: bool, trailers: bool) {
 }
 
 /// Adds what a proxied answer carries.
-pub fn mark_proxied(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderRules, token: &str, latencies: ShownLatencies) {
+pub fn mark_proxied(
+    headers: &mut Headers,
+    x: &Exchange,
+    rules: &ResponseHeaderRules,
+    token: &str,
+    latencies: ShownLatencies,
+) {
     if rules.upstream_latency {
         append_number(headers, b"X-Kong-Upstream-Latency", latencies.upstream);
     }
@@ -84,7 +90,13 @@ pub fn mark_proxied(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderR
 }
 
 /// Adds what an answer of the gateway's own carries.
-pub fn mark_own(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderRules, token: &str, latencies: ShownLatencies) {
+pub fn mark_own(
+    headers: &mut Headers,
+    x: &Exchange,
+    rules: &ResponseHeaderRules,
+    token: &str,
+    latencies: ShownLatencies,
+) {
     if rules.response_latency {
         append_number(headers, b"X-Kong-Response-Latency", latencies.response);
     }
@@ -124,9 +136,8 @@ fn append_number(headers: &mut Headers, name: &[u8], number: u64) {
 
 /// Adds `charset` to textual types that name none, as nginx's `charset` directive does.
 pub fn add_charset(headers: &mut Headers, charset: &str) {
-    const TEXTUAL: [&str; 6] = [
-        "text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml",
-    ];
+    const TEXTUAL: [&str; 6] =
+        ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
     let Some(value) = headers.get_str("content-type") else { return };
     if TEXTUAL.iter().any(|t| value.eq_ignore_ascii_case(t)) {
         let value = format!("{value}; charset={charset}");
@@ -149,8 +160,13 @@ mod tests {
     #[test]
     fn the_upstreams_hop_ends_here() {
         let mut headers = block(&[
-            ("Connection", "close, X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "5"), ("Upgrade", "h2c"), ("Trailer", "x"),
-            ("X-Accel-Expires", "1"), ("Refresh", "1"),
+            ("Connection", "close, X-Hop"),
+            ("X-Hop", "1"),
+            ("Keep-Alive", "5"),
+            ("Upgrade", "h2c"),
+            ("Trailer", "x"),
+            ("X-Accel-Expires", "1"),
+            ("Refresh", "1"),
         ]);
         strip_hop(&mut headers, false, false);
         assert_eq!(headers.iter().map(|(n, _)| n).collect::<Vec<_>>(), [b"Refresh"]);
@@ -159,7 +175,13 @@ mod tests {
     #[test]
     fn the_upstreams_server_header_is_kept() {
         let mut headers = block(&[("Server", "origin"), ("Via", "1.1 origin")]);
-        mark_proxied(&mut headers, &Exchange::default(), &ResponseHeaderRules::default(), "gibbon/0", ShownLatencies::default());
+        mark_proxied(
+            &mut headers,
+            &Exchange::default(),
+            &ResponseHeaderRules::default(),
+            "gibbon/0",
+            ShownLatencies::default(),
+        );
         assert_eq!(headers.get_str("server"), Some("origin"));
         assert_eq!(headers.get_str("via"), Some("1.1 origin, 1.1 gibbon/0"));
         assert_eq!(headers.get_str("x-kong-upstream-latency"), Some("0"));
@@ -168,7 +190,13 @@ mod tests {
     #[test]
     fn an_own_answer_has_no_via() {
         let mut headers = Headers::new();
-        mark_own(&mut headers, &Exchange::default(), &ResponseHeaderRules::default(), "gibbon/0", ShownLatencies::default());
+        mark_own(
+            &mut headers,
+            &Exchange::default(),
+            &ResponseHeaderRules::default(),
+            "gibbon/0",
+            ShownLatencies::default(),
+        );
         assert!(!headers.contains("via") && headers.contains("x-kong-response-latency"));
         assert_eq!(headers.get_str("server"), Some("gibbon/0"));
     }

@@ -56,9 +56,11 @@ pub fn find(worker: &Worker, pinned: &Pinned, x: &mut Exchange) -> Option<Rc<Bou
 /// Captures by name, positions being names too.
 fn flatten(captures: Captures) -> SmallVec<[(Box<str>, Box<str>); 0]> {
     let text = |bytes: &[u8]| -> Box<str> { String::from_utf8_lossy(bytes).into() };
-    let numbered = captures.numbered.iter().enumerate().filter_map(|(number, group)| {
-        group.as_ref().map(|group| (number.to_string().into(), text(group)))
-    });
+    let numbered = captures
+        .numbered
+        .iter()
+        .enumerate()
+        .filter_map(|(number, group)| group.as_ref().map(|group| (number.to_string().into(), text(group))));
     numbered.chain(captures.named.iter().map(|(name, group)| (name.as_str().into(), text(group)))).collect()
 }
 
@@ -97,7 +99,10 @@ fn check_grpc(x: &Exchange, route: &Route) -> Option<Reply> {
         let reply = Reply::error_with(426, "Please use HTTP2 protocol");
         return Some(reply.header("Connection", "Upgrade").header("Upgrade", "HTTP/2"));
     }
-    if !route.protocols.contains(gibbon_pdk::Protocol::Grpc) && x.client.scheme == Scheme::Http && x.forwarded_scheme() != "https" {
+    if !route.protocols.contains(gibbon_pdk::Protocol::Grpc)
+        && x.client.scheme == Scheme::Http
+        && x.forwarded_scheme() != "https"
+    {
         return Some(grpcs_only());
     }
     None

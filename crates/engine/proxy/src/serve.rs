@@ -7,21 +7,33 @@ use std::time::Duration;
 
 use gibbon_http::{Protocol, Server, ServerSettings, serve};
 use gibbon_message::Scheme;
-use gibbon_net::{Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, read_proxy_header};
+use gibbon_net::{
+    Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, accept_tls, read_proxy_header,
+};
 use gibbon_pdk::{Client, TlsFacts};
-use gibbon_tls::{Accepted, ServerTls, TlsInfo};
+use gibbon_tls::{ServerTls, TlsInfo};
 use tokio::time::Instant;
 
 use crate::real_ip::RealIpSource;
 use crate::run::Gateway;
-use crate::settings::ConnectionFacts;
+use crate::settings::{ConnectionFacts, ProxySettings};
 
 /// How long a PROXY protocol header may take.
 const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
 
+/// What is served on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http,
+    /// TCP and TLS.
+    Stream,
+    Udp,
+}
+
 /// What a listener does with a connection.
 #[derive(Clone)]
 pub struct Mode {
+    pub kind: Kind,
     pub tls: Option<ServerTls>,
     /// HTTP/2 is spoken: after ALPN over TLS, with prior knowledge in the clear.
     pub http2: bool,
@@ -59,26 +71,19 @@ async fn connection(mut socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gatewa
         serve(Stream::Plain(socket), Vec::new(), protocol, facts, server).await;
         return;
     };
-    match tls.accept(socket).await {
-        Ok(Accepted::Tls(stream)) => {
-            let info = stream.info();
-            let protocol = if info.alpn == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-            counters.tls_handshakes.add(1);
-            if info.resumed {
-                counters.tls_resumed.add(1);
-            }
-            let facts = facts(stream.transport(), Scheme::Https, Some(tls_facts(info)), &server);
-            serve(Stream::ServerTls(stream), Vec::new(), protocol, facts, server).await;
+    match accept_tls(socket, tls, &counters).await {
+        Ok(TlsArrival::Tls(stream)) => {
+            let info = stream.tls_info();
+            let http2 = info.as_ref().is_some_and(|i| i.alpn == Some(b"h2"));
+            let facts = facts(stream.socket(), Scheme::Https, info.map(tls_facts), &server);
+            let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+            serve(stream, Vec::new(), protocol, facts, server).await;
         }
-        Ok(Accepted::Plain { io, read }) => {
-            counters.plain_on_tls.add(1);
-            let facts = facts(&io, Scheme::Http, None, &server);
-            serve(Stream::Plain(io), read, Protocol::PlainOnTls, facts, server).await;
+        Ok(TlsArrival::Plain(socket)) => {
+            let facts = facts(&socket, Scheme::Http, None, &server);
+            serve(Stream::Plain(socket), Vec::new(), Protocol::PlainOnTls, facts, server).await;
         }
-        Err(error) => {
-            counters.tls_failed(error.failure);
-            tracing::debug!("TLS handshake failed: {error}");
-        }
+        Err(error) => tracing::debug!("TLS handshake failed: {error}"),
     }
 }
 
@@ -94,7 +99,13 @@ fn tls_facts(info: TlsInfo<'_>) -> TlsFacts {
 }
 
 fn facts(socket: &Socket, scheme: Scheme, tls: Option<TlsFacts>, server: &Server<Gateway>) -> ConnectionFacts {
-    let settings = &server.service.worker.settings;
+    let mut client = stream_client(socket, &server.service.worker.settings);
+    client.scheme = scheme;
+    ConnectionFacts { client, over_unix: socket.peer() == PeerAddress::Unix, tls: tls.map(Rc::new) }
+}
+
+/// Who is at the other end of a socket.
+pub(crate) fn stream_client(socket: &Socket, settings: &ProxySettings) -> Client {
     let peer = address(socket.peer());
     let local = address(socket.local());
     let mut client = Client {
@@ -105,18 +116,18 @@ fn facts(socket: &Socket, scheme: Scheme, tls: Option<TlsFacts>, server: &Server
         trusted: false,
         local,
         published_port: published(local.port(), &settings.port_maps),
-        scheme,
+        scheme: Scheme::Http,
         tls: None,
     };
     // The sender's word about the client counts where the settings say so and the sender is trusted.
     if settings.real_ip.source == RealIpSource::ProxyProtocol
-        && settings.real_ip.is_trusted(client.peer_ip)
+        && settings.real_ip.may_name(client.peer_ip)
         && let Some(ProxyAddresses::Ip { source, .. }) = socket.proxy_header().map(|h| h.addresses)
     {
         client.ip = source.ip();
         client.port = source.port();
     }
-    ConnectionFacts { client, over_unix: socket.peer() == PeerAddress::Unix, tls: tls.map(Rc::new) }
+    client
 }
 
 fn address(end: PeerAddress) -> SocketAddr {

@@ -34,6 +34,8 @@ pub struct ProxySettings {
     pub body_dir: PathBuf,
     /// Largest upstream answer that is buffered for a `response` phase.
     pub max_buffered_response: usize,
+    /// Whether stream upstreams are sent a PROXY protocol header (`nginx_sproxy_proxy_protocol`).
+    pub stream_proxy_protocol: bool,
     /// Whether Kong-Debug is honoured (`allow_debug_header`).
     pub debug_header: bool,
     pub upstream: UpstreamSettings,

@@ -33,8 +33,8 @@ pub async fn tunnel<'c>(
     if !ahead.is_empty() && (client.write_all(&ahead).await.is_err() || client.flush().await.is_err()) {
         return Answered::Cut;
     }
-    // As in nginx, the read timeout bounds the silence of a tunnel.
-    let limits = RelayLimits { idle: Some(f.timeouts.read), half_close: true };
+    // As in nginx, the read timeout bounds the silence of a tunnel, and the end of one side ends it.
+    let limits = RelayLimits { idle: Some(f.timeouts.read), half_close: false };
     let totals = relay(&mut client, &mut upstream, limits, &f.worker.buffers).await;
     x.request_bytes += totals.a_to_b;
     x.response_bytes += totals.b_to_a;

@@ -59,7 +59,13 @@ impl UpstreamTlsTable {
 
 /// The profile of a try.
 #[must_use]
-pub fn profile(tls: &UpstreamTls, upstream_identity: Option<Uuid>, host: &str, http2: bool, settings: &UpstreamSettings) -> TlsProfile {
+pub fn profile(
+    tls: &UpstreamTls,
+    upstream_identity: Option<Uuid>,
+    host: &str,
+    http2: bool,
+    settings: &UpstreamSettings,
+) -> TlsProfile {
     TlsProfile {
         name: host.into(),
         verify: tls.verify.unwrap_or(settings.tls_verify),

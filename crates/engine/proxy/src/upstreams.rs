@@ -36,7 +36,13 @@ pub struct Upstreams {
 impl Upstreams {
     #[must_use]
     pub fn new(names: Arc<Names>, clock: Arc<dyn Clock>) -> Self {
-        Upstreams { names, clock, health: HealthRegistry::new(), table: Mutex::default(), generation: AtomicU64::new(1) }
+        Upstreams {
+            names,
+            clock,
+            health: HealthRegistry::new(),
+            table: Mutex::default(),
+            generation: AtomicU64::new(1),
+        }
     }
 
     #[must_use]

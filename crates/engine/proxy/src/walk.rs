@@ -54,7 +54,13 @@ impl Waiting {
 }
 
 /// Runs one handler until it has nothing more to ask.
-async fn run_step(which: Waiting, instance: &Instance, x: &mut Exchange, host: &Host, body: &mut BodySource<'_, '_>) -> Walked {
+async fn run_step(
+    which: Waiting,
+    instance: &Instance,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
     loop {
         let flow = match which.step(&*instance.handler, x, host) {
             Step::Now(flow) => flow,
@@ -79,7 +85,13 @@ fn blame(instance: &Instance, fault: Fault) -> Fault {
 }
 
 /// Runs the plain configurations of a chain (no identity is known yet): `rewrite`, `certificate`.
-pub async fn global(which: Waiting, chain: &Chain, x: &mut Exchange, host: &Host, body: &mut BodySource<'_, '_>) -> Walked {
+pub async fn global(
+    which: Waiting,
+    chain: &Chain,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
     if !chain.phases.contains(which.phase()) {
         return Walked::On;
     }

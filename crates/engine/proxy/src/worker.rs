@@ -125,6 +125,8 @@ pub struct Worker {
     pub buffers: BufferPool,
     /// Writes the access log line of an exchange.
     pub access_log: Option<AccessLog>,
+    /// The same for stream connections.
+    pub stream_log: Option<AccessLog>,
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,
@@ -156,6 +158,7 @@ impl Worker {
             ids: RequestIds::default(),
             buffers: BufferPool::new(16 * 1024, 64),
             access_log: None,
+            stream_log: None,
             tls: crate::upstream_tls::UpstreamTlsTable::default(),
             pinned: RefCell::new(Rc::new(pinned)),
             locals: RefCell::new(HashMap::new()),

@@ -6,14 +6,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gibbon_http::{Drain, ServerSettings};
-use gibbon_net::{BoundSocket, ConnectionLimits, Listener};
+use gibbon_net::{BoundSocket, ConnectionLimits, Listener, UdpListener};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::node::Node;
 use crate::run::Gateway;
-use crate::serve::{self, Mode};
+use crate::serve::{self, Kind, Mode};
 use crate::settings::ProxySettings;
+use crate::stream;
 use crate::worker::Worker;
 
 /// What the threads are told, in this order.
@@ -157,7 +158,8 @@ impl Thread {
         let drain = Drain::new();
         let gateway = Rc::new(Gateway { worker: Rc::clone(&worker) });
         let server = serve::server(gateway, Rc::new((*self.server).clone()), drain.clone());
-        let accepting: Vec<_> = share.into_iter().filter_map(|(socket, mode)| self.listen(socket, mode, &worker, &server)).collect();
+        let accepting: Vec<_> =
+            share.into_iter().filter_map(|(socket, mode)| self.listen(socket, mode, &worker, &server)).collect();
         let _ = self.stage.wait_for(|s| *s >= Stage::Drain).await;
         for task in accepting {
             task.abort();
@@ -177,14 +179,26 @@ impl Thread {
         server: &Rc<gibbon_http::Server<Gateway>>,
     ) -> Option<tokio::task::JoinHandle<()>> {
         let address = socket.address().clone();
+        let serving = self.serving(socket, mode, worker, server);
+        serving.inspect_err(|error| tracing::error!("worker {}: cannot serve {address}: {error}", self.number)).ok()
+    }
+
+    fn serving(
+        &self,
+        socket: BoundSocket,
+        mode: Mode,
+        worker: &Rc<Worker>,
+        server: &Rc<gibbon_http::Server<Gateway>>,
+    ) -> std::io::Result<tokio::task::JoinHandle<()>> {
         let counters = Arc::clone(&worker.counters.net);
-        match Listener::new(socket, self.limits.clone(), Arc::clone(&counters)) {
-            Ok(listener) => Some(spawn_local(serve::accept(listener, Rc::new(mode), Rc::clone(server), counters))),
-            Err(error) => {
-                tracing::error!("worker {}: cannot serve {address}: {error}", self.number);
-                None
-            }
+        if mode.kind == Kind::Udp {
+            return Ok(spawn_local(stream::serve_udp(UdpListener::new(socket)?, Rc::clone(worker))));
         }
+        let listener = Listener::new(socket, self.limits.clone(), Arc::clone(&counters))?;
+        Ok(match mode.kind {
+            Kind::Stream => spawn_local(stream::accept(listener, Rc::new(mode), Rc::clone(worker), counters)),
+            _ => spawn_local(serve::accept(listener, Rc::new(mode), Rc::clone(server), counters)),
+        })
     }
 }
 

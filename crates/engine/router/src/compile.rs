@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::anchors::{Anchors, Name};
 use crate::conditions::{Conditions, HostPattern, NamePattern};
-use crate::entry::{Check, Entry, PathRule};
+use crate::entry::{Entry, PathRule, Rules};
 use crate::keys::{HostKey, Keys, MAX_KEY, MAX_KEYS};
 use crate::pattern::Regex;
 use crate::rank::Rank;
@@ -70,9 +70,15 @@ fn group_id(route: Uuid, number: usize) -> Uuid {
 fn of_attributes<T>(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>, value: T) -> Result<Entry<T>, String> {
     let conditions = Conditions::new(flavor, spec)?;
     let hosts = host_names(flavor, spec);
-    let (rule, path_keys) = path_rule(flavor, spec, &group.paths, hosts.len())?;
-    let check = if conditions.is_empty() { Check::None } else { Check::Conditions(Box::new(conditions)) };
-    Ok(Entry { rank: Rank::new(flavor, spec, group), paths: rule, check, keys: product(&hosts, &path_keys), value })
+    let (paths, path_keys) = path_rule(flavor, spec, &group.paths, hosts.len())?;
+    let is_plain = matches!(paths, PathRule::Key) && conditions.is_none();
+    let rules = Rules { paths, conditions, expression: None };
+    Ok(Entry {
+        rank: Rank::new(flavor, spec, group),
+        rules: (!is_plain).then(|| Box::new(rules)),
+        keys: product(&hosts, &path_keys),
+        value,
+    })
 }
 
 /// The names of the first dimension: hosts, or SNIs for streams. None: any.
@@ -95,11 +101,11 @@ fn path_rule(
 ) -> Result<(PathRule, Vec<Vec<u8>>), String> {
     let everywhere = || vec![Vec::new()];
     if spec.subsystem() == Subsystem::Stream {
-        return Ok((PathRule::Any, port_keys(spec).unwrap_or_else(everywhere)));
+        return Ok((PathRule::Key, port_keys(spec).unwrap_or_else(everywhere)));
     }
     let too_many = paths.len().saturating_mul(hosts.max(1)) > MAX_KEYS;
     if paths.is_empty() {
-        return Ok((PathRule::Any, everywhere()));
+        return Ok((PathRule::Key, everywhere()));
     }
     if paths.iter().any(|path| path.starts_with('~')) {
         let patterns = paths
@@ -154,9 +160,8 @@ fn of_expression<T>(flavor: Flavor, spec: &RouteSpec, text: &str, value: T) -> R
     let conditions = Conditions::new(flavor, &protocols_only)?;
     Ok(Entry {
         rank: Rank::new(flavor, spec, &Group { number: 0, id: spec.id, paths: Vec::new() }),
-        paths: PathRule::Expression,
         keys: expression_keys(&program, subsystem),
-        check: Check::Program(Box::new(program), (!conditions.is_empty()).then(|| Box::new(conditions))),
+        rules: Some(Box::new(Rules { paths: PathRule::Key, conditions, expression: Some(program) })),
         value,
     })
 }

@@ -30,7 +30,7 @@ impl Request<'_> {
     }
 }
 
-/// Conditions that must all hold; an empty one holds.
+/// Conditions that must all hold; an empty list counts as held.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     /// Set only if the index alone does not settle the hosts: one of them has a port, or is too long to be a key.
@@ -45,13 +45,14 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    pub(crate) fn new(flavor: Flavor, spec: &RouteSpec) -> Result<Conditions, String> {
+    /// `None` if there are none.
+    pub(crate) fn new(flavor: Flavor, spec: &RouteSpec) -> Result<Option<Conditions>, String> {
         let hosts: Vec<HostPattern> = spec.hosts.iter().map(|host| HostPattern::new(flavor, host)).collect();
         let with_port = hosts.iter().any(|host| host.port.is_some() || host.name.len() > MAX_KEY);
         let http = spec.subsystem() == Subsystem::Http;
         let upper = flavor == Flavor::Traditional;
         let methods = spec.methods.iter().map(|m| if upper { m.to_ascii_uppercase() } else { m.clone() }.into());
-        Ok(Conditions {
+        let conditions = Conditions {
             hosts: if with_port && http { hosts.into() } else { Box::default() },
             methods: if http { methods.collect() } else { Box::default() },
             headers: if http { header_rules(flavor, spec)? } else { Box::default() },
@@ -59,10 +60,11 @@ impl Conditions {
             sources: spec.sources.clone().into(),
             destinations: spec.destinations.clone().into(),
             protocols: protocols(flavor, spec),
-        })
+        };
+        Ok(Some(conditions).filter(|conditions| !conditions.is_empty()))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.hosts.is_empty()
             && self.methods.is_empty()
             && self.headers.is_empty()

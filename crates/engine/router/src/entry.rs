@@ -13,32 +13,29 @@ use crate::rank::Rank;
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
     pub(crate) rank: Rank,
-    pub(crate) paths: PathRule,
-    pub(crate) check: Check,
+    /// `None` if the place in the index says it all: nearly all routes, which so stay small.
+    pub(crate) rules: Option<Box<Rules>>,
     pub(crate) keys: Keys,
     pub(crate) value: T,
+}
+
+/// What is still to be checked of a request found under an entry's keys.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) paths: PathRule,
+    pub(crate) conditions: Option<Conditions>,
+    pub(crate) expression: Option<Program>,
 }
 
 /// What must hold of the path, beyond beginning with the key under which the entry was found.
 #[derive(Debug)]
 pub(crate) enum PathRule {
-    Any,
-    /// The key is the whole prefix.
+    /// Nothing: the key is the whole prefix, or empty if the route has no paths.
     Key,
     /// One of these prefixes, for those that are too long or too many to be keys.
     Prefixes(Box<[Box<[u8]>]>),
     /// The first of these that matches.
     Patterns(Box<[Regex]>),
-    /// The expression says so.
-    Expression,
-}
-
-#[derive(Debug)]
-pub(crate) enum Check {
-    None,
-    Conditions(Box<Conditions>),
-    /// With the protocols that are a condition beside the expression.
-    Program(Box<Program>, Option<Box<Conditions>>),
 }
 
 /// The part of the path that a route matched.
@@ -63,15 +60,16 @@ impl<T> Entry<T> {
 
     /// `depth` is the length of the path key under which the entry was found.
     pub(crate) fn matches<'r>(&'r self, request: &Request<'_>, depth: usize) -> Option<Hit<'r>> {
-        let path = request.query.path;
-        match &self.check {
-            Check::None => {}
-            Check::Conditions(conditions) => conditions.hold(request).then_some(())?,
-            Check::Program(program, conditions) => return run(program, conditions.as_deref(), request),
+        let Some(rules) = &self.rules else { return Some(Hit::of_key(depth)) };
+        if !rules.conditions.as_ref().is_none_or(|conditions| conditions.hold(request)) {
+            return None;
         }
-        match &self.paths {
-            PathRule::Any | PathRule::Expression => Some(Hit::Nothing),
-            PathRule::Key => Some(Hit::Prefix(depth)),
+        if let Some(program) = &rules.expression {
+            return run(program, request);
+        }
+        let path = request.query.path;
+        match &rules.paths {
+            PathRule::Key => Some(Hit::of_key(depth)),
             PathRule::Prefixes(prefixes) => {
                 prefixes.iter().find(|prefix| path.starts_with(prefix)).map(|prefix| Hit::Prefix(prefix.len()))
             }
@@ -82,7 +80,14 @@ impl<T> Entry<T> {
     }
 }
 
-fn run<'r>(program: &'r Program, conditions: Option<&Conditions>, request: &Request<'_>) -> Option<Hit<'r>> {
+impl Hit<'_> {
+    /// A path key is never empty unless the route has no paths.
+    pub(crate) fn of_key(depth: usize) -> Self {
+        if depth == 0 { Hit::Nothing } else { Hit::Prefix(depth) }
+    }
+}
+
+fn run<'r>(program: &'r Program, request: &Request<'_>) -> Option<Hit<'r>> {
     let query = request.query;
     let is_stream = query.protocol.is_stream();
     let subject = Subject {
@@ -99,8 +104,5 @@ fn run<'r>(program: &'r Program, conditions: Option<&Conditions>, request: &Requ
         destination_port: Some(request.destination_port()),
     };
     let mut hits = PathHits::default();
-    if !program.find(&subject, &mut hits) || !conditions.is_none_or(|conditions| conditions.hold(request)) {
-        return None;
-    }
-    Some(Hit::Expression(hits))
+    program.find(&subject, &mut hits).then_some(Hit::Expression(hits))
 }

@@ -66,11 +66,7 @@ impl<'a, T> Found<'a, T> {
 
 impl Captures {
     fn add_linear(&mut self, pattern: &Pattern, path: &[u8]) {
-        if let Some(groups) = pattern.captures(path) {
-            for (number, name) in pattern.group_names().enumerate() {
-                self.add(number, name, groups.get(number).map(|group| group.as_bytes()));
-            }
-        }
+        pattern.each_group(path, |number, name, text| self.add(number, name, text));
     }
 
     fn add_backtracking(&mut self, regex: &pcre2::bytes::Regex, path: &[u8]) {

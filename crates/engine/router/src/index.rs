@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use crate::conditions::{Request, is_sni_ignored};
-use crate::entry::{Check, Entry, Hit};
+use crate::entry::{Entry, Hit};
 use crate::keys::HostKey;
 use crate::list::List;
 use crate::radix::{Path, Slot, Tree};
-use crate::rank::Rank;
 use crate::spec::{Flavor, Subsystem};
 
 type PathTree<T> = Tree<List<T>>;
@@ -71,7 +70,10 @@ impl<T: Clone> Slot for PathTree<T> {
 
 /// The best entry so far, and what of the path it matched.
 pub(crate) struct Best<'r, T> {
-    pub(crate) entry: &'r Entry<T>,
+    entry: &'r Arc<Entry<T>>,
+    /// Of the entry's rank.
+    top: u64,
+    pub(crate) value: &'r T,
     pub(crate) hit: Hit<'r>,
 }
 
@@ -132,7 +134,7 @@ impl<T: Clone> Index<T> {
         }
         search.paths(&self.any);
         if is_sni_ignored(request.flavor, request.query.protocol) {
-            search.list(&self.without_tls, 0);
+            search.list(&self.without_tls, self.without_tls.top(), 0);
         }
         search.best
     }
@@ -140,7 +142,7 @@ impl<T: Clone> Index<T> {
 
 fn is_without_tls_too<T>(subsystem: Subsystem, entry: &Entry<T>) -> bool {
     subsystem == Subsystem::Stream
-        && !matches!(entry.check, Check::Program(..))
+        && entry.rules.as_ref().is_none_or(|rules| rules.expression.is_none())
         && entry.keys.iter().any(|(host, _)| host != HostKey::Any)
 }
 
@@ -157,11 +159,7 @@ struct Search<'q, 'r, T> {
 impl<'r, T: Clone> Search<'_, 'r, T> {
     /// What is below this cannot win any more.
     fn floor(&self) -> u64 {
-        self.best.as_ref().map_or(0, |best| best.entry.rank.top())
-    }
-
-    fn rank(&self) -> Option<Rank> {
-        self.best.as_ref().map(|best| best.entry.rank)
+        self.best.as_ref().map_or(0, |best| best.top)
     }
 
     fn hosts_backward(&mut self, hosts: &'r Tree<HostSlot<T>>, backward: &[u8]) {
@@ -194,19 +192,27 @@ impl<'r, T: Clone> Search<'_, 'r, T> {
         tree.prefixes(self.path, self.floor(), &mut lists);
         for step in lists.iter().rev() {
             if step.top >= self.floor() {
-                self.list(step.value, step.depth);
+                self.list(step.value, step.top, step.depth);
             }
         }
     }
 
-    fn list(&mut self, list: &'r List<T>, depth: usize) {
-        let best = self.rank();
+    /// `top` is that of the list.
+    fn list(&mut self, list: &'r List<T>, top: u64, depth: usize) {
+        if let List::Plain(value, entry) = list {
+            // Only equal tops make it worth while to look at the ranks.
+            let wins = self.best.as_ref().is_none_or(|best| top > best.top || entry.rank > best.entry.rank);
+            if wins {
+                self.best = Some(Best { entry, top, value, hit: Hit::of_key(depth) });
+            }
+            return;
+        }
         for entry in list.iter() {
-            if best.is_some_and(|best| entry.rank <= best) {
+            if self.best.as_ref().is_some_and(|best| entry.rank <= best.entry.rank) {
                 return;
             }
             if let Some(hit) = entry.matches(self.request, depth) {
-                self.best = Some(Best { entry, hit });
+                self.best = Some(Best { entry, top: entry.rank.top(), value: &entry.value, hit });
                 return;
             }
         }

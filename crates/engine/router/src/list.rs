@@ -10,26 +10,18 @@ const CHUNK: usize = 64;
 
 type Chunk<T> = Arc<Vec<Arc<Entry<T>>>>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum List<T> {
     #[default]
     Empty,
+    /// An entry without rules: it and its value are at hand without a jump in memory.
+    Plain(T, Arc<Entry<T>>),
     One(Arc<Entry<T>>),
     /// No chunk is empty; chunks and entries descend in rank.
     Many(Arc<Vec<Chunk<T>>>),
 }
 
-impl<T> Clone for List<T> {
-    fn clone(&self) -> Self {
-        match self {
-            List::Empty => List::Empty,
-            List::One(entry) => List::One(entry.clone()),
-            List::Many(chunks) => List::Many(chunks.clone()),
-        }
-    }
-}
-
-impl<T> Slot for List<T> {
+impl<T: Clone> Slot for List<T> {
     fn is_empty(&self) -> bool {
         matches!(self, List::Empty)
     }
@@ -39,11 +31,15 @@ impl<T> Slot for List<T> {
     }
 }
 
-impl<T> List<T> {
+impl<T: Clone> List<T> {
+    fn of(entry: Arc<Entry<T>>) -> List<T> {
+        if entry.rules.is_none() { List::Plain(entry.value.clone(), entry) } else { List::One(entry) }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry<T>>> {
         let (one, many) = match self {
             List::Empty => (None, [].as_slice()),
-            List::One(entry) => (Some(entry), [].as_slice()),
+            List::Plain(_, entry) | List::One(entry) => (Some(entry), [].as_slice()),
             List::Many(chunks) => (None, chunks.as_slice()),
         };
         one.into_iter().chain(many.iter().flat_map(|chunk| chunk.iter()))
@@ -51,8 +47,8 @@ impl<T> List<T> {
 
     pub(crate) fn insert(&mut self, entry: Arc<Entry<T>>) {
         match self {
-            List::Empty => *self = List::One(entry),
-            List::One(first) => {
+            List::Empty => *self = List::of(entry),
+            List::Plain(_, first) | List::One(first) => {
                 let mut both = vec![first.clone(), entry];
                 both.sort_by(|a, b| b.order(a));
                 *self = List::Many(Arc::new(vec![Arc::new(both)]));
@@ -64,15 +60,15 @@ impl<T> List<T> {
     /// Takes out this very entry.
     pub(crate) fn remove(&mut self, entry: &Arc<Entry<T>>) {
         match self {
-            List::One(only) if Arc::ptr_eq(only, entry) => *self = List::Empty,
-            List::Empty | List::One(_) => {}
+            List::Plain(_, only) | List::One(only) if Arc::ptr_eq(only, entry) => *self = List::Empty,
+            List::Empty | List::Plain(..) | List::One(_) => {}
             List::Many(chunks) => {
                 remove_from(Arc::make_mut(chunks), entry);
                 match chunks.as_slice() {
                     [] => *self = List::Empty,
                     [chunk] => {
                         if let [only] = chunk.as_slice() {
-                            *self = List::One(only.clone());
+                            *self = List::of(only.clone());
                         }
                     }
                     _ => {}

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::authority::Authority;
 use crate::compile::compile;
 use crate::conditions::Request;
-use crate::entry::{Check, PathRule};
+use crate::entry::Entry;
 use crate::found::Found;
 use crate::index::Index;
 use crate::keys::HostKey;
@@ -139,7 +139,7 @@ impl<T: Clone> Router<T> {
             Subsystem::Http => self.find_http(query, scratch),
             Subsystem::Stream => self.find_stream(query, scratch),
         }?;
-        Some(Found::new(&best.entry.value, query.path, best.hit))
+        Some(Found::new(best.value, query.path, best.hit))
     }
 
     fn find_http<'a>(&'a self, query: &Query<'a>, scratch: &mut Scratch) -> Option<crate::index::Best<'a, T>> {
@@ -203,10 +203,9 @@ impl<T: Clone> Router<T> {
     }
 }
 
-fn is_unindexed<T>(entry: &crate::entry::Entry<T>) -> bool {
-    // A lone prefix `/` is the one route for all that is left, and cheap.
-    let catches_all = matches!((&entry.paths, &entry.check), (PathRule::Key, Check::None));
-    !catches_all && entry.keys.iter().any(|(host, path)| host == HostKey::Any && path.len() <= 1)
+fn is_unindexed<T>(entry: &Entry<T>) -> bool {
+    // A plain `/` is the one route for all that is left, and cheap.
+    entry.rules.is_some() && entry.keys.iter().any(|(host, path)| host == HostKey::Any && path.len() <= 1)
 }
 
 fn digest(spec: &RouteSpec) -> u64 {

@@ -24,6 +24,7 @@ pub fn expand(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream> 
     }
     let names: Vec<&String> = variants.iter().map(|(_, name)| name).collect();
     let idents: Vec<&Ident> = variants.iter().map(|(variant, _)| *variant).collect();
+    let expected = format!("expected one of: {}", names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "));
     Ok(quote! {
         #[automatically_derived]
         impl #ident {
@@ -47,9 +48,7 @@ pub fn expand(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream> 
             ) -> ::core::result::Result<Self, ::gibbon_schema::DecodeError> {
                 match value.as_str() {
                     #(::core::option::Option::Some(#names) => ::core::result::Result::Ok(Self::#idents),)*
-                    _ => ::core::result::Result::Err(::gibbon_schema::DecodeError::new(
-                        ::std::concat!("expected one of: " #(, #names, " ")*),
-                    )),
+                    _ => ::core::result::Result::Err(::gibbon_schema::DecodeError::new(#expected)),
                 }
             }
         }

@@ -150,7 +150,7 @@ pub use errors::{ErrorTree, Faults};
 pub use field::{Deprecation, Field, Foreign, Kind, OnDelete, PatternRule, PatternSet, Validator, is_vault_reference};
 pub use fill::{Compat, Context, Filler, Sources};
 pub use gibbon_schema_derive::Schema;
-pub use lua_text::{compact as lua_compact, indented as lua_indented};
+pub use lua_text::{compact as lua_compact, indented as lua_indented, value as lua_value};
 pub use record::{Record, Shorthand, SubschemaLookup, Subschemas};
 pub use validate::{Purpose, is_uuid, validate_field};
 

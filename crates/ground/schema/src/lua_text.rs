@@ -3,6 +3,8 @@
 //! Two layouts exist: one line without blanks (messages about declarative files) and indented by two (nested parts of
 //! a `schema violation`). Keys come sorted, list items first, holes as `[n]=`.
 
+use serde_json::Value;
+
 use crate::errors::{ErrorTree, Faults};
 
 /// `{services={{host="required field missing"}}}`
@@ -17,6 +19,44 @@ pub fn indented(tree: &ErrorTree) -> String {
     let mut out = String::new();
     Writer { indent: "  ", newline: "\n", assign: " = " }.tree(&mut out, tree, 0);
     out
+}
+
+/// A JSON value as a Lua table on one line with sorted keys: `{consumer=null,name="cors"}`.
+pub fn value(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value);
+    out
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    match value {
+        Value::String(text) => quote(out, text),
+        Value::Array(items) => {
+            out.push('{');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_value(out, item);
+            }
+            out.push('}');
+        }
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().collect();
+            names.sort_unstable();
+            out.push('{');
+            for (index, name) in names.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&key(name));
+                out.push('=');
+                write_value(out, fields.get(name).unwrap_or(&Value::Null));
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
 }
 
 struct Writer {
@@ -189,6 +229,12 @@ mod tests {
             indented(&tree()),
             "{\n  metrics = {\n    {\n      [\"@entity\"] = {\n        \"failed\"\n      },\n      sample_rate = \"required field missing\"\n    }\n  }\n}"
         );
+    }
+
+    #[test]
+    fn values_have_sorted_keys() {
+        let keys = serde_json::json!({"name": "cors", "consumer": null, "service": {"id": "x"}, "n": 1});
+        assert_eq!(value(&keys), r#"{consumer=null,n=1,name="cors",service={id="x"}}"#);
     }
 
     #[test]

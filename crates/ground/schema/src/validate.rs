@@ -20,6 +20,9 @@ use crate::{
 const REQUIRED: &str = "required field missing";
 const UNKNOWN: &str = "unknown field";
 
+/// The longest time to live, in seconds: a little over three years.
+const MAX_TTL: i64 = 100_000_000;
+
 /// Why a document is validated; some messages differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
@@ -61,6 +64,12 @@ impl Record {
             if let Err(tree) = validate_field(field, value.unwrap_or(&Value::Null)) {
                 faults.insert_tree(name, tree);
             }
+        }
+        if self.ttl
+            && let Some(ttl) = document.get("ttl")
+            && let Err(tree) = validate_field(&Field::integer().between(0, MAX_TTL), ttl)
+        {
+            faults.insert_tree("ttl", tree);
         }
         if known < document.len() {
             self.note_unknown(document, &mut faults);

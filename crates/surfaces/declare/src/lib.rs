@@ -17,6 +17,7 @@ mod identity;
 mod read;
 mod resolve;
 mod text;
+mod times;
 
 use std::collections::HashMap;
 
@@ -50,6 +51,8 @@ pub struct Declared {
     pub hash: String,
     /// The workspace a file of decK is for.
     pub workspace: Option<String>,
+    /// When the text was read, in seconds since 1970: the time of making and changing of entities that give none.
+    pub read_at: f64,
 }
 
 impl Declared {
@@ -110,11 +113,14 @@ pub fn declare(document: Value, loader: &mut Loader<'_>) -> Result<Declared, Dec
     let header = format::Header::take(&mut document, &mut faults);
     format::upgrade(&mut document, header.version);
     let items = read::read(document, loader.registry, &mut faults);
-    let entities = resolve::resolve(items, loader, header.transform, &mut faults);
+    let mut sources = times::Frozen::new(loader.sources);
+    let read_at = sources.now();
+    let mut loader = Loader { registry: loader.registry, compat: loader.compat, sources: &mut sources };
+    let entities = resolve::resolve(items, &mut loader, header.transform, &mut faults);
     if !faults.is_empty() {
         return Err(Invalid { faults }.into());
     }
-    Ok(Declared { entities, hash: String::new(), workspace: header.workspace })
+    Ok(Declared { entities, hash: String::new(), workspace: header.workspace, read_at })
 }
 
 /// Kinds of entities by name, as positions in the registry's order.

@@ -36,7 +36,7 @@ pub fn resolve(
     transform: bool,
     faults: &mut Faults,
 ) -> IndexMap<String, Vec<Document>> {
-    let mut resolver = Resolver { registry: loader.registry, known: HashMap::new() };
+    let mut resolver = Resolver { registry: loader.registry, known: HashMap::new(), partials: HashMap::new() };
     let mut entities = IndexMap::new();
     for (kind, def) in loader.registry.iter().enumerate() {
         let count = items.by_kind.get(kind).map_or(0, Vec::len);
@@ -51,7 +51,10 @@ pub fn resolve(
             let Some(item) = items.by_kind.get_mut(kind).and_then(|items| items.get_mut(at)) else { continue };
             let (document, parent) = take(item);
             match resolver.item(def, document, parent, &mut identities, &mut write) {
-                Ok(document) => documents.push(document),
+                Ok(document) => {
+                    resolver.keep_partial(def, &document);
+                    documents.push(document);
+                }
                 Err(found) => items.note(ItemRef { kind, at }, found, faults),
             }
         }
@@ -65,9 +68,14 @@ fn take(item: &mut Item) -> (Document, Option<Parent>) {
     (std::mem::take(&mut item.document), item.parent.clone())
 }
 
+/// The kind of entity that plugins take settings from.
+const PARTIALS: &str = "partials";
+
 struct Resolver<'a> {
     registry: &'a Registry,
     known: HashMap<String, Known>,
+    /// Partials that are sound, by identifier.
+    partials: HashMap<String, Document>,
 }
 
 impl Resolver<'_> {
@@ -104,7 +112,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        match def.insert(document, write) {
+        match def.insert_linked(document, write, &|key| self.partial(key)) {
             Ok(document) if faults.is_empty() => Ok(document),
             Ok(_) => Err(faults),
             Err(mut found) => {
@@ -112,6 +120,21 @@ impl Resolver<'_> {
                 Err(found)
             }
         }
+    }
+
+    fn keep_partial(&mut self, def: &EntityDef, document: &Document) {
+        if def.name == PARTIALS
+            && let Some(id) = id_of(def, document)
+        {
+            self.partials.insert(id, document.clone());
+        }
+    }
+
+    /// A partial by identifier or name.
+    fn partial(&self, key: &str) -> Option<Document> {
+        let known = self.known.get(PARTIALS)?;
+        let id = if known.by_id.contains_key(key) { key } else { known.by_key.get(key)? };
+        self.partials.get(id).cloned()
     }
 
     fn refer_to_parent(&self, def: &EntityDef, parent: &Parent, document: &mut Document) {

@@ -8,6 +8,10 @@ use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, Registry
 use gibbon_schema::{Compat, Field, Record, Sources, checks, typedefs};
 use serde_json::{Value, json};
 
+/// The allocator of the gateway, so that what is measured here is what happens there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Fixed(u32);
 
 impl Sources for Fixed {
@@ -344,6 +348,25 @@ fn files_of_deck_are_taken() {
 }
 
 #[test]
+fn plugins_are_checked_with_their_partials_and_kept_without() {
+    let file = |host: Value| {
+        json!({"_format_version": "3.0",
+            "partials": [{"name": "shared", "type": "redis-ce", "config": {"port": host}}],
+            "plugins": [{"name": "limits", "config": {"minute": 5}, "partials": [{"name": "shared"}]}]})
+        .to_string()
+    };
+    let declared = read(&file(json!(7000))).unwrap();
+    assert_eq!(declared.of("plugins")[0]["config"]["redis"]["port"], 6379);
+    assert_eq!(faults(&file(json!("x"))), json!({"plugins": [{"config": {"redis": {"port": "expected an integer"}}}]}));
+    assert_eq!(
+        faults(
+            r#"{"_format_version": "3.0", "plugins": [{"name": "limits", "config": {"minute": 5}, "partials": [{"id": "gone"}]}]}"#
+        ),
+        json!({"plugins": [{"partials": "there is no partial 'gone'"}]})
+    );
+}
+
+#[test]
 fn secrets_stay_as_they_are_when_told_so() {
     let text = r#"{"_format_version": "3.0", "_transform": false,
         "consumers": [{"username": "c", "basicauth_credentials": [{"username": "b", "password": "hash"}]}]}"#;
@@ -362,11 +385,110 @@ fn what_is_written_reads_to_the_same() {
 }
 
 #[test]
+fn a_file_read_again_changes_no_times() {
+    struct Later;
+    impl Sources for Later {
+        fn now(&mut self) -> f64 {
+            1_800_000_000.25
+        }
+
+        fn uuid(&mut self) -> String {
+            unreachable!("identifiers are derived")
+        }
+
+        fn secret(&mut self) -> String {
+            "s".repeat(32)
+        }
+    }
+    let first = read(NESTED).unwrap();
+    let registry = registry();
+    let again = |text: &str| {
+        let mut loader = Loader { registry: &registry, compat: Compat::V3_10, sources: &mut Later };
+        let mut second = load(text.as_bytes(), &mut loader).unwrap();
+        second.keep_times(|kind, id| first.of(kind).iter().find(|d| d["id"] == id));
+        second
+    };
+    assert_eq!(again(NESTED).entities, first.entities);
+    let changed = again(&NESTED.replace("http://a.test", "http://b.test"));
+    let service = &changed.of("services")[0];
+    assert_eq!((&service["created_at"], &service["updated_at"]), (&json!(1_700_000_000), &json!(1_800_000_000)));
+    assert_eq!(changed.of("routes"), first.of("routes"));
+}
+
+#[test]
 fn answers_list_entities_by_identifier() {
     let declared = read(r#"{"_format_version": "3.0", "consumers": [{"username": "c"}]}"#).unwrap();
     let id = declared.of("consumers")[0]["id"].as_str().unwrap().to_owned();
     let answer = declared.by_id(&registry());
     assert_eq!(answer["consumers"][&id]["username"], "c");
+}
+
+mod anything {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Trees that look like files: known keys in likely and unlikely places.
+    fn tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-z/~.*:%]{0,6}".prop_map(Value::from),
+            Just(json!("s")),
+            Just(json!("limits")),
+        ];
+        let key = prop::sample::select(vec![
+            "services",
+            "routes",
+            "plugins",
+            "consumers",
+            "targets",
+            "snis",
+            "groups",
+            "consumer_groups",
+            "upstreams",
+            "name",
+            "id",
+            "host",
+            "url",
+            "paths",
+            "service",
+            "config",
+            "minute",
+            "protocols",
+            "target",
+            "username",
+            "partials",
+            "tags",
+            "certificates",
+            "healthchecks",
+            "acls",
+            "key-auth",
+        ]);
+        leaf.prop_recursive(6, 60, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map(key.clone(), inner, 0..5)
+                    .prop_map(|fields| { Value::Object(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()) }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn is_accepted_or_refused_with_an_answer(tree in tree()) {
+            let mut file = tree;
+            if let Value::Object(fields) = &mut file {
+                fields.insert("_format_version".into(), "3.0".into());
+            }
+            if let Err(DeclareError::Invalid(found)) = read(&file.to_string()) {
+                prop_assert!(!found.faults.is_empty());
+                let said = found.to_string();
+                prop_assert!(said.starts_with("declarative config is invalid: "), "{}", said);
+                flatten(&found.faults, &file, &registry());
+            }
+        }
+    }
 }
 
 /// Printed, not asserted: times depend on the machine. Run with `--release -- --ignored --nocapture`.
@@ -386,7 +508,8 @@ fn a_hundred_thousand_routes() {
         .collect();
     let file = json!({"_format_version": "3.0", "services": services});
     let registry = registry();
-    for (what, text) in [("JSON", file.to_string()), ("YAML", yaml(&file))] {
+    let (json, yaml) = (file.to_string(), yaml(&file));
+    for (what, text) in [("JSON", &json), ("YAML", &yaml), ("JSON", &json), ("YAML", &yaml)] {
         let start = std::time::Instant::now();
         gibbon_declare::parse(text.as_bytes()).unwrap();
         let parsed = start.elapsed();

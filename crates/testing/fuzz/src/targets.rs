@@ -42,6 +42,32 @@ pub const TARGETS: &[Target] = &[
         run: name_files,
         words: &["nameserver ", "search ", "options ", "ndots:", "127.0.0.1 ", "\n"],
     },
+    Target {
+        name: "declare",
+        run: declare,
+        words: &[
+            "_format_version: \"3.0\"\n",
+            "services:\n",
+            "routes:\n",
+            "plugins:\n",
+            "targets:\n",
+            "snis:\n",
+            "- name: s\n",
+            "  host: a\n",
+            "  paths: [/]\n",
+            "  service: s\n",
+            "&a",
+            "*a",
+            "<<: *a",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            "~",
+            "yes",
+        ],
+    },
 ];
 
 const HEAD_WORDS: &[&str] = &[
@@ -92,6 +118,45 @@ const EXPRESSION_WORDS: &[&str] = &[
     "::1",
     "443",
 ];
+
+/// A file is accepted or refused with something to say; accepted entities satisfy their own schemas.
+fn declare(input: &[u8]) {
+    use gibbon_declare::{DeclareError, Loader, load};
+    use gibbon_model::{Registry, RegistryOptions};
+    use gibbon_schema::{Compat, Purpose, Sources};
+    use std::sync::LazyLock;
+
+    struct Fixed;
+    impl Sources for Fixed {
+        fn now(&mut self) -> f64 {
+            1.0
+        }
+
+        fn uuid(&mut self) -> String {
+            "00000000-0000-4000-8000-000000000000".to_owned()
+        }
+
+        fn secret(&mut self) -> String {
+            "secret".to_owned()
+        }
+    }
+
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::new(&RegistryOptions::default()));
+    let mut loader = Loader { registry: &REGISTRY, compat: Compat::default(), sources: &mut Fixed };
+    match load(input, &mut loader) {
+        Ok(declared) => {
+            for (kind, documents) in &declared.entities {
+                let Some(def) = REGISTRY.get(kind) else { continue };
+                for document in documents {
+                    let verdict = def.record.validate_fields(document, Purpose::Whole);
+                    assert!(verdict.is_ok(), "an accepted entity is not sound: {kind}");
+                }
+            }
+        }
+        Err(DeclareError::Invalid(invalid)) => assert!(!invalid.faults.is_empty(), "refused without a reason"),
+        Err(error) => assert!(!error.to_string().is_empty(), "refused without a reason"),
+    }
+}
 
 /// An absolute path stays absolute and keeps no dot segment, which is what access rules on paths rely on.
 fn uri(input: &[u8]) {

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod demo;
 mod drain;
 mod hybrid;
 mod life;
@@ -22,6 +23,7 @@ pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
     match line.command {
         Command::Start(flags) => life::start(&flags, brand, out, verbose),
         Command::Run(flags) => life::run(&flags, brand, out),
+        Command::Demo => demo::run(brand, out),
         Command::Stop(at) => life::stop(at.prefix, brand, out),
         Command::Quit { at, timeout, wait } => life::quit(at.prefix, timeout, wait, brand, out),
         Command::Restart(flags) => life::restart(flags, brand, out, verbose),

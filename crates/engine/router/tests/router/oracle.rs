@@ -179,11 +179,12 @@ fn priority(route: &RouteSpec, paths: &[String]) -> u64 {
     if is_stream(route) {
         let bits = |endpoints: &[Endpoint]| {
             endpoints.iter().fold(0u64, |bits, endpoint| {
-                bits | match endpoint.address {
+                let address = match endpoint.address {
                     Some(Address::Ip(_)) => 8,
                     Some(Address::Network(_)) => 1,
                     None => 0,
-                } | u64::from(endpoint.port.is_some()) * 4
+                };
+                bits | address | (u64::from(endpoint.port.is_some()) * 4)
             })
         };
         let strong = !route.snis.is_empty() || !route.sources.is_empty() && !route.destinations.is_empty();

@@ -50,9 +50,10 @@ impl H2Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (send, connection) = builder(&settings.http2).handshake::<S, Bytes>(io).await.map_err(|error| {
-            ClientError { kind: error_kind(&error), received: false, reused: false }
-        })?;
+        let (send, connection) = builder(&settings.http2)
+            .handshake::<S, Bytes>(io)
+            .await
+            .map_err(|error| ClientError { kind: error_kind(&error), received: false, reused: false })?;
         let shared = Rc::new(Shared {
             worker: worker.clone(),
             scheme,

@@ -36,6 +36,9 @@ pub(super) fn request_from(
     head.method = Method::parse(parts.method.as_str().as_bytes()).ok_or(HeadError::BadRequest("invalid method"))?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     head.target.extend_from_slice(target.as_bytes());
+    if target != "*" {
+        parse::check_path(&head.target)?;
+    }
     let length = body_length(&parts.headers, ended)?;
     write_host(parts, &mut head.headers)?;
     request_fields(&parts.headers, ignore_invalid_headers, &mut head.headers)?;
@@ -165,9 +168,7 @@ pub(crate) fn request_parts(
     *request.method_mut() = method;
     *request.uri_mut() = uri.map_err(|_| "invalid host or target")?;
     let map = request.headers_mut();
-    fields_to(headers, map, |name| {
-        name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length")
-    });
+    fields_to(headers, map, |name| name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length"));
     if let BodyLength::Exact(length) = length {
         map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -205,7 +206,8 @@ mod tests {
     #[test]
     fn the_authority_is_the_host_and_cookies_are_joined() {
         let (head, framing) =
-            head("https://a.test:1/x?y", &[("x-a", "1"), ("cookie", "a=1"), ("cookie", "b=2"), ("x.dot", "2")]).unwrap();
+            head("https://a.test:1/x?y", &[("x-a", "1"), ("cookie", "a=1"), ("cookie", "b=2"), ("x.dot", "2")])
+                .unwrap();
         assert_eq!(head.target, b"/x?y");
         let expected = [("host", "a.test:1"), ("x-a", "1"), ("cookie", "a=1; b=2")];
         assert_eq!(fields(&head.headers), strings(&expected));
@@ -221,6 +223,7 @@ mod tests {
             ("http://a/x", &[("host", "b")]),
             ("/x", &[("host", "a"), ("host", "a")]),
             ("/x", &[("host", "a/b")]),
+            ("http://a/../x", &[]),
             ("http://a/x", &[("content-length", "+3")]),
             ("http://a/x", &[("content-length", "3"), ("content-length", "3")]),
         ] {
@@ -255,8 +258,7 @@ mod tests {
         let mut headers = Headers::new();
         headers.append("Host", "a.test:1");
         headers.append("Content-Length", "9");
-        let request =
-            request_parts(Scheme::Https, &Method::Post, b"/x?y", &headers, BodyLength::Exact(5)).unwrap();
+        let request = request_parts(Scheme::Https, &Method::Post, b"/x?y", &headers, BodyLength::Exact(5)).unwrap();
         assert_eq!(request.uri(), "https://a.test:1/x?y");
         assert_eq!(request.headers().get("content-length").unwrap(), "5");
         assert!(request.headers().get("host").is_none());

@@ -10,9 +10,9 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
+use super::fields_to;
 use super::receive::Inflow;
 use super::send::{Outflow, Pace, StreamCell, wire_error};
-use super::fields_to;
 use crate::h1::{Stage, WireError};
 use crate::{BodyError, BodyLength, Counters, Gone, SendError, ServerSettings, Worker};
 

@@ -13,6 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{H2Settings, Worker};
 
+/// Frame types (RFC 9113 6).
+pub(super) mod kind {
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const RST_STREAM: u8 = 3;
+    pub const WINDOW_UPDATE: u8 = 8;
+    pub const CONTINUATION: u8 = 9;
+}
+
+/// What a meter tells about its stream.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    /// Set once a bound is broken; from then on nothing more is read.
+    pub verdict: Cell<Option<Flood>>,
+    /// The type of the last frame read: what the `h2` crate stumbled over, when it does.
+    pub last_kind: Cell<u8>,
+}
+
 /// Which bound a client broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flood {
@@ -25,18 +43,16 @@ pub(super) enum Flood {
 pub(super) struct Meter<S> {
     stream: S,
     worker: Rc<Worker>,
-    verdict: Rc<Cell<Option<Flood>>>,
+    gauge: Rc<Gauge>,
     frames: Frames,
     budgets: Budgets,
 }
 
 impl<S> Meter<S> {
-    /// The verdict is set once a bound is broken; from then on nothing more is read.
-    pub(super) fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Cell<Option<Flood>>>) {
-        let verdict = Rc::new(Cell::new(None));
+    pub(super) fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
+        let gauge = Rc::<Gauge>::default();
         let budgets = Budgets::new(settings);
-        let meter = Meter { stream, worker, verdict: verdict.clone(), frames: Frames::default(), budgets };
-        (meter, verdict)
+        (Meter { stream, worker, gauge: gauge.clone(), frames: Frames::default(), budgets }, gauge)
     }
 }
 
@@ -108,11 +124,11 @@ impl Budgets {
     fn charge(&mut self, frame: Frame, tick: u64) -> Option<Flood> {
         const END_STREAM: u8 = 1;
         match frame.kind {
-            0 if frame.length == 0 && frame.flags & END_STREAM == 0 => self.control.spend(tick, Flood::Empty),
-            1 | 9 if frame.length == 0 => self.control.spend(tick, Flood::Empty),
-            0 | 1 | 9 => None,
-            3 => self.resets.spend(tick, Flood::Resets),
-            8 => self.windows.spend(tick, Flood::Control),
+            kind::DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => self.control.spend(tick, Flood::Empty),
+            kind::HEADERS | kind::CONTINUATION if frame.length == 0 => self.control.spend(tick, Flood::Empty),
+            kind::DATA | kind::HEADERS | kind::CONTINUATION => None,
+            kind::RST_STREAM => self.resets.spend(tick, Flood::Resets),
+            kind::WINDOW_UPDATE => self.windows.spend(tick, Flood::Control),
             _ => self.control.spend(tick, Flood::Control),
         }
     }
@@ -149,7 +165,7 @@ impl Budget {
 impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.verdict.get().is_some() {
+        if this.gauge.verdict.get().is_some() {
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -157,8 +173,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         let tick = this.worker.deadlines.tick();
         let mut bytes = buf.filled().get(before..).unwrap_or_default();
         while let Some(frame) = this.frames.next(&mut bytes) {
+            this.gauge.last_kind.set(frame.kind);
             if let Some(flood) = this.budgets.charge(frame, tick) {
-                this.verdict.set(Some(flood));
+                this.gauge.verdict.set(Some(flood));
                 break;
             }
         }
@@ -231,7 +248,8 @@ mod tests {
 
     #[test]
     fn frames_that_carry_something_are_free() {
-        let mut budgets = Budgets::new(&H2Settings { control_frame_budget: 1, reset_budget: 1, ..H2Settings::default() });
+        let mut budgets =
+            Budgets::new(&H2Settings { control_frame_budget: 1, reset_budget: 1, ..H2Settings::default() });
         for _ in 0..1000 {
             assert_eq!(budgets.charge(Frame { length: 10, kind: 0, flags: 0 }, 0), None);
             assert_eq!(budgets.charge(Frame { length: 10, kind: 1, flags: 4 }, 0), None);

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::convert::request_from;
 use super::exchange::{Answer, Body, Link};
-use super::meter::{Flood, Meter};
+use super::meter::{Flood, Gauge, Meter, kind};
 use super::send::Outflow;
 use crate::body::RequestBody;
 use crate::deadline::Deadline;
@@ -65,7 +65,7 @@ where
     V: Service,
 {
     let settings = server.settings.clone();
-    let (meter, verdict) = Meter::new(Prefixed::new(first_bytes, stream), server.worker.clone(), &settings.http2);
+    let (meter, gauge) = Meter::new(Prefixed::new(first_bytes, stream), server.worker.clone(), &settings.http2);
     let deadline = server.worker.deadlines.register();
     let watch = server.drain.watch();
     let shared = Rc::new(Shared {
@@ -78,13 +78,13 @@ where
     let counters = &shared.server.worker.counters;
     let connection = match deadline.limit(settings.header_timeout, builder(&settings.http2).handshake(meter)).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return failed(counters, &error),
+        Ok(Err(error)) => return failed(counters, &gauge, &error),
         Err(_) => {
             Counters::add(&counters.head_timeouts);
             return ConnectionEnd::KeepaliveTimeout;
         }
     };
-    let mut life = Life { connection, verdict, deadline, watch, retiring: false, end: ConnectionEnd::Closed, refused: 0 };
+    let mut life = Life { connection, gauge, deadline, watch, retiring: false, end: ConnectionEnd::Closed, refused: 0 };
     Box::pin(life.run(&shared)).await
 }
 
@@ -103,7 +103,7 @@ fn builder(settings: &H2Settings) -> h2::server::Builder {
 
 struct Life<S> {
     connection: H2<S>,
-    verdict: Rc<Cell<Option<Flood>>>,
+    gauge: Rc<Gauge>,
     deadline: Deadline,
     watch: Watch,
     /// GOAWAY was sent.
@@ -132,14 +132,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
                     self.retire(ConnectionEnd::KeepaliveTimeout);
                     self.deadline.set(FAREWELL);
                 }
-                Event::Failed(error) => return failed(counters, &error),
+                // Told to go, a client may just hang up.
+                Event::Failed(error) if self.retiring && error.is_io() => return self.end,
+                Event::Failed(error) => return failed(counters, &self.gauge, &error),
                 Event::Closed => return self.end,
             }
         }
     }
 
     fn poll_event<V: Service>(&mut self, shared: &Shared<V>, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Some(flood) = self.verdict.get() {
+        if let Some(flood) = self.gauge.verdict.get() {
             return Poll::Ready(Event::Flood(flood));
         }
         match self.connection.poll_accept(cx) {
@@ -148,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
             Poll::Ready(None) => return Poll::Ready(Event::Closed),
             Poll::Pending => {}
         }
-        if let Some(flood) = self.verdict.get() {
+        if let Some(flood) = self.gauge.verdict.get() {
             return Poll::Ready(Event::Flood(flood));
         }
         if !self.retiring && (shared.close_after.get() || self.watch.poll_begun(cx)) {
@@ -214,37 +216,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
     }
 }
 
-/// Counts a connection error by what it says; the `h2` crate tells some floods only in words.
-fn failed(counters: &Counters, error: &h2::Error) -> ConnectionEnd {
+/// Counts a connection error. The `h2` crate does not say which of its bounds was broken; the last frame
+/// read does.
+fn failed(counters: &Counters, gauge: &Gauge, error: &h2::Error) -> ConnectionEnd {
     let Some(reason) = error.reason() else { return ConnectionEnd::Closed };
-    if error.is_remote() {
-        return if reason == Reason::NO_ERROR {
-            ConnectionEnd::Closed
-        } else {
-            ConnectionEnd::ProtocolError(reason.into())
-        };
+    if error.is_remote() && reason == Reason::NO_ERROR {
+        return ConnectionEnd::Closed;
     }
-    let text = format!("{error:?}");
-    Counters::add(if text.contains("reset") {
-        &counters.h2_reset_floods
-    } else if text.contains("continuation") {
-        &counters.h2_continuation_floods
-    } else if text.contains("data_frames") {
-        &counters.h2_empty_frame_floods
-    } else if text.contains("header") {
-        &counters.h2_oversized_headers
-    } else {
-        &counters.h2_protocol_errors
-    });
+    if !error.is_remote() {
+        let calm = reason == Reason::ENHANCE_YOUR_CALM;
+        Counters::add(match gauge.last_kind.get() {
+            kind::CONTINUATION if calm => &counters.h2_continuation_floods,
+            kind::DATA if calm => &counters.h2_empty_frame_floods,
+            kind::HEADERS | kind::RST_STREAM if calm => &counters.h2_reset_floods,
+            _ if reason == Reason::COMPRESSION_ERROR => &counters.h2_oversized_headers,
+            _ => &counters.h2_protocol_errors,
+        });
+    }
     ConnectionEnd::ProtocolError(reason.into())
 }
 
 /// One stream from its head to its end.
-async fn exchange<V: Service>(
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    shared: &Shared<V>,
-) {
+async fn exchange<V: Service>(request: http::Request<RecvStream>, respond: SendResponse<Bytes>, shared: &Shared<V>) {
     let server = &shared.server;
     let worker = &*server.worker;
     let (parts, stream) = request.into_parts();

@@ -8,10 +8,11 @@ mod chunked;
 mod fields;
 mod request;
 mod response;
+mod target;
 
 pub use chunked::{ChunkError, Chunked, Piece};
 pub use fields::{Spans, trailers};
 pub(crate) use fields::{content_length, is_forbidden_in_trailers};
-pub(crate) use request::is_host;
 pub use request::{HeadLimits, RequestFraming, request_head};
 pub use response::{ResponseError, ResponseFraming, response_head};
+pub(crate) use target::{check_path, is_host};

@@ -3,8 +3,8 @@
 use gibbon_message::{Method, RequestHead, Version};
 use memchr::memchr;
 
-use super::Spans;
 use super::fields::{self, FieldError, FieldLimits, Names};
+use super::{Spans, target};
 use crate::{BodyLength, HeadError};
 
 /// Limits a request head is parsed under.
@@ -91,7 +91,7 @@ fn request_line<'a>(line: &'a [u8], head: &mut RequestHead) -> Result<Option<&'a
     }
     head.method = Method::parse(method).ok_or(BAD_METHOD)?;
     let (target, rest) = cut(skip_spaces(rest)).ok_or(HeadError::BadRequest("no version in the request line"))?;
-    let authority = self::target(target, head)?;
+    let authority = target::read(target, &head.method, &mut head.target)?;
     head.version = version(skip_spaces(rest))?;
     Ok(authority)
 }
@@ -105,52 +105,6 @@ fn cut(line: &[u8]) -> Option<(&[u8], &[u8])> {
 fn skip_spaces(bytes: &[u8]) -> &[u8] {
     let spaces = bytes.iter().take_while(|&&b| b == b' ').count();
     bytes.get(spaces..).unwrap_or_default()
-}
-
-fn target<'a>(target: &'a [u8], head: &mut RequestHead) -> Result<Option<&'a [u8]>, HeadError> {
-    if target.iter().any(|&b| b < 0x20 || b == 0x7f) {
-        return Err(HeadError::BadRequest("control character in the request target"));
-    }
-    if target.first() == Some(&b'/') || (target == b"*" && head.method == Method::Options) {
-        head.target.extend_from_slice(target);
-        return Ok(None);
-    }
-    absolute_form(target, &mut head.target).map(Some).ok_or(HeadError::BadRequest("invalid request target"))
-}
-
-/// `scheme://authority[/path][?query]`; appends path and query to `out`, returns the authority.
-fn absolute_form<'a>(target: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
-    let colon = memchr(b':', target)?;
-    let (scheme, rest) = target.split_at(colon);
-    let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    let rest = rest.strip_prefix(b"://").filter(|_| is_scheme)?;
-    let end = rest.iter().position(|&b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if !is_uri_authority(authority) {
-        return None;
-    }
-    if path.first() != Some(&b'/') {
-        out.push(b'/');
-    }
-    out.extend_from_slice(path);
-    Some(authority)
-}
-
-/// A name or address with an optional port, and no user information.
-fn is_uri_authority(authority: &[u8]) -> bool {
-    let (host, port) = match authority.first() {
-        Some(b'[') => match memchr(b']', authority) {
-            Some(end) => authority.split_at(end + 1),
-            None => return false,
-        },
-        _ => authority.split_at(memchr(b':', authority).unwrap_or(authority.len())),
-    };
-    let is_name = |h: &[u8]| h.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    let is_literal = |h: &[u8]| h.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'[' | b']'));
-    let good_host = if host.first() == Some(&b'[') { host.len() > 2 && is_literal(host) } else { is_name(host) };
-    let good_port = port.is_empty() || (port.first() == Some(&b':') && port.iter().skip(1).all(u8::is_ascii_digit));
-    !host.is_empty() && good_host && good_port
 }
 
 /// `HTTP/1.x`, with spaces behind it. Minor versions above 1 speak 1.1 (RFC 9110 2.5).
@@ -271,24 +225,14 @@ impl<'a> Seen<'a> {
         match self.host {
             None if version == Version::Http10 => Ok(()),
             None => Err(HeadError::BadRequest("no Host header")),
-            Some(host) if is_host(host) => Ok(()),
+            Some(host) if target::is_host(host) => Ok(()),
             Some(_) => Err(HeadError::BadRequest("invalid Host header")),
         }
     }
 }
 
-/// What nginx takes for a host: not empty, no blanks, slashes or empty labels.
-pub(crate) fn is_host(host: &[u8]) -> bool {
-    let bad = |&b: &u8| b <= b' ' || b == 0x7f || b == b'/' || b == b'\\';
-    !host.is_empty()
-        && host.first() != Some(&b':')
-        && host != b"."
-        && !host.iter().any(bad)
-        && !host.windows(2).any(|pair| pair == b"..")
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -367,26 +311,6 @@ mod tests {
             ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ] {
             assert_eq!(refused(input), status, "{input:?}");
-        }
-    }
-
-    #[test]
-    fn an_absolute_target_gives_path_and_host() {
-        for (target, path, host) in [
-            ("http://b", "/", "b"),
-            ("http://b:81/x?y", "/x?y", "b:81"),
-            ("HTTP://b?q", "/?q", "b"),
-            ("ftp://b/x", "/x", "b"),
-            ("http://[::1]:80/", "/", "[::1]:80"),
-        ] {
-            let (head, _) = parsed(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert_eq!(head.target, path.as_bytes(), "{target}");
-            assert_eq!(head.host(), Some(host.as_bytes()), "{target}");
-        }
-        for target in
-            ["http://", "http:///x", "http:/b", "1http://b", "http://u@b/", "http://b:x/", "http://[::1", "b/x"]
-        {
-            assert_eq!(refused(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), 400, "{target}");
         }
     }
 
