@@ -1,0 +1,35 @@
+//! Is its HTTP/2 what RFC 9113 says? h2spec asks, over TLS and without.
+
+use std::process::Command;
+
+use gibbon_testkit::{Gateway, servers, upstream};
+
+fn h2spec(arguments: &[&str]) {
+    let upstream = upstream::echo().unwrap();
+    let gateway = Gateway::with_config(format!(
+        "_format_version: '3.0'\nservices: [{{name: s, url: 'http://{}', routes: [{{name: r, paths: [/]}}]}}]\n",
+        upstream.address()
+    ))
+    .unwrap();
+    let address = if arguments.contains(&"-t") { gateway.addresses().proxy_tls } else { gateway.addresses().proxy };
+    let port = address.port().to_string();
+    let output = Command::new(servers::tool("h2spec").unwrap())
+        .args(["-h", "127.0.0.1", "-p", &port, "-o", "5"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    let summary = report.lines().rev().find(|line| line.contains("tests,")).unwrap_or("no summary");
+    println!("h2spec {arguments:?}: {summary}");
+    assert!(summary.contains(" 0 failed"), "{report}");
+}
+
+#[test]
+fn h2spec_finds_no_failure_over_tls() {
+    h2spec(&["-t", "-k"]);
+}
+
+#[test]
+fn h2spec_finds_no_failure_without_tls() {
+    h2spec(&[]);
+}
