@@ -5,7 +5,8 @@ use std::process::Command;
 use gibbon_testkit::{Gateway, servers, upstream};
 
 fn h2spec(arguments: &[&str]) {
-    let upstream = upstream::echo().unwrap();
+    // An answer with a body: some questions are about its DATA frames.
+    let upstream = upstream::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
     let gateway = Gateway::with_config(format!(
         "_format_version: '3.0'\nservices: [{{name: s, url: 'http://{}', routes: [{{name: r, paths: [/]}}]}}]\n",
         upstream.address()
