@@ -9,7 +9,9 @@ use gibbon_conf::listen::{Address, SoKeepalive};
 use gibbon_conf::{KeyPairSource, Listener, Material, Settings};
 use gibbon_net::{Inherited, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
 use gibbon_proxy::{Kind, Listening, Mode, Node, PlanCertificates};
-use gibbon_tls::{Certificate, CertificatePair, Ciphers, Protocols, ServerTls, ServerTlsSettings, SessionTickets};
+use gibbon_tls::{
+    Certificate, CertificatePair, CertificateSource, Ciphers, Protocols, ServerTls, ServerTlsSettings, SessionTickets,
+};
 
 use crate::settings::text_of;
 
@@ -29,7 +31,7 @@ pub fn traffic(
     for (listener, kind) in http.chain(stream) {
         let sockets = bind(&spec(listener)?, workers, inherited)?;
         let http2 = listener.http2 && kind == Kind::Http;
-        let tls = if listener.ssl { Some(server_tls(settings, node, kind, http2)?) } else { None };
+        let tls = if listener.ssl { Some(traffic_tls(settings, node, kind, http2)?) } else { None };
         listening.push(Listening { sockets, mode: Mode { kind, tls, http2, proxy_protocol: listener.proxy_protocol } });
     }
     Ok(listening)
@@ -68,9 +70,30 @@ pub fn spec(listener: &Listener) -> anyhow::Result<ListenSpec> {
     Ok(spec)
 }
 
-fn server_tls(settings: &Settings, node: &Arc<Node>, kind: Kind, http2: bool) -> anyhow::Result<ServerTls> {
+fn traffic_tls(settings: &Settings, node: &Arc<Node>, kind: Kind, http2: bool) -> anyhow::Result<ServerTls> {
     let default = default_pair(&settings.tls.proxy, &settings.prefix, "kong-default")?;
     let source = Arc::new(PlanCertificates::new(Arc::clone(node), default));
+    let alpn = if kind == Kind::Http { http_alpn(http2) } else { Vec::new() };
+    server_tls(settings, source, alpn)
+}
+
+/// What a listener of HTTP agrees on.
+pub fn http_alpn(http2: bool) -> Vec<Vec<u8>> {
+    match http2 {
+        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        false => vec![b"http/1.1".to_vec()],
+    }
+}
+
+/// TLS as the settings have it, with certificates from `source`.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn server_tls(
+    settings: &Settings,
+    source: Arc<dyn CertificateSource>,
+    alpn: Vec<Vec<u8>>,
+) -> anyhow::Result<ServerTls> {
     let tls = &settings.tls;
     let ciphers = match &tls.ciphers {
         Some(list) => Ciphers::parse(list).0,
@@ -80,11 +103,7 @@ fn server_tls(settings: &Settings, node: &Arc<Node>, kind: Kind, http2: bool) ->
         protocols: Protocols { tls12: tls.versions.tls12, tls13: tls.versions.tls13 },
         ciphers,
         prefer_server_ciphers: tls.prefer_server_ciphers,
-        alpn: match (kind, http2) {
-            (Kind::Http, true) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            (Kind::Http, false) => vec![b"http/1.1".to_vec()],
-            _ => Vec::new(),
-        },
+        alpn,
         tickets: if tls.session_tickets { SessionTickets::On } else { SessionTickets::Off },
         session_lifetime: tls.session_timeout,
         // About 250 bytes a session, as nginx counts four thousand to the megabyte.

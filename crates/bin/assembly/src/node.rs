@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
-use gibbon_journal::{AccessLog, Handle};
+use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
@@ -12,10 +12,11 @@ use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
 use gibbon_router::Flavor;
 
+use crate::admin::ThisNode;
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
 use crate::registry::registry;
-use crate::{listen, parts, settings};
+use crate::{admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
@@ -29,6 +30,8 @@ pub struct NodeSettings<'a> {
     pub node_id: &'a str,
     /// Format and place of the proxy's access log; `None` if it is off.
     pub access_log: Option<(AccessLog, Handle)>,
+    /// Level of the error log, for the Admin API; `None` where there is no error log.
+    pub log_level: Option<LevelControl>,
 }
 
 /// A node that serves.
@@ -57,12 +60,29 @@ impl Running {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let ports = Arc::new(Ports::new(clock, facts(of, count), of.access_log.clone()));
+        let facts = facts(of, count);
+        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
         let plugins = parts::loaded(settings);
+        let about = admin::about(&facts, of.values, &plugins);
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::new(plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
-        let declarative = Arc::new(Declarative::new(registry, Arc::clone(&funnel), Arc::clone(&ports.random)));
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let prefix = settings.prefix.clone();
+        let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
+        let view = ThisNode {
+            node: Arc::clone(&node),
+            about,
+            level: of.log_level.clone(),
+            declarative: documents.conductor.is_declarative(),
+            control: control.handle().clone(),
+        };
+        admin::start(settings, documents, view, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
         let listening = listen::traffic(settings, &node, count, &mut inherited)?;
@@ -75,11 +95,6 @@ impl Running {
             parts: ports,
         };
         let workers = Workers::start(&start, &listening)?;
-        let control = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
         let running = Running { node, funnel, declarative, workers, control };
         running.keep_house();
         Ok(running)
@@ -124,9 +139,16 @@ impl Running {
     fn keep_house(&self) {
         let node = Arc::clone(&self.node);
         self.control.spawn(async move {
-            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            // Often enough that probes and health reports follow a change at once; a look costs one comparison.
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            let mut seen = 0;
             loop {
-                seconds.tick().await;
+                beat.tick().await;
+                let number = node.publisher.number();
+                if number != seen {
+                    seen = number;
+                    node.upstreams.follow(&node.publisher.current()).await;
+                }
                 node.upstreams.refresh().await;
             }
         });

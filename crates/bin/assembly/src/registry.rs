@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use gibbon_conf::Settings;
 use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
-use gibbon_pdk::{Plugin, Protocol, Random};
+use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
-use gibbon_schema::{Field, Sources};
+use gibbon_schema::Field;
 
 /// Schemas of the loaded plugins, in the form the entity model asks for.
 struct Loaded(Vec<PluginSchema>);
@@ -59,25 +59,4 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     names
-}
-
-/// Clock and randomness for what a schema fills in by itself.
-pub struct Fresh<'a>(pub &'a dyn Random);
-
-impl Sources for Fresh<'_> {
-    fn now(&mut self) -> f64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        since.as_millis() as f64 / 1000.0
-    }
-
-    fn uuid(&mut self) -> String {
-        self.0.uuid().to_string()
-    }
-
-    fn secret(&mut self) -> String {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789Zz";
-        let mut bytes = [0; 32];
-        self.0.fill(&mut bytes);
-        bytes.iter().map(|b| char::from(LETTERS.get((b & 63) as usize).copied().unwrap_or(b'0'))).collect()
-    }
 }

@@ -1,12 +1,11 @@
 //! The node at work: everything between the settings and the last request. This is the seam between the process and the
 //! gateway.
 
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Context as _;
 use gibbon_assembly::{NodeSettings, Running};
-use gibbon_conf::{DeclarativeSource, Settings, Values};
+use gibbon_conf::{Database, DeclarativeSource, Settings, Values};
 use gibbon_net::Inherited;
 
 use crate::journals::OpenLogs;
@@ -40,7 +39,13 @@ impl Ready {
 pub fn serve(start: Start, events: Receiver<Signal>) -> anyhow::Result<()> {
     let Start { settings, values, node_id, logs, ready } = start;
     let access = logs.proxy.as_ref().map(|(format, handle)| (format.clone(), handle.clone()));
-    let node = NodeSettings { settings: &settings, values: &values, node_id: &node_id, access_log: access };
+    let node = NodeSettings {
+        settings: &settings,
+        values: &values,
+        node_id: &node_id,
+        access_log: access,
+        log_level: Some(logs.level.clone()),
+    };
     let running = Running::start(&node, Inherited::none())?;
     load_declarative(&running, &settings)?;
     ready.say()?;
@@ -91,8 +96,20 @@ fn load_declarative(running: &Running, settings: &Settings) -> anyhow::Result<()
             std::fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?
         }
         Some(DeclarativeSource::Text(text)) => text.clone().into_bytes(),
-        None => return Ok(()),
+        None => return restore(running, settings),
     };
     running.declarative.replace(&text).context("error parsing declarative config")?;
+    Ok(())
+}
+
+/// Without a file, a node without a datastore goes on with what it accepted last. A configuration that no longer works is
+/// no reason not to start: a new one can be sent.
+fn restore(running: &Running, settings: &Settings) -> anyhow::Result<()> {
+    if settings.datastore.database != Database::Off || running.node.publisher.current().hash.is_some() {
+        return Ok(());
+    }
+    if let Err(error) = running.declarative.restore() {
+        tracing::error!("the last accepted configuration is not in force: {error:#}");
+    }
     Ok(())
 }

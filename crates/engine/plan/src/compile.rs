@@ -74,6 +74,7 @@ struct KnownRoute {
 
 /// The state between plans.
 pub struct Compiler {
+    flavor: Flavor,
     plugins: Arc<Plugins>,
     plan: Plan,
     routes: HashMap<Uuid, KnownRoute>,
@@ -106,6 +107,7 @@ impl Compiler {
     #[must_use]
     pub fn new(flavor: Flavor, plugins: Arc<Plugins>) -> Self {
         Compiler {
+            flavor,
             plugins,
             plan: Plan::empty(flavor),
             routes: HashMap::new(),
@@ -116,6 +118,14 @@ impl Compiler {
             upstream_documents: HashMap::new(),
             upstream_keys: HashMap::new(),
         }
+    }
+
+    /// A compiler for the same gateway that has compiled nothing yet; its plans go on counting.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let mut empty = Compiler::new(self.flavor, Arc::clone(&self.plugins));
+        empty.plan.version = self.plan.version;
+        empty
     }
 
     /// Names the document that the next plan comes from.

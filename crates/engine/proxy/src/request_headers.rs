@@ -161,13 +161,8 @@ fn write_forwarded_for(out: &mut Headers, x: &Exchange) {
         out.append_clean(b"X-Forwarded-For", peer);
         return;
     }
-    let mut list = Vec::with_capacity(64);
-    for value in earlier.chain([peer]) {
-        if !list.is_empty() {
-            list.extend_from_slice(b", ");
-        }
-        list.extend_from_slice(value);
-    }
+    // An empty list is kept as one, as Kong does: `, peer`.
+    let list = earlier.chain([peer]).collect::<Vec<_>>().join(&b", "[..]);
     out.append("X-Forwarded-For", &list);
 }
 
@@ -185,6 +180,8 @@ fn append_host_name(out: &mut Headers, x: &Exchange) {
         _ => raw.len(),
     };
     let name = raw.get(..end).unwrap_or_default();
+    // As nginx's `$host`: a trailing dot is dropped.
+    let name = name.strip_suffix(b".").unwrap_or(name);
     if name.iter().any(u8::is_ascii_uppercase) {
         out.append("X-Forwarded-Host", name.to_ascii_lowercase());
     } else {

@@ -15,7 +15,8 @@ impl AddressIndex {
         self.0 as usize
     }
 
-    pub(crate) fn from_position(position: usize) -> Self {
+    /// The address at that place of the slice.
+    pub fn from_position(position: usize) -> Self {
         Self(u32::try_from(position).unwrap_or(u32::MAX))
     }
 }

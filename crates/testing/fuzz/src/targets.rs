@@ -36,12 +36,6 @@ pub const TARGETS: &[Target] = &[
             "127.0.0.1",
         ],
     },
-    Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
-    Target {
-        name: "name_files",
-        run: name_files,
-        words: &["nameserver ", "search ", "options ", "ndots:", "127.0.0.1 ", "\n"],
-    },
     Target {
         name: "declare",
         run: declare,
@@ -67,6 +61,12 @@ pub const TARGETS: &[Target] = &[
             "~",
             "yes",
         ],
+    },
+    Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
+    Target {
+        name: "name_files",
+        run: name_files,
+        words: &["nameserver ", "search ", "options ", "ndots:", "127.0.0.1 ", "\n"],
     },
 ];
 

@@ -38,7 +38,13 @@ impl Rig {
         ];
         arguments.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-        let node = NodeSettings { settings: &loaded.settings, values: &loaded.values, node_id: "", access_log: None };
+        let node = NodeSettings {
+            settings: &loaded.settings,
+            values: &loaded.values,
+            node_id: "",
+            access_log: None,
+            log_level: None,
+        };
         let running = Running::start(&node, Inherited::none()).unwrap();
         let rig = Rig { running: Some(running), proxy, _prefix: prefix };
         rig.load(config);

@@ -39,6 +39,8 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             4 if date.is_some() && is("date") => date = None,
+            // `Connection: Upgrade` belongs to an `Upgrade` field that the service offers (426, RFC 9110 15.5.22).
+            10 if is("connection") && value.eq_ignore_ascii_case(b"upgrade") => {}
             10 if lines.connection != ConnectionLine::AsGiven && (is("connection") || is("keep-alive")) => continue,
             14 if lines.length != LengthLine::AsGiven && is("content-length") => continue,
             17 if is("transfer-encoding") => continue,

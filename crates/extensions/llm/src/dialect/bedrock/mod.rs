@@ -8,6 +8,8 @@ mod response;
 mod stream;
 mod tap;
 
+pub(super) use embeddings::{cohere_task, rows};
+
 use super::{Beside, Codec, Dialect, Encoded, Framing, Reply, StreamDecoder, StreamEncoder, Target, failure};
 use crate::Result;
 use crate::canonical::{EmbeddingRequest, EmbeddingResponse, Failure, FailureKind, Finish, Request, Response, Usage};
