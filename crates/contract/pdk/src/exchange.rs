@@ -296,6 +296,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
+    /// sent, and whatever body there was is dropped.
+    pub replacement_body: Option<Bytes>,
     pub tries: SmallVec<[Try; 1]>,
     /// Status of the upstream's answer (0 if none came), whatever the client got.
     pub upstream_status: u16,

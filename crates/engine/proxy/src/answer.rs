@@ -52,6 +52,10 @@ pub async fn proxied<F: Future<Output = Sent>>(
         return buffered(f, x, reader, sending, out, stage).await;
     }
     finish_head(worker, x, stage);
+    if let Some(body) = x.replacement_body.take() {
+        // What is left of the upstream's body stays unread, so its connection is not pooled.
+        return send_whole(worker, x, body, out, stage).await.map_err(|_| client_gone());
+    }
     let Some(out) = out.as_mut() else { return Ok(Answered::Cut) };
     let filters = walk::listens(stage.chain, stage.collection, Phase::BodyFilter);
     let length = if filters { announced(&x.response.headers) } else { length };
@@ -181,6 +185,7 @@ async fn buffered<F: Future<Output = Sent>>(
     }
     let body = x.response_body.take().unwrap_or_default();
     finish_head(f.worker, x, stage);
+    let body = x.replacement_body.take().unwrap_or(body);
     send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
 
@@ -382,6 +387,7 @@ async fn send_own(
     let mut length = itoa::Buffer::new();
     x.response.headers.set("Content-Length", length.format(body.len()));
     walk::header_filter(stage.chain, stage.collection, x, &worker.host);
+    let body = x.replacement_body.take().unwrap_or(body);
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
     // An error behind the access phase shows the latencies of a proxied answer, as in Kong.

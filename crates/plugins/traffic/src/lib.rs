@@ -6,12 +6,13 @@
 mod correlation_id;
 mod counters;
 //mod proxy_cache;
+mod numbers;
 mod rate_limiting;
 mod redirect;
 mod redis;
 mod request_size_limiting;
 mod request_termination;
-//mod response_ratelimiting;
+mod response_ratelimiting;
 
 use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
 use gibbon_schema::Schema;
@@ -27,7 +28,7 @@ pub const PARTS: &[Part] = &[
     redirect::PART,
     request_size_limiting::PART,
     request_termination::PART,
-    //response_ratelimiting::PART,
+    response_ratelimiting::PART,
 ];
 
 /// The Kong version whose plugins these are.
