@@ -6,6 +6,7 @@
     run.py routing/methods          one scenario: prints each difference
     run.py --full routing/methods   and each differing step whole, as a unified diff
     run.py --list plugins           what there is
+    run.py --by-file routing        start the gateway with a declarative file for each scenario: needs no Admin API
 
 The gateway is started here, once per profile (see kong/profiles.md), on free ports and in a prefix of its own. A
 scenario passes when its answers equal the recording; differences that are meant are listed with a reason in
@@ -14,7 +15,7 @@ scenario fails that is not pending, when a pending one passes, or when a listed 
 
 Needs Python 3 with PyYAML, and openssl; steps over HTTP/2 need curl and are skipped without it.
 """
-import argparse, contextlib, difflib, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
+import argparse, contextlib, copy, difflib, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback, uuid
 
 import yaml
 
@@ -77,49 +78,66 @@ import golden, upstream  # noqa: E402
 # ---------------------------------------------------------------- the gateway
 
 class Gateway:
-    """One gateway with a profile's settings, ready to be configured through its Admin API."""
+    """One gateway with a profile's settings, to be configured through its Admin API or started with a file."""
 
     def __init__(self, binary, profile):
-        self.profile = profile
+        self.binary, self.profile, self.process = binary, profile, None
         self.prefix = tempfile.mkdtemp(prefix="golden-gateway-")
-        plain, tls, admin, status = (free_port() for _ in range(4))
-        self.target = {"proxy": f"127.0.0.1:{plain}", "tls": f"127.0.0.1:{tls}", "admin": f"127.0.0.1:{admin}", "status": f"127.0.0.1:{status}"}
+        self.ports = {name: free_port() for name in ("proxy", "tls", "admin", "status")}
+        self.target = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
+
+    def start(self, config=None):
+        """Starts, or starts again; with a declarative file, waits for the proxy port alone."""
+        self.end()
+        at = self.target
         settings = {
             "prefix": self.prefix, "database": "off", "nginx_worker_processes": "1", "anonymous_reports": "off", "admin_gui_listen": "off",
-            "proxy_listen": f"127.0.0.1:{plain}, 127.0.0.1:{tls} ssl http2", "admin_listen": f"127.0.0.1:{admin}", "status_listen": f"127.0.0.1:{status}",
-            **{k: v.replace("PLAIN", str(plain)).replace("TLS", str(tls)) for k, v in PROFILES[profile].items()},
+            "proxy_listen": f"{at['proxy']}, {at['tls']} ssl http2", "admin_listen": at["admin"], "status_listen": at["status"],
+            **{k: v.replace("PLAIN", str(self.ports["proxy"])).replace("TLS", str(self.ports["tls"])) for k, v in PROFILES[self.profile].items()},
         }
+        if config:
+            settings["declarative_config"] = config
         env = {k: v for k, v in os.environ.items() if not k.startswith(("KONG_", "GIBBON_"))}
         env.update({"KONG_" + k.upper(): v for k, v in settings.items()})
-        self.output = open(os.path.join(self.prefix, "output.log"), "wb")
-        self.process = subprocess.Popen([binary, "run"], env=env, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True)
+        with open(os.path.join(self.prefix, "output.log"), "wb") as output:
+            self.process = subprocess.Popen([self.binary, "run"], env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            self.wait_ready()
+            why = self.wait_listening("proxy") if config else self.wait_answering("status") or self.wait_answering("admin")
         except BaseException:
             self.stop()
             raise
+        if why and not config:
+            self.stop()
+            sys.exit(why)
+        return why
 
-    def wait_ready(self):
+    def wait(self, ready, what):
+        """Asks again and again; none when it is so, else what to say."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if not self.alive():
-                sys.exit(f"the gateway ended with {self.process.returncode} (profile {self.profile})\n{self.logs()}")
-            for port in ("status", "admin"):
-                host, _, number = self.target[port].rpartition(":")
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    c = http.client.HTTPConnection(host, int(number), timeout=2)
-                    c.request("GET", "/status")
-                    if c.getresponse().status != 200:
-                        break
-                    continue
-                break
-            else:
-                return
+                return f"the gateway ended with {self.process.returncode} (profile {self.profile})\n{self.logs()}"
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if ready():
+                    return None
             time.sleep(0.02)
-        sys.exit(f"the gateway was not ready within {START_SECONDS} s (profile {self.profile})\n{self.logs()}")
+        return f"{what} was not ready within {START_SECONDS} s (profile {self.profile})\n{self.logs()}"
+
+    def wait_answering(self, name):
+        def ready():
+            c = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=2)
+            c.request("GET", "/status")
+            return c.getresponse().status == 200
+        return self.wait(ready, f"the {name} API")
+
+    def wait_listening(self, name):
+        def ready():
+            socket.create_connection(("127.0.0.1", self.ports[name]), timeout=2).close()
+            return True
+        return self.wait(ready, f"the {name} port")
 
     def alive(self):
-        return self.process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def logs(self, size=4000):
         out = []
@@ -131,7 +149,7 @@ class Gateway:
                 out.append(f"--- {os.path.basename(name)}\n{text}" if text else "")
         return "\n".join(filter(None, out))
 
-    def stop(self, keep=False):
+    def end(self):
         if self.alive():
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
@@ -140,11 +158,60 @@ class Gateway:
                 print(f"profile {self.profile}: not stopped within {STOP_SECONDS} s of SIGTERM, killed")
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-        self.output.close()
+
+    def stop(self, keep=False):
+        self.end()
         if keep:
             print(f"kept the prefix {self.prefix}")
         else:
             shutil.rmtree(self.prefix, ignore_errors=True)
+
+
+class FileRunner(golden.Runner):
+    """Configures by starting the gateway with a declarative file for each scenario; leaves out what needs the Admin API."""
+    gateway = None
+
+    def configure(self, sc, t, v):
+        cfg, probe = sc["config"], None
+        if isinstance(cfg, str):
+            text = self.subst(cfg, v)
+        else:
+            cfg = self.subst(copy.deepcopy(cfg), v)
+            cfg.setdefault("_format_version", "3.0")
+            if not any(golden.is_global(p) for p in cfg.get("plugins") or []):
+                probe = self.add_probe(cfg, sc)
+            text = json.dumps(cfg)
+        path = os.path.join(self.tmp, "kong.yml")
+        with open(path, "w") as f:
+            f.write(text)
+        why = self.gateway.start(path)
+        if why:
+            return {"status": 400, "refused": why}
+        if probe:
+            asked = {"do": "GET /golden-probe", "host": probe}
+            self.gateway.wait(lambda: self.exchange(asked, t, v).get("status") == 502, "the configuration")
+        else:
+            time.sleep(0.5)
+        return {"status": 201}
+
+    def add_probe(self, cfg, sc):
+        """A route that answers 502 once the configuration is in force; its host."""
+        host = f"probe-{uuid.uuid4().hex[:12]}.invalid"
+        route = {"name": "golden-probe", "hosts": [host], "paths": ["/golden-probe"]}
+        if sc.get("profile") == "expressions":
+            route = {"name": "golden-probe", "expression": f'http.host == "{host}"', "priority": 1}
+        service = {"name": "golden-probe", "url": f"http://127.0.0.1:{upstream.PORTS['DEAD']}", "retries": 0, "routes": [route]}
+        cfg["services"] = (cfg.get("services") or []) + [service]
+        return host
+
+    def step(self, st, t, v):
+        if isinstance(st, dict) and st.get("to") in ("admin", "status"):
+            return {"skipped": "no Admin API"}
+        return super().step(st, t, v)
+
+    def needs_admin(self, sc):
+        """Refused configurations are judged by the Admin API's answer, and a database is filled through it."""
+        return "config" not in sc or sc.get("profile") == "postgres" or sc.get("expect_config_error")
 
 
 # ---------------------------------------------------------------- what is allowed
@@ -212,6 +279,12 @@ def judge(s, runner, allowed):
     except Exception:  # a broken answer must not end the whole run
         return "error", [("", "", traceback.format_exc(limit=3))], [], None
     want, flaky = s.recording()
+    if isinstance(runner, FileRunner):
+        if want["setup"].get("status") != 201:
+            return "skipped", [], [], None
+        for n, st in enumerate(s.body.get("steps", [])):
+            if isinstance(st, dict) and st.get("to") in ("admin", "status"):
+                want["steps"][n] = got["steps"][n] = {}
     want = golden.comparable(runner.mask(want, target, s.body), runner.rules)
     got = golden.comparable(got, runner.rules)
     hard, soft = [], []
@@ -283,6 +356,7 @@ def main():
     ap.add_argument("--list", action="store_true", help="name the scenarios and stop")
     ap.add_argument("--full", action="store_true", help="show each differing step whole, as a unified diff")
     ap.add_argument("--strict", action="store_true", help="treat pending scenarios like all others")
+    ap.add_argument("--by-file", action="store_true", help="configure by a declarative file at start; leave out what needs the Admin API")
     ap.add_argument("--keep", action="store_true", help="keep the gateways' prefixes (logs) afterwards")
     ap.add_argument("--json", help="write the results here")
     a = ap.parse_args()
@@ -296,17 +370,24 @@ def main():
     if not os.path.exists(os.path.join(KONG, "certs", "upstream.key")):
         subprocess.run(["sh", os.path.join(KONG, "certs.sh")], check=True)
     rules = golden.load(os.path.join(KONG, "rules.yaml"))
-    runner = golden.Runner({}, upstream.start(os.path.join(KONG, "certs")), rules)
+    runner = (FileRunner if a.by_file else golden.Runner)({}, upstream.start(os.path.join(KONG, "certs")), rules)
     results, gateway, began, bad = [], None, time.monotonic(), 0
     every_difference = a.full or len(scenarios) == 1
     try:
         for s in scenarios:
+            if a.by_file and runner.needs_admin(s.body):
+                results.append({"name": s.name, "theme": s.theme, "result": "skipped"})
+                continue
             if gateway and (gateway.profile != s.profile or not gateway.alive()):
                 gateway.stop(a.keep)
                 gateway = None
             if not gateway:
                 gateway = Gateway(binary, s.profile)
                 runner.targets[s.profile] = gateway.target
+                runner.gateway = gateway
+                if not a.by_file:
+                    gateway.start()
+            started = time.monotonic()
             result, hard, soft, sides = judge(s, runner, allowed)
             if not gateway.alive():
                 result = "error"
@@ -314,11 +395,11 @@ def main():
             pending = None if a.strict else allowed.is_pending(s.name)
             if pending:
                 result = "pending" if hard else "passes though pending"
-            failed = result not in ("passes", "pending")
+            failed = result not in ("passes", "pending", "skipped")
             bad += failed
             results.append({"name": s.name, "theme": s.theme, "profile": s.profile, "result": result, "allowed": [p for p, _, _ in soft],
                             "differences": [{"path": p, "recorded": x, "got": y} for p, x, y in hard]})
-            print(f"{result:8} {s.name}" + (f" ({len(soft)} allowed)" if soft else ""), flush=True)
+            print(f"{result:8} {s.name} {time.monotonic() - started:.1f} s" + (f" ({len(soft)} allowed)" if soft else ""), flush=True)
             if every_difference and (hard or soft):
                 show_all(s, hard, soft, sides, a.full)
             elif failed and hard:
@@ -327,7 +408,7 @@ def main():
         shutil.rmtree(runner.tmp_root, ignore_errors=True)
         if gateway:
             gateway.stop(a.keep)
-    for e in allowed.unused([s.name for s in scenarios]):
+    for e in allowed.unused([s.name for s in scenarios]) if not a.by_file else ():
         bad += 1
         print(f"listed but not met: {e['scenario']} at {e['path']}")
     if a.json:
@@ -338,12 +419,11 @@ def main():
         of = [r["result"] for r in results if r["theme"] == theme]
         print(f"{theme:10} " + ", ".join(f"{of.count(k)} {k}" for k in sorted(set(of))))
     good = sum(r["result"] == "passes" for r in results)
-    waiting = sum(r["result"] == "pending" for r in results)
+    waiting = sum(r["result"] in ("pending", "skipped") for r in results)
     print(f"{time.monotonic() - began:.0f} s")
     print(f"golden: {good} passed, {len(results) - good - waiting} failed, {waiting} skipped")
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -1,7 +1,6 @@
 //! The node at work: everything between the settings and the last request. This is the seam between the process and the
 //! gateway.
 
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Context as _;

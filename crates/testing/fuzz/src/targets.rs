@@ -16,6 +16,9 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "uri", run: uri, words: &["/", "..", "%2f", "%", "//", "?", "&", "=", "+", "%00"] },
+    Target { name: "request_head", run: request_head, words: HEAD_WORDS },
+    Target { name: "response_head", run: response_head, words: HEAD_WORDS },
+    Target { name: "chunked", run: chunked, words: &["\r\n", "0\r\n\r\n", ";ext=1", "ffffffff", "1\r\nx\r\n", "\n"] },
     Target { name: "client_hello", run: client_hello, words: &["\x16\x03\x01", "\x01", "\0\0", "\0\x10", "\x02h2"] },
     Target {
         name: "proxy_header",
@@ -59,6 +62,61 @@ pub const TARGETS: &[Target] = &[
             "yes",
         ],
     },
+    Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
+    Target {
+        name: "name_files",
+        run: name_files,
+        words: &["nameserver ", "search ", "options ", "ndots:", "127.0.0.1 ", "\n"],
+    },
+];
+
+const HEAD_WORDS: &[&str] = &[
+    "GET / HTTP/1.1\r\n",
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0",
+    "Host: a.test\r\n",
+    "Content-Length: 5\r\n",
+    "\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding:",
+    "Content-Length:",
+    "Connection: close\r\n",
+    " ",
+    "\t",
+    "\n",
+    "Expect: 100-continue\r\n",
+    "Upgrade: websocket\r\n",
+    ",",
+    "chunked",
+    "http://b.test:80/x",
+    "*",
+    "HTTP/2.0",
+];
+
+const EXPRESSION_WORDS: &[&str] = &[
+    "http.path",
+    "http.host",
+    "net.port",
+    "http.headers.x",
+    "http.queries.a",
+    "lower(",
+    "any(",
+    " == ",
+    " ^= ",
+    " ~ ",
+    " in ",
+    "not in",
+    "contains",
+    " && ",
+    " || ",
+    "!",
+    "(",
+    ")",
+    "\"a\"",
+    "r#\"a\"#",
+    "10.0.0.0/8",
+    "::1",
+    "443",
 ];
 
 /// A file is accepted or refused with something to say; accepted entities satisfy their own schemas.
@@ -113,6 +171,76 @@ fn uri(input: &[u8]) {
     uri::arguments(input).for_each(drop);
     let _ = uri::decode(input, true);
     uri::escape_into(&mut Vec::new(), input);
+}
+
+/// A head ends where it says, not a byte sooner, and nothing in it could end a line of ours.
+fn request_head(input: &[u8]) {
+    use gibbon_http::parse::{HeadLimits, Spans, request_head};
+    let limits = HeadLimits { max_headers: 100, ignore_invalid_headers: true };
+    let (mut spans, mut head) = (Spans::default(), gibbon_message::RequestHead::default());
+    let Ok(Some(framing)) = request_head(input, limits, &mut spans, &mut head) else { return };
+    assert!(framing.consumed <= input.len(), "consumed more than there was");
+    assert!(head.headers.iter().all(|(name, value)| is_harmless(name) && is_harmless(value)), "a line end in a field");
+    let shorter = input.get(..framing.consumed.saturating_sub(1)).unwrap_or_default();
+    let early = request_head(shorter, limits, &mut spans, &mut head);
+    assert!(!matches!(early, Ok(Some(_))), "complete without its last byte");
+}
+
+/// As for requests.
+fn response_head(input: &[u8]) {
+    use gibbon_http::parse::{Spans, response_head};
+    let (mut spans, mut head) = (Spans::default(), gibbon_message::ResponseHead::default());
+    let method = gibbon_message::Method::Get;
+    let Ok(Some(framing)) = response_head(input, 100, &method, &mut spans, &mut head) else { return };
+    assert!(framing.consumed <= input.len(), "consumed more than there was");
+    assert!(head.headers.iter().all(|(name, value)| is_harmless(name) && is_harmless(value)), "a line end in a field");
+}
+
+fn is_harmless(text: &[u8]) -> bool {
+    !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+/// However the bytes arrive, the data is the same, and so is where it ends or breaks.
+fn chunked(input: &[u8]) {
+    let whole = dechunk([input]);
+    assert_eq!(dechunk(input.chunks(1)), whole, "byte by byte");
+    assert_eq!(dechunk(input.chunks(7)), whole, "seven bytes at a time");
+}
+
+/// The data, how many bytes of input the coding took, and whether it ended, waits for more, or broke.
+fn dechunk<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, usize, &'static str) {
+    use gibbon_http::parse::{Chunked, Piece};
+    let (mut decoder, mut data, mut taken) = (Chunked::default(), Vec::new(), 0);
+    for read in reads {
+        let mut rest = read;
+        loop {
+            match decoder.next(rest) {
+                Err(_) => return (data, 0, "broken"),
+                Ok(Piece::More) => {
+                    taken += rest.len();
+                    break;
+                }
+                Ok(Piece::Trailers { at }) => return (data, taken + at, "ended"),
+                Ok(Piece::Data { start, end }) => {
+                    data.extend_from_slice(rest.get(start..end).unwrap_or_default());
+                    taken += end;
+                    rest = rest.get(end..).unwrap_or_default();
+                }
+            }
+        }
+    }
+    (data, taken, "waits")
+}
+
+fn expression(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let _ = gibbon_expr::parse(text);
+}
+
+fn name_files(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let _ = gibbon_dns::Hosts::parse(&text);
+    gibbon_dns::Settings::default().apply_resolv_conf(&text);
 }
 
 /// A verdict on a prefix is never taken back: what is no greeting does not become one by more bytes.
