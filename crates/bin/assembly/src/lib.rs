@@ -5,6 +5,7 @@ mod admin;
 mod declared;
 mod listen;
 mod node;
+mod offline;
 mod parts;
 mod ports;
 mod registry;
@@ -12,5 +13,8 @@ mod settings;
 mod store;
 
 pub use declared::Declarative;
+pub use gibbon_store::MigrationState;
 pub use node::{NodeSettings, Running, StartError};
+pub use offline::Offline;
 pub use parts::bundled;
+pub use store::{Tables, readiness};
