@@ -61,7 +61,7 @@ impl Running {
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
         let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
+        let ports = Arc::new(Ports::new(clock, facts.clone(), Arc::clone(&publisher), of.access_log.clone()));
         let plugins = parts::loaded(settings);
         let about = admin::about(&facts, of.values, &plugins);
         let registry = registry(settings, &plugins);
@@ -139,9 +139,16 @@ impl Running {
     fn keep_house(&self) {
         let node = Arc::clone(&self.node);
         self.control.spawn(async move {
-            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            // Often enough that probes and health reports follow a change at once; a look costs one comparison.
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            let mut seen = 0;
             loop {
-                seconds.tick().await;
+                beat.tick().await;
+                let number = node.publisher.number();
+                if number != seen {
+                    seen = number;
+                    node.upstreams.follow(&node.publisher.current()).await;
+                }
                 node.upstreams.refresh().await;
             }
         });
@@ -158,7 +165,7 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
     }
 }
 
-fn flavor(settings: &Settings) -> Flavor {
+pub(crate) fn flavor(settings: &Settings) -> Flavor {
     match settings.router_flavor {
         gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
         gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,

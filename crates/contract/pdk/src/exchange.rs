@@ -173,6 +173,15 @@ pub struct Try {
     pub code: Option<u16>,
 }
 
+/// A bound for reading the request body: above it the engine stops reading and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimit {
+    pub bytes: u64,
+    /// Status and message of the answer.
+    pub status: u16,
+    pub message: &'static str,
+}
+
 /// Who made the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ResponseSource {
@@ -264,6 +273,8 @@ pub struct Exchange {
     /// stays what the client sent.
     pub request: RequestHead,
     pub body: RequestBody,
+    /// What a plugin sets before it asks for the body, so that a hostile client cannot make it grow.
+    pub body_limit: Option<BodyLimit>,
     pub workspace: Uuid,
     pub matched: Option<Rc<Matched>>,
     /// Captures of the route's path expression: positions are named `0`, `1` …
@@ -285,6 +296,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
+    /// sent, and whatever body there was is dropped.
+    pub replacement_body: Option<Bytes>,
     pub tries: SmallVec<[Try; 1]>,
     /// Status of the upstream's answer (0 if none came), whatever the client got.
     pub upstream_status: u16,
@@ -341,7 +355,7 @@ impl Exchange {
         self.forwarded("x-forwarded-port").and_then(|p| p.trim().parse().ok()).unwrap_or(self.client.published_port)
     }
 
-    /// The Host header's name in lower case, without port.
+    /// The Host header's name in lower case, without port and trailing dot (nginx's `$host`).
     #[must_use]
     pub fn host(&self) -> String {
         let raw = self.request.headers.get_str("host").unwrap_or_default();
@@ -349,7 +363,7 @@ impl Exchange {
             Some(colon) if !raw.get(colon..).unwrap_or_default().contains(']') => raw.get(..colon).unwrap_or(raw),
             _ => raw,
         };
-        name.to_ascii_lowercase()
+        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
     }
 
     /// The raw query that goes upstream: a plugin's, else the client's.

@@ -48,6 +48,12 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> i64 {
         (self.wall_ns() / 1_000_000_000) as i64
     }
+
+    /// Completes after `duration`. Dropping the future ends the wait. A clock without a timer (one that
+    /// stands still, in a test) has waited at once.
+    fn sleep(&self, _duration: Duration) -> SendFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Cryptographically strong randomness.

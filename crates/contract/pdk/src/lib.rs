@@ -39,7 +39,7 @@ pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts,
+    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts,
     Try, UpstreamTls,
 };
 pub use fault::{Fault, FaultKind, Retry, Source};

@@ -1,8 +1,8 @@
 //! The node's clocks.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gibbon_pdk::Clock;
+use gibbon_pdk::{Clock, SendFuture};
 
 /// The system's wall clock and a monotonic clock that starts at 1 (0 means "not yet" in an exchange).
 pub struct SystemClock {
@@ -22,5 +22,10 @@ impl Clock for SystemClock {
 
     fn monotonic_ns(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64 + 1
+    }
+
+    fn sleep(&self, duration: Duration) -> SendFuture<'static, ()> {
+        // Inside of the block: the timer belongs to the runtime that polls, not to the one that asks.
+        Box::pin(async move { tokio::time::sleep(duration).await })
     }
 }

@@ -1,8 +1,6 @@
 //! Station 10: the answer leaves. An upstream's streams through, buffered only if a plugin asks; one of
 //! our own is made whole first. Either way the header filters see the head before the wire does.
 
-use std::borrow::Cow;
-
 use bytes::{Bytes, BytesMut};
 use gibbon_http::client::{ClientErrorKind, Reader};
 use gibbon_http::{BodyLength, Responder, SendError};
@@ -54,6 +52,10 @@ pub async fn proxied<F: Future<Output = Sent>>(
         return buffered(f, x, reader, sending, out, stage).await;
     }
     finish_head(worker, x, stage);
+    if let Some(body) = x.replacement_body.take() {
+        // What is left of the upstream's body stays unread, so its connection is not pooled.
+        return send_whole(worker, x, body, out, stage).await.map_err(|_| client_gone());
+    }
     let Some(out) = out.as_mut() else { return Ok(Answered::Cut) };
     let filters = walk::listens(stage.chain, stage.collection, Phase::BodyFilter);
     let length = if filters { announced(&x.response.headers) } else { length };
@@ -183,6 +185,7 @@ async fn buffered<F: Future<Output = Sent>>(
     }
     let body = x.response_body.take().unwrap_or_default();
     finish_head(f.worker, x, stage);
+    let body = x.replacement_body.take().unwrap_or(body);
     send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
 
@@ -265,12 +268,31 @@ pub async fn own(
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
     x.response_source = ResponseSource::Exit;
+    let proxied = reply.proxied;
+    let reply = match reply.body {
+        ReplyBody::Empty if has_error_page(reply.status) => with_error_page(worker, x, reply),
+        _ => reply,
+    };
     let body = fill_reply(worker, x, reply);
-    send_own(worker, x, body, out, stage).await
+    send_own(worker, x, body, proxied, out, stage).await
+}
+
+/// Statuses that get the core's page when nobody says anything, as nginx's `error_page` has it.
+fn has_error_page(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504)
+}
+
+/// The core's page with the headers of an answer that has none.
+fn with_error_page(worker: &Worker, x: &Exchange, reply: Reply) -> Reply {
+    let mut page = core_reply(worker, x, reply.status, true);
+    for (name, value) in reply.headers.iter() {
+        page.headers.set(name, value);
+    }
+    page
 }
 
 /// Sends the answer for a fault: the core's message in the form that Accept, else the request's own
-/// Content-Type, else the node's default asks for.
+/// Content-Type, else the node's default asks for. `negotiable` is false for a head that could not be read.
 ///
 /// # Errors
 /// When the client is gone.
@@ -278,19 +300,17 @@ pub async fn fault(
     worker: &Worker,
     x: &mut Exchange,
     fault: &Fault,
+    negotiable: bool,
     out: &mut Option<Responder<'_>>,
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
-    x.response_source = ResponseSource::Error;
+    // What the gateway says in words of its own counts as an answer of its own, as in Kong.
+    x.response_source = if fault.message.is_some() { ResponseSource::Exit } else { ResponseSource::Error };
     let status = fault.status();
     let reply = match (&fault.message, fault.source) {
         (Some(message), _) => Reply::error_with(status, message.clone()),
         (None, Source::Plugin) => Reply::error(status),
-        _ => {
-            let message = error_body::core_message(status);
-            let form = core_form(worker, x);
-            error_reply(worker, x, status, &message, form)
-        }
+        _ => core_reply(worker, x, status, negotiable),
     };
     if closes(status)
         && let Some(out) = out
@@ -298,7 +318,22 @@ pub async fn fault(
         out.close_after();
     }
     let body = fill_reply(worker, x, reply);
-    send_own(worker, x, body, out, stage).await
+    // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
+    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit;
+    send_own(worker, x, body, proxied, out, stage).await
+}
+
+fn core_reply(worker: &Worker, x: &Exchange, status: u16, negotiable: bool) -> Reply {
+    let page = match status {
+        497 => Some(error_body::nginx_page(400, Some("The plain HTTP request was sent to HTTPS port"))),
+        501 => Some(error_body::nginx_page(501, None)),
+        _ => None,
+    };
+    if let Some(page) = page {
+        return Reply::bytes(if status == 497 { 400 } else { status }, "text/html; charset=UTF-8", page);
+    }
+    let form = if negotiable { core_form(worker, x) } else { worker.settings.error_default };
+    error_reply(worker, x, status, &error_body::core_message(status), form)
 }
 
 /// Statuses after which nginx does not keep the connection: what follows on it cannot be trusted.
@@ -345,9 +380,9 @@ fn fill_reply(worker: &Worker, x: &mut Exchange, reply: Reply) -> Bytes {
     }
 }
 
-fn error_reply(worker: &Worker, x: &Exchange, status: u16, message: &Cow<'static, str>, form: Form) -> Reply {
+fn error_reply(worker: &Worker, x: &Exchange, status: u16, message: &str, form: Form) -> Reply {
     // 494 and 497 are nginx's own numbers and leave as 400.
-    let shown = if status >= 494 && status <= 497 { 400 } else { status };
+    let shown = if (494..=497).contains(&status) { 400 } else { status };
     if form == Form::Grpc {
         let code = error_body::grpc_status(status);
         let mut number = itoa::Buffer::new();
@@ -365,6 +400,7 @@ async fn send_own(
     worker: &Worker,
     x: &mut Exchange,
     body: Bytes,
+    proxied: bool,
     out: &mut Option<Responder<'_>>,
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
@@ -373,18 +409,16 @@ async fn send_own(
     let mut length = itoa::Buffer::new();
     x.response.headers.set("Content-Length", length.format(body.len()));
     walk::header_filter(stage.chain, stage.collection, x, &worker.host);
+    let body = x.replacement_body.take().unwrap_or(body);
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
-    if x.tries.is_empty() || x.response_source == ResponseSource::Exit {
-        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
-    } else {
+    if proxied {
         response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+    } else {
+        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
     }
     add_debug(worker, x, &mut headers);
-    if let Some(out) = out.as_ref()
-        && !headers.contains("date")
-    {
-        let _ = out;
+    if !headers.contains("date") {
         headers.append_clean(b"Date", &worker.wires.date());
     }
     x.response.headers = headers;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gibbon_http::{BodyError, BodyLength};
-use gibbon_pdk::{Exchange, Fault, FaultKind, RequestBody, Retry, Source, SpooledBody};
+use gibbon_pdk::{BodyLimit, Exchange, Fault, FaultKind, RequestBody, Retry, Source, SpooledBody};
 
 use crate::settings::ProxySettings;
 
@@ -75,7 +75,7 @@ impl<'s, 'c> BodySource<'s, 'c> {
     /// Reads the whole body into `x.body`. Does nothing if that was done before.
     ///
     /// # Errors
-    /// 413 above `client_max_body_size`, 408 or 400 for a client that is too slow or breaks the framing.
+    /// 413 above `client_max_body_size`, a plugin's answer above its own limit, 408 or 400 for a client that is too slow or breaks the framing.
     pub async fn buffer(&mut self, x: &mut Exchange) -> Result<(), Fault> {
         if !x.body.is_unread() {
             return Ok(());
@@ -84,7 +84,7 @@ impl<'s, 'c> BodySource<'s, 'c> {
             x.body = RequestBody::Empty;
             return Ok(());
         };
-        let mut spool = Spool::new(self.settings);
+        let mut spool = Spool::new(self.settings, x.body_limit);
         while let Some(chunk) = wire.chunk().await.map_err(body_fault)? {
             spool.add(chunk)?;
         }
@@ -96,20 +96,26 @@ impl<'s, 'c> BodySource<'s, 'c> {
 /// A body that grows, first in memory, then in a file.
 struct Spool<'s> {
     settings: &'s ProxySettings,
+    limit: Option<BodyLimit>,
     memory: BytesMut,
     file: Option<File>,
     len: u64,
 }
 
 impl<'s> Spool<'s> {
-    fn new(settings: &'s ProxySettings) -> Self {
-        Spool { settings, memory: BytesMut::new(), file: None, len: 0 }
+    fn new(settings: &'s ProxySettings, limit: Option<BodyLimit>) -> Self {
+        Spool { settings, limit, memory: BytesMut::new(), file: None, len: 0 }
     }
 
     fn add(&mut self, chunk: &[u8]) -> Result<(), Fault> {
         self.len += chunk.len() as u64;
         if self.settings.max_body > 0 && self.len > self.settings.max_body {
             return Err(too_large());
+        }
+        if let Some(limit) = self.limit.filter(|limit| self.len > limit.bytes) {
+            let cause = "the body is larger than a plugin allows";
+            let fault = Fault::new(FaultKind::Status(limit.status), Source::Downstream, Retry::Never, cause);
+            return Err(fault.with_message(limit.message));
         }
         if self.file.is_none() && self.len <= self.settings.body_buffer as u64 {
             self.memory.extend_from_slice(chunk);

@@ -32,7 +32,8 @@ impl Form {
     /// The form for one media range; `None` for one that names none of ours.
     #[must_use]
     pub fn of_media_type(media: &str) -> Option<Form> {
-        let is = |name: &str| media.eq_ignore_ascii_case(name);
+        // Case counts, as in Kong: `APPLICATION/XML` is a type that we do not have.
+        let is = |name: &str| media == name;
         if is("application/json") || is("application/*") || is("*/*") {
             Some(Form::Json)
         } else if is("text/plain") || is("text/*") {
@@ -41,7 +42,7 @@ impl Form {
             Some(Form::Html)
         } else if is("application/xml") {
             Some(Form::Xml)
-        } else if media.get(..16).is_some_and(|m| m.eq_ignore_ascii_case("application/grpc")) {
+        } else if media.starts_with("application/grpc") {
             Some(Form::Grpc)
         } else {
             None
@@ -113,6 +114,18 @@ impl Templates {
         out.push_str(rest);
         out
     }
+}
+
+/// nginx's own page, for the few answers that Kong leaves to it; `message` stands below the heading.
+#[must_use]
+pub fn nginx_page(status: u16, message: Option<&str>) -> String {
+    // nginx's page says "Found" where its status line says "Moved Temporarily".
+    let phrase = if status == 302 { "Found" } else { gibbon_message::reason(status) };
+    let title = message.unwrap_or(phrase);
+    let below = message.map(|m| format!("<center>{m}</center>\r\n")).unwrap_or_default();
+    format!(
+        "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {phrase}</h1></center>\r\n{below}</body>\r\n</html>\r\n"
+    )
 }
 
 /// The core's message for a status it raised itself.
@@ -225,11 +238,10 @@ mod tests {
 
     #[test]
     fn unknown_and_empty_types_give_json() {
-        for accept in ["image/png", "text/xml", "", "*/*", "application/*", "APPLICATION/JSON; charset=utf-8"] {
+        for accept in ["image/png", "text/xml", "", "*/*", "application/*", "APPLICATION/XML"] {
             assert_eq!(negotiate(accept), Form::Json, "{accept}");
         }
         assert_eq!(negotiate("text/*"), Form::Plain);
-        assert_eq!(negotiate("APPLICATION/XML"), Form::Xml);
         assert_eq!(negotiate("application/grpc+proto"), Form::Grpc);
     }
 

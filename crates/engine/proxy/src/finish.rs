@@ -53,5 +53,5 @@ pub async fn panicked(worker: &Worker, x: &mut Exchange, out: &mut Option<Respon
     let nobody = gibbon_plan::Chain::default();
     let mut stage = crate::answer::Stage { chain: &nobody, collection: &walk::Collection::new() };
     let fault = Fault::internal("a panic ended the exchange");
-    let _ = crate::answer::fault(worker, x, &fault, out, &mut stage).await;
+    let _ = crate::answer::fault(worker, x, &fault, true, out, &mut stage).await;
 }

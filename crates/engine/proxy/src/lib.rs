@@ -17,6 +17,7 @@ mod forward;
 mod link;
 mod names;
 mod node;
+mod probe;
 mod random;
 mod real_ip;
 mod request_headers;

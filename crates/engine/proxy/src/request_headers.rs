@@ -152,22 +152,18 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     out.append_clean(b"X-Real-IP", ip.of(x.client.ip));
 }
 
-/// The existing list, even from peers that are not trusted, and the direct peer behind it.
+/// The existing list, even from peers that are not trusted, with the direct peer behind it; without a
+/// list, the client.
 fn write_forwarded_for(out: &mut Headers, x: &Exchange) {
-    let mut peer = AddressText::default();
-    let peer = peer.of(x.client.peer_ip);
+    let mut text = AddressText::default();
     let mut earlier = x.request.headers.get_all("x-forwarded-for").peekable();
     if earlier.peek().is_none() {
-        out.append_clean(b"X-Forwarded-For", peer);
+        out.append_clean(b"X-Forwarded-For", text.of(x.client.ip));
         return;
     }
-    let mut list = Vec::with_capacity(64);
-    for value in earlier.chain([peer]) {
-        if !list.is_empty() {
-            list.extend_from_slice(b", ");
-        }
-        list.extend_from_slice(value);
-    }
+    let peer = text.of(x.client.peer_ip);
+    // An empty list is kept as one, as Kong does: `, peer`.
+    let list = earlier.chain([peer]).collect::<Vec<_>>().join(&b", "[..]);
     out.append("X-Forwarded-For", &list);
 }
 
@@ -185,6 +181,8 @@ fn append_host_name(out: &mut Headers, x: &Exchange) {
         _ => raw.len(),
     };
     let name = raw.get(..end).unwrap_or_default();
+    // As nginx's `$host`: a trailing dot is dropped.
+    let name = name.strip_suffix(b".").unwrap_or(name);
     if name.iter().any(u8::is_ascii_uppercase) {
         out.append("X-Forwarded-Host", name.to_ascii_lowercase());
     } else {

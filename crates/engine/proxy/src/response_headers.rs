@@ -129,8 +129,10 @@ fn add_via(headers: &mut Headers, x: &Exchange, token: &str) {
     headers.set("Via", &value);
 }
 
+/// Writes a figure of ours, in place of one that an upstream (another gateway) may have sent.
 fn append_number(headers: &mut Headers, name: &[u8], number: u64) {
     let mut text = itoa::Buffer::new();
+    headers.remove(name);
     headers.append_clean(name, text.format(number).as_bytes());
 }
 

@@ -87,7 +87,8 @@ fn to_https(x: &Exchange, route: &Route) -> Reply {
     }
     let mut location = format!("https://{}", x.forwarded_host()).into_bytes();
     location.extend_from_slice(&x.request.target);
-    Reply::new(status).header("Location", location)
+    let content_type = if status < 307 { "text/html" } else { "text/html; charset=UTF-8" };
+    Reply::bytes(status, content_type, crate::error_body::nginx_page(status, None)).header("Location", location)
 }
 
 fn check_grpc(x: &Exchange, route: &Route) -> Option<Reply> {

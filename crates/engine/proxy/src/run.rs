@@ -62,7 +62,7 @@ impl Service for Gateway {
         let walked = WalkedChain::early(Rc::clone(&worker.pin().global));
         let fault = Fault::new(FaultKind::Status(error.status()), Source::Downstream, Retry::Never, error.to_string());
         let mut stage = walked.stage();
-        let _ = answer::fault(worker, &mut x, &fault, &mut out, &mut stage).await;
+        let _ = answer::fault(worker, &mut x, &fault, false, &mut out, &mut stage).await;
         finish::finish(worker, &mut x, &body, out.as_ref(), &walked);
         worker.give_back(x);
     }
@@ -110,7 +110,7 @@ async fn run<'c>(
                 abort(x, out);
                 return;
             }
-            answer::fault(worker, x, &fault, out, &mut walked.stage()).await
+            answer::fault(worker, x, &fault, true, out, &mut walked.stage()).await
         }
     };
     if !matches!(sent, Ok(Answered::Whole)) {

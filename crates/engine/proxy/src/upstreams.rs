@@ -1,13 +1,13 @@
 //! The balancers in force, once per node: built from the plan's upstreams and what their names resolve
 //! to, rebuilt when either changes. Health and counters behind them outlive every rebuild.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gibbon_balance::{Balancer, BalancerSpec, HealthRegistry, HealthView, Resolution, expand};
 use gibbon_pdk::Clock;
-use gibbon_plan::Upstream;
+use gibbon_plan::{Plan, Upstream};
 use uuid::Uuid;
 
 use crate::names::Names;
@@ -112,13 +112,22 @@ impl Upstreams {
         live
     }
 
-    /// Forgets upstreams that the plan no longer has, and health that nobody uses.
-    pub fn retain(&self, has: impl Fn(Uuid) -> bool) {
+    /// Builds the balancers of a plan and forgets those it no longer has.
+    pub async fn follow(&self, plan: &Plan) {
+        let mut named = HashSet::new();
+        for upstream in plan.upstreams() {
+            named.insert(upstream.id);
+            self.ensure(upstream).await;
+        }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.retain(|id, _| has(*id));
+        let before = table.len();
+        table.retain(|id, _| named.contains(id));
+        let changed = table.len() != before;
         drop(table);
         self.health.sweep(self.now_ms());
-        self.generation.fetch_add(1, Ordering::Release);
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Every balancer, for probes, reports and refreshes.

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::run::Gateway;
 use crate::serve::{self, Kind, Mode};
 use crate::settings::ProxySettings;
-use crate::stream;
+use crate::{probe, stream};
 use crate::worker::Worker;
 
 /// What the threads are told, in this order.
@@ -155,6 +155,9 @@ impl Thread {
         spawn_local(Rc::clone(&worker.wires).run());
         let sweeping = Rc::clone(&worker);
         spawn_local(async move { sweeping.pool.run().await });
+        if self.number == 0 {
+            spawn_local(probe::run(Rc::clone(&worker)));
+        }
         let drain = Drain::new();
         let gateway = Rc::new(Gateway { worker: Rc::clone(&worker) });
         let server = serve::server(gateway, Rc::new((*self.server).clone()), drain.clone());

@@ -80,6 +80,15 @@ pub struct Summary {
 }
 
 impl Decision {
+    /// Decides by counts that are kept elsewhere. `now_ms` is the wall clock.
+    pub fn of(limits: &Limits, used: impl Fn(Period) -> u64, now_ms: u64) -> Self {
+        let mut decision = Self::unlimited(now_ms);
+        for (period, limit) in limits.iter() {
+            decision.note(Usage { period, limit, used: used(period) });
+        }
+        decision
+    }
+
     /// Whether the request may pass.
     pub fn is_allowed(&self) -> bool {
         self.stop.is_none()
@@ -220,6 +229,15 @@ impl Decision {
     fn unlimited(now_ms: u64) -> Self {
         Self { usages: [None; PERIODS], stop: None, now_ms }
     }
+
+    fn note(&mut self, usage: Usage) {
+        if usage.remaining() <= 0.0 {
+            self.stop = Some(usage.period);
+        }
+        if let Some(slot) = self.usages.get_mut(usage.period.index()) {
+            *slot = Some(usage);
+        }
+    }
 }
 
 impl Windows {
@@ -229,14 +247,8 @@ impl Windows {
         for (period, limit) in limits.iter() {
             let Some(window) = self.windows.get_mut(period.index()) else { continue };
             window.move_to(period, limit, now_ms);
-            let usage = Usage { period, limit, used: window.used };
-            if usage.remaining() <= 0.0 {
-                decision.stop = Some(period);
-            }
             self.expires_ms = self.expires_ms.max(period.next_start_ms(window.start_ms));
-            if let Some(slot) = decision.usages.get_mut(period.index()) {
-                *slot = Some(usage);
-            }
+            decision.note(Usage { period, limit, used: window.used });
         }
         decision
     }

@@ -8,7 +8,7 @@ use crate::canonical::{
 use crate::dialect::notes::Supports;
 use crate::dialect::openai_chat::messages::read_cache;
 use crate::dialect::openai_chat::request::{describe_tool, read_effort};
-use crate::dialect::{Beside, Dialect, Encoded, Notes, Target};
+use crate::dialect::{Beside, Dialect, Encoded, Host, Notes, Target};
 use crate::json::Fields;
 use serde_json::{Map, Value, json};
 
@@ -182,7 +182,19 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
         Some(_) => notes.hint("the service tier")?,
         None => {}
     }
-    body.insert("stream".into(), request.stream.into());
+    match target.host {
+        Host::Own => drop(body.insert("stream".into(), request.stream.into())),
+        // Hosts of others name the model in the path and the version in the body.
+        Host::Vertex => {
+            body.remove("model");
+            body.insert("anthropic_version".into(), "vertex-2023-10-16".into());
+            body.insert("stream".into(), request.stream.into());
+        }
+        Host::BedrockInvoke => {
+            body.remove("model");
+            body.insert("anthropic_version".into(), "bedrock-2023-05-31".into());
+        }
+    }
     notes.extra(&request.extra, &["container", "context_management", "mcp_servers"], &mut body)?;
     Ok(notes.done(body))
 }
@@ -255,8 +267,9 @@ fn write_tools(request: &Request, notes: &mut Notes, body: &mut Map<String, Valu
                 }
                 let schema = parameters.clone().unwrap_or_else(|| json!({"type": "object", "properties": {}}));
                 t.insert("input_schema".into(), schema);
-                if let Some(strict) = strict {
-                    t.insert("strict".into(), (*strict).into());
+                // Not strict is what it is by itself, and older versions do not know the word.
+                if *strict == Some(true) {
+                    t.insert("strict".into(), true.into());
                 }
             }
             ToolKind::Native { dialect: HERE, value: Value::Object(o) } => t.clone_from(o),
