@@ -162,3 +162,55 @@ fn correlation_ids_reach_upstream_and_client() {
     assert!(id.ends_with("#1"), "{id}");
     assert_eq!(gateway.upstream.requests()[0].header("x-id"), Some(id));
 }
+
+/// An upstream that answers each request with these headers.
+fn upstream_with(headers: &'static [(&'static str, &'static str)]) -> Upstream {
+    upstream::Upstream::serve(move |mut connection| {
+        while let Some(request) = connection.read_request()? {
+            connection.keep(&request);
+            connection.answer(200, headers, "0123456789")?;
+        }
+        Ok(())
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_an_answer_costs_is_counted_and_refused_when_used_up() {
+    let upstream = upstream_with(&[("X-Kong-Limit", "video=2"), ("Content-Type", "text/plain")]);
+    let gateway =
+        Gateway::before(upstream, "  - {name: response-ratelimiting, config: {policy: local, limits: {video: {hour: 3}}}}");
+    let first = gateway.get("/");
+    assert_eq!((first.status(), first.text().as_str()), (200, "0123456789"));
+    assert_eq!(first.header("x-ratelimit-remaining-video-hour"), Some("1"));
+    assert_eq!((first.header("x-kong-limit"), first.header("x-ratelimit-limit-video-hour")), (None, Some("3")));
+    assert_eq!(gateway.get("/").status(), 200);
+    let refused = gateway.get("/");
+    assert_eq!((refused.status(), refused.text().as_str()), (429, ""));
+    assert_eq!(refused.header("content-length"), Some("0"));
+}
+
+#[test]
+fn a_cached_answer_is_given_by_every_worker() {
+    let upstream = upstream_with(&[("Content-Type", "text/plain"), ("X-Upstream", "up")]);
+    let gateway = Gateway::before(upstream, "  - {name: proxy-cache, config: {strategy: memory}}");
+    let first = gateway.get("/a?b=1");
+    assert_eq!(first.header("x-cache-status"), Some("Miss"), "{first:?}");
+    for _ in 0..20 {
+        let again = gateway.get("/a?b=1");
+        assert_eq!((again.header("x-cache-status"), again.text().as_str()), (Some("Hit"), "0123456789"));
+        assert_eq!((again.header("x-upstream"), again.header("age").is_some()), (Some("up"), true));
+        assert!(again.header("via").is_some_and(|via| via.starts_with("1.1 gibbon/")), "as if it were proxied");
+        assert_eq!(again.header("x-cache-key"), first.header("x-cache-key"));
+    }
+    assert_eq!(gateway.upstream.requests().len(), 1);
+}
+
+#[test]
+fn a_client_that_wants_a_cached_answer_only_gets_the_page_of_504() {
+    let gateway = Gateway::with("  - {name: proxy-cache, config: {strategy: memory, cache_control: true}}");
+    let answer = gateway.send("GET / HTTP/1.1\r\nCache-Control: only-if-cached", "");
+    assert_eq!((answer.status(), answer.header("content-type")), (504, Some("text/plain; charset=utf-8")));
+    assert!(answer.text().starts_with("The upstream server is timing out\nrequest_id: "), "{}", answer.text());
+    assert!(answer.header("x-cache-key").is_some() && answer.header("x-cache-status").is_none());
+}
