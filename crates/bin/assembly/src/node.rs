@@ -61,7 +61,7 @@ impl Running {
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
         let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
+        let ports = Arc::new(Ports::new(clock, facts.clone(), Arc::clone(&publisher), of.access_log.clone()));
         let plugins = parts::loaded(settings);
         let about = admin::about(&facts, of.values, &plugins);
         let registry = registry(settings, &plugins);
@@ -165,7 +165,7 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
     }
 }
 
-fn flavor(settings: &Settings) -> Flavor {
+pub(crate) fn flavor(settings: &Settings) -> Flavor {
     match settings.router_flavor {
         gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
         gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,

@@ -7,6 +7,7 @@ use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, Registry
 use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
 use gibbon_schema::Field;
+use serde_json::Value;
 
 /// Schemas of the loaded plugins, in the form the entity model asks for.
 struct Loaded(Vec<PluginSchema>);
@@ -26,7 +27,9 @@ impl PluginSchemas for Loaded {
 pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
     let mut schemas: Vec<PluginSchema> = plugins.values().map(schema).collect();
     schemas.sort_by(|a, b| a.name.cmp(&b.name));
+    let flavor = crate::node::flavor(settings);
     Arc::new(Registry::new(&RegistryOptions {
+        expression_check: Some(Arc::new(move |route| gibbon_plan::check_route(flavor, &Value::Object(route.clone())))),
         router_flavor: match settings.router_flavor {
             gibbon_conf::RouterFlavor::TraditionalCompatible => RouterFlavor::TraditionalCompatible,
             gibbon_conf::RouterFlavor::Expressions => RouterFlavor::Expressions,

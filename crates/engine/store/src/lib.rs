@@ -16,6 +16,7 @@ mod row;
 pub mod rules;
 mod saved;
 mod sources;
+mod sqlite;
 mod thread;
 
 pub use backend::{Pending, Reader, Reading, Writer};
@@ -27,3 +28,4 @@ pub use query::{Query, Rows, Tagged, Tags};
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;
+pub use sqlite::{Sqlite, SqliteWriter};

@@ -9,6 +9,7 @@ pub mod google;
 mod place;
 mod preset;
 mod quirks;
+mod retry;
 pub mod sigv4;
 mod token;
 
@@ -16,6 +17,7 @@ pub use credential::{Credential, Scheme};
 pub use place::{Address, PlaceError, Settings, model_segment};
 pub use preset::{PRESETS, Preset, find};
 pub use quirks::Quirks;
+pub use retry::retry_after_ms;
 pub use token::{Token, TokenError, TokenRequest};
 
 /// What a client wants from a model.

@@ -1,7 +1,7 @@
 //! The providers: a table. A server that speaks like OpenAI needs one line here and no code.
 
-use super::{Operation, Quirks, Scheme};
-use crate::dialect::Dialect;
+use super::{Operation, Quirks, Scheme, Settings};
+use crate::dialect::{Dialect, Host, Leniency, MaxTokensField, Target};
 use Operation as O;
 
 /// One provider.
@@ -26,6 +26,21 @@ pub struct Preset {
     pub accept_encoding: Option<&'static str>,
     /// `Set-Cookie` of its answers is dropped: it is between the provider and the gateway.
     pub drops_cookies: bool,
+}
+
+impl Preset {
+    /// How requests are written for this provider.
+    #[must_use]
+    pub fn target(&self, settings: &Settings, leniency: Leniency) -> Target {
+        let classic = self.quirks.max_tokens_classic;
+        Target {
+            leniency,
+            max_tokens_field: if classic { MaxTokensField::Classic } else { MaxTokensField::ByModel },
+            host: if self.shape == Shape::Gemini && settings.is_vertex() { Host::Vertex } else { Host::Own },
+            history_reasoning: self.quirks.takes_reasoning,
+            ..Target::default()
+        }
+    }
 }
 
 /// How addresses are built.
@@ -89,6 +104,7 @@ const fn compatible(name: &'static str, base: &'static str, operations: &'static
 }
 
 const PLAIN: Quirks = Quirks::NONE;
+const THINKING: Quirks = Quirks { takes_reasoning: true, ..PLAIN };
 
 /// Every provider known by name.
 pub static PRESETS: &[Preset] = &[
@@ -187,7 +203,7 @@ pub static PRESETS: &[Preset] = &[
         ..compatible("ollama", "http://localhost:11434", USUAL, PLAIN)
     },
     compatible("xai", "https://api.x.ai/v1", &[O::Chat, O::Responses, O::Images, O::Models], PLAIN),
-    compatible("deepseek", "https://api.deepseek.com/v1", CHAT, PLAIN),
+    compatible("deepseek", "https://api.deepseek.com/v1", CHAT, THINKING),
     compatible(
         "cerebras",
         "https://api.cerebras.ai/v1",
@@ -198,7 +214,7 @@ pub static PRESETS: &[Preset] = &[
         "dashscope",
         "https://dashscope{dashscope_region}.aliyuncs.com/compatible-mode/v1",
         &[O::Chat, O::Embeddings, O::Models],
-        PLAIN,
+        THINKING,
     ),
     compatible(
         "databricks",
@@ -206,8 +222,8 @@ pub static PRESETS: &[Preset] = &[
         USUAL,
         Quirks { remove: &["stream_options"], ..PLAIN },
     ),
-    compatible("vllm", "", &[O::Chat, O::Completions, O::Responses, O::Embeddings, O::Rerank, O::Models], PLAIN),
-    compatible("sglang", "", USUAL, PLAIN),
+    compatible("vllm", "", &[O::Chat, O::Completions, O::Responses, O::Embeddings, O::Rerank, O::Models], THINKING),
+    compatible("sglang", "", USUAL, THINKING),
     compatible("tgi", "", CHAT, PLAIN),
     compatible("lmstudio", "http://localhost:1234/v1", USUAL, PLAIN),
     compatible(
@@ -220,8 +236,8 @@ pub static PRESETS: &[Preset] = &[
     compatible("fireworks", "https://api.fireworks.ai/inference/v1", USUAL, PLAIN),
     compatible("openrouter", "https://openrouter.ai/api/v1", USUAL, PLAIN),
     compatible("perplexity", "https://api.perplexity.ai", &[O::Chat], PLAIN),
-    compatible("moonshot", "https://api.moonshot.ai/v1", CHAT, PLAIN),
-    compatible("zhipu", "https://open.bigmodel.cn/api/paas/v4", &[O::Chat, O::Embeddings], PLAIN),
+    compatible("moonshot", "https://api.moonshot.ai/v1", CHAT, THINKING),
+    compatible("zhipu", "https://open.bigmodel.cn/api/paas/v4", &[O::Chat, O::Embeddings], THINKING),
     compatible("nvidia", "https://integrate.api.nvidia.com/v1", USUAL, PLAIN),
     compatible("sambanova", "https://api.sambanova.ai/v1", USUAL, PLAIN),
     compatible("deepinfra", "https://api.deepinfra.com/v1/openai", USUAL, PLAIN),

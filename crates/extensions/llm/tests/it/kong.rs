@@ -4,10 +4,10 @@
 
 use gibbon_llm::canonical::Usage;
 use gibbon_llm::convert::{self, StreamConverter};
-use gibbon_llm::dialect::{Beside, Dialect, Encoded, Leniency, Reply, Target};
+use gibbon_llm::dialect::{Beside, Dialect, Encoded, Leniency, Reply};
 use gibbon_llm::pass::{self, Changes, Overrides};
 use gibbon_llm::price::Price;
-use gibbon_llm::provider::{Operation, Preset, find};
+use gibbon_llm::provider::{Operation, Preset, Settings, find};
 use gibbon_llm::tap;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -117,8 +117,7 @@ impl Case {
         let body = self.value["request"].to_string().into_bytes();
         let peek = pass::peek(&body).unwrap();
         let quirks = &self.preset().quirks;
-        let target =
-            Target { leniency: Leniency::Standard, max_tokens_field: quirks.max_tokens_field(), ..Target::default() };
+        let target = self.preset().target(&Settings::default(), Leniency::Standard);
         if client == provider {
             let changes = Changes {
                 model: Some(self.text("model")),

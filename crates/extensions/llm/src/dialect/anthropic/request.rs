@@ -267,8 +267,9 @@ fn write_tools(request: &Request, notes: &mut Notes, body: &mut Map<String, Valu
                 }
                 let schema = parameters.clone().unwrap_or_else(|| json!({"type": "object", "properties": {}}));
                 t.insert("input_schema".into(), schema);
-                if let Some(strict) = strict {
-                    t.insert("strict".into(), (*strict).into());
+                // Not strict is what it is by itself, and older versions do not know the word.
+                if *strict == Some(true) {
+                    t.insert("strict".into(), true.into());
                 }
             }
             ToolKind::Native { dialect: HERE, value: Value::Object(o) } => t.clone_from(o),

@@ -191,6 +191,9 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
     for message in &request.messages {
         messages::write(message, &mut notes, &mut out)?;
     }
+    if !target.history_reasoning {
+        drop_reasoning(&mut out, &mut notes)?;
+    }
     body.insert("messages".into(), out.into());
     write_sampling(request, target, &mut body);
     write_tools(request, &mut notes, &mut body)?;
@@ -221,6 +224,17 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
     }
     notes.extra(&request.extra, &[], &mut body)?;
     Ok(notes.done(body))
+}
+
+fn drop_reasoning(messages: &mut [Value], notes: &mut Notes) -> Result<()> {
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        for field in ["reasoning_content", "thinking_blocks"] {
+            if message.remove(field).is_some() {
+                notes.hint("earlier reasoning")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn modality(m: Modality) -> &'static str {
