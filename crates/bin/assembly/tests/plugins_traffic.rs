@@ -2,30 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::net::SocketAddr;
-use std::path::Path;
+#[path = "it/rig.rs"]
+#[allow(dead_code)]
+mod rig;
 
-use gibbon_assembly::Running;
-use gibbon_conf::{Input, Surroundings};
-use gibbon_net::Inherited;
-use gibbon_pdk::NodeFacts;
 use gibbon_testkit::client::{self, Response};
 use gibbon_testkit::upstream::{self, Upstream};
 
-struct Machine;
-
-impl Surroundings for Machine {
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-}
+use rig::Rig;
 
 /// A node with four workers, and the upstream that its one service leads to.
 struct Gateway {
-    address: SocketAddr,
     upstream: Upstream,
-    running: Option<Running>,
-    _prefix: tempfile::TempDir,
+    rig: Rig,
 }
 
 impl Gateway {
@@ -35,40 +24,21 @@ impl Gateway {
     }
 
     fn before(upstream: Upstream, plugins: &str) -> Self {
-        let prefix = tempfile::tempdir().unwrap();
-        let address = gibbon_testkit::ports::free_tcp_address().unwrap();
-        let arguments = [
-            ("prefix", prefix.path().display().to_string()),
-            ("database", "off".into()),
-            ("proxy_listen", format!("{address} reuseport")),
-            ("nginx_worker_processes", "4".into()),
-        ];
-        let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-        let running = Running::start(&loaded.settings, NodeFacts::default(), Inherited::none()).unwrap();
         let config = format!(
             "_format_version: '3.0'\nservices:\n- name: up\n  url: http://{}\n  routes:\n  - name: all\n    paths: [/]\n    strip_path: false\n  plugins:\n{plugins}",
             upstream.address()
         );
-        running.declarative.replace(config.as_bytes()).unwrap();
-        Gateway { address, upstream, running: Some(running), _prefix: prefix }
+        let rig = Rig::start(&[("nginx_worker_processes", "4".to_owned())], &config);
+        Gateway { upstream, rig }
     }
 
     fn get(&self, target: &str) -> Response {
-        client::get(self.address, "api.test", target).unwrap()
+        client::get(self.rig.proxy, "api.test", target).unwrap()
     }
 
     /// A whole request but for the Host header and the empty line.
     fn send(&self, head: &str, body: &str) -> Response {
-        client::once(self.address, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop_fast();
-        }
+        client::once(self.rig.proxy, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
     }
 }
 
@@ -84,7 +54,7 @@ fn request_termination_answers_in_place_of_the_upstream() {
 #[test]
 fn four_workers_admit_exactly_what_a_local_limit_allows() {
     let gateway = Gateway::with("  - {name: rate-limiting, config: {hour: 1000, policy: local}}");
-    let address = gateway.address;
+    let address = gateway.rig.proxy;
     let admitted: usize = std::thread::scope(|scope| {
         let client = || {
             // Several connections per client, so that every worker gets some.
@@ -166,8 +136,7 @@ fn correlation_ids_reach_upstream_and_client() {
 /// An upstream that answers each request with these headers.
 fn upstream_with(headers: &'static [(&'static str, &'static str)]) -> Upstream {
     upstream::Upstream::serve(move |mut connection| {
-        while let Some(request) = connection.read_request()? {
-            connection.keep(&request);
+        while connection.read_request()?.is_some() {
             connection.answer(200, headers, "0123456789")?;
         }
         Ok(())
