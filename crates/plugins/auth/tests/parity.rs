@@ -4,6 +4,7 @@
 fn schemas_are_kongs_and_additions_are_listed() {
     let additions = gibbon_rig::parity::compare(gibbon_auth::PARTS, include_str!("parity.json"));
     println!("additions:\n  {}", additions.join("\n  "));
-    let expected = ["acl: config.include_consumer_groups (Kong 3.15)"];
+    let expected =
+        ["acl: config.include_consumer_groups (Kong 3.15)", "hmac-auth: config.algorithms may also be \"hmac-sha224\""];
     assert_eq!(additions, expected);
 }
