@@ -61,7 +61,7 @@ impl Running {
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
         let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
+        let ports = Arc::new(Ports::new(clock, facts.clone(), Arc::clone(&publisher), of.access_log.clone()));
         let plugins = parts::loaded(settings);
         let about = admin::about(&facts, of.values, &plugins);
         let registry = registry(settings, &plugins);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gibbon_journal::{AccessLog, Handle};
 use gibbon_pdk::{Build, BuildError, Clock, Handler, Host, NodeFacts, Plugin, Random};
-use gibbon_plan::{BuildScope, Builder};
+use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{Absent, DirectoryPort, SharedState, SystemRandomness};
 use gibbon_proxy::{Worker, WorkerParts};
 use serde_json::Value;
@@ -15,17 +15,24 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub state: Arc<SharedState>,
     pub facts: Arc<NodeFacts>,
+    publisher: Arc<Publisher>,
     access_log: Option<(AccessLog, Handle)>,
     absent: Arc<Absent>,
 }
 
 impl Ports {
-    pub fn new(clock: Arc<dyn Clock>, facts: NodeFacts, access_log: Option<(AccessLog, Handle)>) -> Self {
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        facts: NodeFacts,
+        publisher: Arc<Publisher>,
+        access_log: Option<(AccessLog, Handle)>,
+    ) -> Self {
         Ports {
             clock,
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts: Arc::new(facts),
+            publisher,
             access_log,
             absent: Arc::new(Absent),
         }
@@ -70,7 +77,7 @@ impl Builder for SharedPorts {
 impl WorkerParts for Ports {
     fn host(&self, _number: usize) -> Host {
         Host {
-            directory: Box::new(DirectoryPort::new(Arc::clone(&self.clock))),
+            directory: Box::new(DirectoryPort::new(Arc::clone(&self.publisher), Arc::clone(&self.clock))),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             http: self.absent.clone(),
