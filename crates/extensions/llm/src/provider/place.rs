@@ -34,6 +34,8 @@ pub struct Settings {
     pub dashscope_international: bool,
     /// Databricks: the workspace.
     pub databricks_workspace: Option<String>,
+    /// Servers that speak several formats: which (`raw`, `ollama`, `openai`, `anthropic`).
+    pub format: Option<String>,
     /// Any OpenAI-compatible server: the base, such as `http://host:8000/v1`.
     pub base_url: Option<String>,
 }
@@ -481,7 +483,7 @@ impl Preset {
 }
 
 /// Who publishes a model on Vertex AI.
-fn publisher(model: &str) -> &'static str {
+pub(super) fn publisher(model: &str) -> &'static str {
     if model.starts_with("claude") {
         "anthropic"
     } else if ["mistral", "codestral", "ministral"].iter().any(|p| model.starts_with(p)) {

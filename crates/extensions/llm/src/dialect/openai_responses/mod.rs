@@ -97,6 +97,7 @@ fn read_usage(usage: &Value) -> Option<Usage> {
         input: count("input_tokens"),
         output: count("output_tokens"),
         cache_read: detail("input_tokens_details", "cached_tokens"),
+        cache_write: detail("input_tokens_details", "cache_write_tokens"),
         reasoning: detail("output_tokens_details", "reasoning_tokens"),
         ..Usage::default()
     })
@@ -104,7 +105,8 @@ fn read_usage(usage: &Value) -> Option<Usage> {
 
 fn write_usage(usage: &Usage) -> Value {
     json!({
-        "input_tokens": usage.input, "input_tokens_details": {"cached_tokens": usage.cache_read},
+        "input_tokens": usage.input, "input_tokens_details":
+            {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "output_tokens": usage.output, "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total(),
     })
