@@ -2,6 +2,7 @@
 //! a dialect and a few oddities. Nothing is sent from here: the result is an address, headers and a
 //! body for whoever holds the sockets.
 
+mod address;
 pub mod aws;
 pub mod azure;
 mod credential;
@@ -13,8 +14,9 @@ mod retry;
 pub mod sigv4;
 mod token;
 
+pub use address::Address;
 pub use credential::{Credential, Scheme};
-pub use place::{Address, PlaceError, Settings, model_segment};
+pub use place::{PlaceError, Settings, model_segment};
 pub use preset::{PRESETS, Preset, find};
 pub use quirks::Quirks;
 pub use retry::retry_after_ms;

@@ -1,9 +1,10 @@
 //! OpenAI responses: a list of items in, a list of items out, named events between.
 
+mod decoder;
+mod encoder;
 mod items;
 mod request;
 mod response;
-mod stream;
 mod tap;
 
 use super::{Beside, Codec, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target, failure, openai};
@@ -47,11 +48,11 @@ impl Codec for OpenAiResponses {
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(decoder::Decoder::default())
     }
 
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
-        Box::new(stream::Encoder::new(reply))
+        Box::new(encoder::Encoder::new(reply))
     }
 
     fn tap_event(&self, name: &str, data: &[u8], seen: &mut Seen) {
