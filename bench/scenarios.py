@@ -1,0 +1,92 @@
+"""What is measured: one entry per scenario, in the order of the report.
+
+A scenario names its setup, the load, and its contenders. Most are "every gateway that can, with the same setup"; where the
+question is what a feature costs, the contenders are Gibbon with and without it.
+"""
+from dataclasses import dataclass, field, replace
+
+from gateways import Setup
+
+EVERY = ("gibbon", "nginx", "haproxy", "envoy")
+
+
+@dataclass
+class Scenario:
+    name: str
+    title: str
+    setup: Setup = Setup()
+    load: dict = field(default_factory=dict)        # for the stand's `drive`: protocol, tls, connections, streams, requests
+    against: tuple = EVERY                          # gateways with this setup
+    baseline: tuple = ()                            # (label, setup, load) of Gibbon itself, to compare with
+    kind: str = "drive"                             # drive | idle
+    fixed_rate: bool = True                         # measure latency at a fixed rate as well
+    slow: bool = False                              # only with --all or by name: takes minutes to set up
+
+
+def load(protocol="http1", connections=64, tls=False, streams=1, **requests):
+    return {"protocol": protocol, "connections": connections, "tls": tls, "streams": streams, "requests": requests}
+
+
+PLAIN = load()
+KEYED = load(headers=[["apikey", "key-{i}"]], spread=1)
+ROUTED = dict(host="h{g}.test", path="/p{i}/{n}", headers=[["x-class", "bench"]], groups=1000)
+AUTH = ("key-auth", "rate-limiting")
+TEN = ("correlation-id", "request-transformer", "response-transformer", "cors", "ip-restriction", "bot-detection", "key-auth", "acl", "rate-limiting", "prometheus")
+PLAIN_ITSELF = (("gibbon plain", Setup(), PLAIN),)
+
+
+def routes(count, **more):
+    return Scenario(f"routes-{count}", f"{count:,} routes, every path unique", Setup(routes=count), load(**ROUTED, spread=count), ("gibbon",), PLAIN_ITSELF, fixed_rate=False, **more)
+
+
+def consumers(count, **more):
+    return Scenario(f"consumers-{count}", f"key-auth + rate-limiting, {count:,} consumers drawn at random", Setup(plugins=AUTH, consumers=count),
+                    load(headers=[["apikey", "key-{i}"]], spread=count), ("gibbon",), PLAIN_ITSELF, fixed_rate=False, **more)
+
+
+CHAT = '{"model":"stand","messages":[{"role":"user","content":"What is the answer?"}]}'
+
+SCENARIOS = [
+    Scenario("plain-200", "plain proxy, 200-byte answers", load=PLAIN),
+    Scenario("plain-10k", "plain proxy, 10 KB answers", Setup("medium"), PLAIN),
+    Scenario("plain-log", "plain proxy, 200 bytes, access log on", Setup(access_log=True), PLAIN, fixed_rate=False),
+    Scenario("post-1k", "POST of 1 KB", load=load(method="POST", body=1000), fixed_rate=False),
+    Scenario("post-1m", "POST of 1 MB, passed on as it comes", Setup(stream_bodies=True), load(method="POST", body=1_000_000, connections=16), fixed_rate=False),
+    Scenario("tls-keepalive", "TLS, keep-alive", load=load(tls=True)),
+    Scenario("tls-full", "TLS, a new connection and full handshake per request", load=load("connect", 32, tls=True), fixed_rate=False),
+    Scenario("tls-resumed", "TLS, a new connection and resumed session per request", load=load("resume", 32, tls=True), fixed_rate=False),
+    Scenario("connect", "a new plain connection per request", load=load("connect", 32), fixed_rate=False),
+    Scenario("http2-1", "HTTP/2 over TLS, 64 connections with 1 stream", load=load("http2", 64, tls=True)),
+    Scenario("http2-100", "HTTP/2 over TLS, 4 connections with 100 streams", load=load("http2", 4, tls=True, streams=100), fixed_rate=False),
+    Scenario("grpc", "gRPC unary over TLS, 8 connections with 10 streams", Setup("grpc", grpc=True), load("grpc", 8, tls=True, streams=10, method="POST", path="/bench.Echo/Say"), fixed_rate=False),
+    Scenario("websocket", "WebSocket, 64-byte messages there and back", Setup("websocket"), load("websocket", 64), fixed_rate=False),
+    Scenario("events", "server-sent events, 1,000 streams of 10 a second", Setup("events"), load("events", 1000), fixed_rate=False),
+    Scenario("slow", "an upstream that takes 20 ms, 1,000 clients", Setup("slow"), load(connections=1000), fixed_rate=False),
+    Scenario("churn", "an upstream that closes after each answer", Setup("closing"), PLAIN, fixed_rate=False),
+    Scenario("chat", "LLM chat passed through, 700-byte answers", Setup("chat"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
+    Scenario("chat-stream", "LLM stream passed through, 52 events an answer", Setup("chat-stream"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
+    Scenario("auth-limit", "key-auth + rate-limiting", Setup(plugins=AUTH, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False),
+    Scenario("ten-plugins", "ten plugins", Setup(plugins=TEN, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False),
+    Scenario("four-workers", "key-auth + one shared rate limit, four workers on the one core", Setup(plugins=AUTH, consumers=1, workers=4), KEYED, ("gibbon",),
+             (("gibbon one worker", Setup(plugins=AUTH, consumers=1), KEYED),), fixed_rate=False),
+    routes(1000), routes(100_000), routes(1_000_000, slow=True),
+    consumers(1_000_000, slow=True),
+    Scenario("idle-plain", "memory per idle client", load=load(connections=5000), kind="idle"),
+    Scenario("idle-tls", "memory per idle TLS client", load=load(connections=5000, tls=True), kind="idle"),
+]
+
+
+def contenders(scenario, names):
+    """(label, gateway name, setup, load) of everyone who takes part, in order."""
+    out = [(name, name, scenario.setup, scenario.load) for name in scenario.against if name in names]
+    if "gibbon" in names:
+        out += [(label, "gibbon", setup, load) for label, setup, load in scenario.baseline]
+    return out
+
+
+def choose(wanted, every):
+    known = {s.name: s for s in SCENARIOS}
+    missing = [w for w in wanted if w not in known]
+    if missing:
+        raise SystemExit(f"no scenario {', '.join(missing)}; there are {', '.join(known)}")
+    return [known[w] for w in wanted] if wanted else [s for s in SCENARIOS if every or not s.slow]

@@ -1,0 +1,247 @@
+//! The Admin and Status APIs of this node: where they listen, and what they are told of the node.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gibbon_admin::{
+    About, Admin, AdminListener, AdminSettings, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness,
+    Surface, serve,
+};
+use gibbon_balance::{AddressIndex, UpstreamReport};
+use gibbon_conf::{KeyPairSource, Listener, LogLevel, Settings, Typed, Values};
+use gibbon_declare::EMPTY_HASH;
+use gibbon_journal::LevelControl;
+use gibbon_net::{Inherited, bind};
+use gibbon_pdk::NodeFacts;
+use gibbon_plan::Plugins;
+use gibbon_proxy::{Node, live_of};
+use gibbon_store::Documents;
+use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ServerTls};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{listen, settings as from_settings};
+
+/// A future as the Admin API waits for it.
+type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The node as the Admin API sees it.
+pub struct ThisNode {
+    pub node: Arc<Node>,
+    pub about: About,
+    pub level: Option<LevelControl>,
+    /// Whether an empty configuration means that the node has not got its own yet.
+    pub declarative: bool,
+    pub control: tokio::runtime::Handle,
+}
+
+/// What does not change while the node runs.
+pub fn about(facts: &NodeFacts, values: &Values, plugins: &Plugins) -> About {
+    let mut loaded: Vec<PluginInfo> = plugins
+        .values()
+        .map(|plugin| PluginInfo {
+            name: plugin.name.to_string(),
+            version: facts.kong_version.clone(),
+            priority: i64::from(plugin.priority),
+        })
+        .collect();
+    loaded.sort_by(|a, b| a.name.cmp(&b.name));
+    About {
+        node_id: facts.id.to_string(),
+        hostname: facts.hostname.clone(),
+        version: facts.kong_version.clone(),
+        configuration: Value::Object(
+            values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>(),
+        ),
+        plugins: loaded,
+        workers: facts.worker_count,
+    }
+}
+
+fn typed(value: Typed) -> Value {
+    match value {
+        Typed::Text(text) => text.into(),
+        Typed::Flag(flag) => flag.into(),
+        #[allow(clippy::cast_possible_truncation)] // whole numbers are shown without a fraction
+        Typed::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => (number as i64).into(),
+        Typed::Number(number) => number.into(),
+        Typed::List(items) => items.into(),
+    }
+}
+
+impl NodeView for ThisNode {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn connections(&self) -> Connections {
+        let accepted = self.node.sum(|worker| &worker.net.accepted);
+        let active = self.node.sum(|worker| &worker.net.active);
+        let refused = self.node.sum(|w| &w.net.refused_total) + self.node.sum(|w| &w.net.refused_per_address);
+        Connections {
+            accepted,
+            handled: accepted.saturating_sub(refused),
+            active,
+            reading: 0,
+            writing: active,
+            waiting: 0,
+            requests: self.node.sum(|worker| &worker.requests),
+        }
+    }
+
+    fn configuration_hash(&self) -> String {
+        self.node.publisher.current().hash.as_deref().unwrap_or(EMPTY_HASH).to_owned()
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.node.draining.load(Ordering::Relaxed) {
+            return Readiness::NotReady("draining".into());
+        }
+        if self.declarative && self.configuration_hash() == EMPTY_HASH {
+            return Readiness::NotReady("no configuration available (empty configuration present)".into());
+        }
+        Readiness::Ready
+    }
+
+    fn drain(&self) {
+        self.node.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn upstream(&self, id: Uuid) -> Pending<'_, Option<UpstreamReport>> {
+        Box::pin(async move {
+            let live = live_of(&self.node, id).await?;
+            Some(UpstreamReport::of(&live.balancer, &live.health))
+        })
+    }
+
+    fn set_health(
+        &self,
+        upstream: Uuid,
+        target: Uuid,
+        address: Option<(IpAddr, u16)>,
+        healthy: bool,
+    ) -> Pending<'_, Result<(), HealthError>> {
+        Box::pin(async move {
+            let live = live_of(&self.node, upstream).await.ok_or(HealthError::NoBalancer)?;
+            let id = target.to_string();
+            let of_target = |position: usize| live.balancer.targets().get(position).is_some_and(|t| *t.id == *id);
+            let wanted = |ip, port| address.is_none_or(|address| address == (ip, port));
+            let indices: Vec<AddressIndex> = live
+                .balancer
+                .addresses()
+                .iter()
+                .enumerate()
+                .filter(|(_, a)| of_target(a.target) && wanted(a.ip, a.port))
+                .map(|(at, _)| AddressIndex::from_position(at))
+                .collect();
+            let now = self.node.upstreams.now_ms();
+            let known = !indices.is_empty();
+            let forced = live.health.force(&live.upstream.name, indices, healthy, now);
+            match forced {
+                Err(_) => Err(HealthError::NoChecks),
+                Ok(_) if !known => Err(HealthError::NoTarget),
+                Ok(_) => Ok(()),
+            }
+        })
+    }
+
+    fn log_level(&self) -> String {
+        self.level.as_ref().map_or(LogLevel::Notice, LevelControl::get).as_str().to_owned()
+    }
+
+    fn set_log_level(&self, level: &str, seconds: u64) -> Result<(), LevelError> {
+        let wanted = LogLevel::parse(level).ok_or(LevelError::Unknown)?;
+        let Some(control) = self.level.clone() else { return Ok(()) };
+        let before = control.get();
+        if before == wanted {
+            return Err(LevelError::Same);
+        }
+        control.set(wanted);
+        if seconds > 0 {
+            self.control.spawn(async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                // Whoever changed it meanwhile meant it.
+                if control.get() == wanted {
+                    control.set(before);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> Option<String> {
+        None
+    }
+
+    fn dns(&self) -> Option<Value> {
+        let statistics = self.node.upstreams.names.resolver().statistics();
+        serde_json::to_value(statistics).ok()
+    }
+}
+
+/// Binds the listeners of both interfaces and serves them on the control runtime.
+///
+/// # Errors
+/// An address that cannot be bound, or TLS settings that cannot be used, named.
+pub fn start(
+    settings: &Settings,
+    documents: Documents,
+    view: ThisNode,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Arc<Admin>> {
+    let control = view.control.clone();
+    let admin = Admin::new(
+        documents,
+        Arc::new(view),
+        AdminSettings {
+            server_token: from_settings::SERVER_TOKEN.to_owned(),
+            console_urls: settings.console.urls.clone(),
+            max_body: settings
+                .admin_client
+                .max_body_size
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(usize::MAX),
+        },
+    );
+    let tls = &settings.tls;
+    let interfaces = [
+        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default"),
+        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default"),
+    ];
+    for (surface, listeners, pairs, default) in interfaces {
+        for listener in listeners {
+            let tls = if listener.ssl { Some(own_tls(settings, listener, pairs, default)?) } else { None };
+            for socket in bind(&listen::spec(listener)?, 1, inherited)? {
+                let admin = Arc::clone(&admin);
+                let listener = AdminListener { socket, tls: tls.clone(), surface };
+                control.spawn(async move {
+                    if let Err(error) = serve(admin, listener).await {
+                        tracing::error!(target: "admin", "a listener ended: {error}");
+                    }
+                });
+            }
+        }
+    }
+    Ok(admin)
+}
+
+/// The one certificate of an interface.
+struct Own(CertificatePair);
+
+impl CertificateSource for Own {
+    fn certificate(&self, hello: &ClientHello) -> Option<Certificate> {
+        Some(self.0.choose(hello).clone())
+    }
+}
+
+fn own_tls(
+    settings: &Settings,
+    listener: &Listener,
+    pairs: &[KeyPairSource],
+    default: &str,
+) -> anyhow::Result<ServerTls> {
+    let pair = listen::default_pair(pairs, &settings.prefix, default)?;
+    listen::server_tls(settings, Arc::new(Own(pair)), listen::http_alpn(listener.http2))
+}

@@ -1,0 +1,63 @@
+//! Declarative texts put in force: read, checked and handed to whoever makes changes.
+
+use std::path::PathBuf;
+
+use gibbon_declare::{Declared, Loader, load};
+use gibbon_model::DEFAULT_WORKSPACE_ID;
+use gibbon_store::{Document, Documents, SystemSources, load_saved};
+use indexmap::IndexMap;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Puts declarative texts in force. Its methods wait, so they are not for the control runtime's own threads.
+pub struct Declarative {
+    documents: Documents,
+    control: tokio::runtime::Handle,
+    prefix: PathBuf,
+}
+
+impl Declarative {
+    pub fn new(documents: Documents, control: tokio::runtime::Handle, prefix: PathBuf) -> Self {
+        Declarative { documents, control, prefix }
+    }
+
+    /// Replaces the whole configuration; a refused text changes nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn replace(&self, text: &[u8]) -> anyhow::Result<Declared> {
+        let mut sources = SystemSources::new();
+        let stamped = sources.time();
+        let (registry, compat) = (&*self.documents.registry, self.documents.compat);
+        let declared = load(text, &mut Loader { registry, compat, sources: &mut sources })?;
+        self.put(declared.entities.clone(), &declared.hash, stamped)?;
+        Ok(declared)
+    }
+
+    /// Puts the configuration that was accepted last in force again. Says whether there was one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a configuration that no longer works.
+    pub fn restore(&self) -> anyhow::Result<bool> {
+        let Some(saved) = load_saved(&self.prefix)? else { return Ok(false) };
+        let documents = |list: Value| match list {
+            Value::Array(items) => items.into_iter().filter_map(fields).collect(),
+            _ => Vec::new(),
+        };
+        let entities = saved.entities.into_iter().map(|(kind, list)| (kind, documents(list))).collect();
+        self.put(entities, &saved.hash, 0.0)?;
+        Ok(true)
+    }
+
+    fn put(&self, entities: IndexMap<String, Vec<Document>>, hash: &str, stamped: f64) -> anyhow::Result<()> {
+        let workspace = Uuid::parse_str(DEFAULT_WORKSPACE_ID)?;
+        Ok(self.control.block_on(self.documents.declare(workspace, entities, hash, stamped))?)
+    }
+}
+
+fn fields(value: Value) -> Option<Document> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}

@@ -1,0 +1,16 @@
+//! Puts the parts of a node together: settings become listeners, a plan, workers and the control
+//! runtime. The command line and the process around it are left to the `gibbon` binary.
+
+mod admin;
+mod declared;
+mod listen;
+mod node;
+mod parts;
+mod ports;
+mod registry;
+mod settings;
+mod store;
+
+pub use declared::Declarative;
+pub use node::{NodeSettings, Running, StartError};
+pub use parts::bundled;

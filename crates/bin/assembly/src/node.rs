@@ -1,0 +1,181 @@
+//! A running node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gibbon_conf::{Settings, Values, Workers as WorkerCount};
+use gibbon_journal::{AccessLog, Handle, LevelControl};
+use gibbon_net::{ConnectionLimits, Inherited, worker_count};
+use gibbon_pdk::{Clock, NodeFacts};
+use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
+use gibbon_ports::SystemClock;
+use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
+use gibbon_router::Flavor;
+
+use crate::admin::ThisNode;
+use crate::declared::Declarative;
+use crate::ports::{Ports, SharedPorts};
+use crate::registry::registry;
+use crate::{admin, listen, parts, settings, store};
+
+/// Why a node does not start: the setting or address, and what is wrong with it.
+pub type StartError = anyhow::Error;
+
+/// What a node is started with.
+pub struct NodeSettings<'a> {
+    pub settings: &'a Settings,
+    /// All settings as given, for the Admin API.
+    pub values: &'a Values,
+    /// UUID of this node.
+    pub node_id: &'a str,
+    /// Format and place of the proxy's access log; `None` if it is off.
+    pub access_log: Option<(AccessLog, Handle)>,
+    /// Level of the error log, for the Admin API; `None` where there is no error log.
+    pub log_level: Option<LevelControl>,
+}
+
+/// A node that serves.
+pub struct Running {
+    pub node: Arc<Node>,
+    pub funnel: Arc<Funnel>,
+    pub declarative: Arc<Declarative>,
+    workers: Workers,
+    control: tokio::runtime::Runtime,
+}
+
+impl Running {
+    /// Binds, compiles an empty plan, and serves.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
+    pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
+        let settings = of.settings;
+        let count = match settings.node.workers {
+            WorkerCount::Auto => worker_count(),
+            WorkerCount::Exactly(count) => count.max(1),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let flavor = flavor(settings);
+        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
+        let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
+        let facts = facts(of, count);
+        let ports = Arc::new(Ports::new(clock, facts.clone(), Arc::clone(&publisher), of.access_log.clone()));
+        let plugins = parts::loaded(settings);
+        let about = admin::about(&facts, of.values, &plugins);
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::new(plugins));
+        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let prefix = settings.prefix.clone();
+        let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
+        let view = ThisNode {
+            node: Arc::clone(&node),
+            about,
+            level: of.log_level.clone(),
+            declarative: documents.conductor.is_declarative(),
+            control: control.handle().clone(),
+        };
+        admin::start(settings, documents, view, &mut inherited)?;
+        let proxy = settings::proxy(settings)?;
+        std::fs::create_dir_all(&proxy.body_dir)?;
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
+        let start = Start {
+            count,
+            node: Arc::clone(&node),
+            settings: proxy,
+            server: Arc::new(settings::server(&settings.client)),
+            limits: limits(settings, count),
+            parts: ports,
+        };
+        let workers = Workers::start(&start, &listening)?;
+        let running = Running { node, funnel, declarative, workers, control };
+        running.keep_house();
+        Ok(running)
+    }
+
+    /// Puts changes in force.
+    ///
+    /// # Errors
+    /// Why not; what was in force stays.
+    pub fn apply(&self, changes: &[Change], hash: Option<Arc<str>>) -> Result<Arc<Plan>, CompileError> {
+        self.funnel.apply(changes, hash)
+    }
+
+    /// The runtime of everything that is not a request.
+    #[must_use]
+    pub fn control(&self) -> &tokio::runtime::Handle {
+        self.control.handle()
+    }
+
+    /// Takes no more connections and waits until the open ones are done, at most so long.
+    pub fn stop_gracefully(self, at_most: Option<Duration>) {
+        self.workers.advance(Stage::Drain);
+        if let Some(limit) = at_most {
+            let workers = self.workers.remote();
+            std::thread::spawn(move || {
+                std::thread::sleep(limit);
+                workers.advance(Stage::Stop);
+            });
+        }
+        self.workers.join();
+        self.control.shutdown_background();
+    }
+
+    /// Ends now; what is in flight is cut off.
+    pub fn stop_fast(self) {
+        self.workers.advance(Stage::Stop);
+        self.workers.join();
+        self.control.shutdown_background();
+    }
+
+    /// The node's regular chores, on the control runtime.
+    fn keep_house(&self) {
+        let node = Arc::clone(&self.node);
+        self.control.spawn(async move {
+            // Often enough that probes and health reports follow a change at once; a look costs one comparison.
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            let mut seen = 0;
+            loop {
+                beat.tick().await;
+                let number = node.publisher.number();
+                if number != seen {
+                    seen = number;
+                    node.upstreams.follow(&node.publisher.current()).await;
+                }
+                node.upstreams.refresh().await;
+            }
+        });
+    }
+}
+
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
+    NodeFacts {
+        id: of.node_id.parse().unwrap_or_default(),
+        hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        server_token: settings::SERVER_TOKEN.to_owned(),
+        kong_version: of.settings.compat.version().to_owned(),
+        worker_count,
+    }
+}
+
+pub(crate) fn flavor(settings: &Settings) -> Flavor {
+    match settings.router_flavor {
+        gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
+        gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,
+        gibbon_conf::RouterFlavor::Traditional => Flavor::Traditional,
+    }
+}
+
+/// Connections per worker add up: the limit is the node's.
+fn limits(settings: &Settings, workers: usize) -> Option<Arc<ConnectionLimits>> {
+    let total = settings.node.connections_per_worker.map(|per| per as usize * workers);
+    let per_ip = settings.node.connections_per_ip;
+    (total.is_some() || per_ip.is_some()).then(|| ConnectionLimits::new(total, per_ip))
+}

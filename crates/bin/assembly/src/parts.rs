@@ -1,0 +1,21 @@
+//! The list of parts: every family of plugins that this binary has. Nothing registers itself.
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Part, Plugin};
+use gibbon_plan::Plugins;
+
+/// The families; each is the list that its crate exports.
+const FAMILIES: &[&[Part]] = &[gibbon_auth::PARTS, gibbon_traffic::PARTS];
+
+/// The bundled plugins that the `plugins` setting lets in.
+#[must_use]
+pub fn loaded(settings: &gibbon_conf::Settings) -> Plugins {
+    bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true)).collect()
+}
+
+/// All bundled plugins by name.
+#[must_use]
+pub fn bundled() -> Plugins {
+    FAMILIES.iter().flat_map(|family| family.iter()).map(|part| (Arc::from(part.name), Plugin::from(part))).collect()
+}

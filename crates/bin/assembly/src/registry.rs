@@ -1,0 +1,65 @@
+//! The kinds of entities of this node: the core ones, with the schemas of the plugins that are loaded.
+
+use std::sync::Arc;
+
+use gibbon_conf::Settings;
+use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
+use gibbon_pdk::{Plugin, Protocol};
+use gibbon_plan::Plugins;
+use gibbon_schema::Field;
+use serde_json::Value;
+
+/// Schemas of the loaded plugins, in the form the entity model asks for.
+struct Loaded(Vec<PluginSchema>);
+
+impl PluginSchemas for Loaded {
+    fn schema(&self, name: &str) -> Option<&PluginSchema> {
+        self.0.iter().find(|schema| schema.name == name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|schema| schema.name.to_string()).collect()
+    }
+}
+
+/// Builds the registry for the plugins that the settings let in.
+#[must_use]
+pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
+    let mut schemas: Vec<PluginSchema> = plugins.values().map(schema).collect();
+    schemas.sort_by(|a, b| a.name.cmp(&b.name));
+    let flavor = crate::node::flavor(settings);
+    Arc::new(Registry::new(&RegistryOptions {
+        expression_check: Some(Arc::new(move |route| gibbon_plan::check_route(flavor, &Value::Object(route.clone())))),
+        router_flavor: match settings.router_flavor {
+            gibbon_conf::RouterFlavor::TraditionalCompatible => RouterFlavor::TraditionalCompatible,
+            gibbon_conf::RouterFlavor::Expressions => RouterFlavor::Expressions,
+            gibbon_conf::RouterFlavor::Traditional => RouterFlavor::Traditional,
+        },
+        plugins: Arc::new(Loaded(schemas)),
+        ..RegistryOptions::default()
+    }))
+}
+
+fn schema(plugin: &Plugin) -> PluginSchema {
+    let scopes = PluginScopes {
+        route: plugin.scopes.route,
+        service: plugin.scopes.service,
+        consumer: plugin.scopes.consumer,
+        consumer_group: plugin.scopes.consumer_group,
+    };
+    PluginSchema::new(plugin.name.to_string(), (*plugin.schema).clone(), protocols(plugin), scopes)
+}
+
+/// The `protocols` field of a plugin: what it knows, and of that, HTTP's family by default.
+fn protocols(plugin: &Plugin) -> Field {
+    let known: Vec<&str> = sorted(plugin.protocols.iter().map(Protocol::as_str));
+    let http: Vec<&str> = sorted(["grpc", "grpcs", "http", "https"].into_iter().filter(|p| known.contains(p)));
+    let default = if http.is_empty() { known.clone() } else { http };
+    Field::set(Field::string().one_of(known)).required().default(serde_json::json!(default))
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,55 @@
+//! HTTP through a whole node.
+
+use gibbon_testkit::{client, upstream};
+
+use crate::rig::Rig;
+
+#[test]
+fn a_route_leads_to_its_service_and_an_unknown_path_to_404() {
+    // Given a node with one route to an upstream that echoes.
+    let upstream = upstream::echo().unwrap();
+    let config = format!(
+        "_format_version: '3.0'\nservices:\n- name: s\n  url: http://{}/base\n  routes:\n  - name: r\n    paths: [/a]\n",
+        upstream.address()
+    );
+    let rig = Rig::start(&[], &config);
+
+    // When a request matches, then it reaches the service with Kong's headers.
+    let answer = client::get(rig.proxy, "api.test", "/a/b?q=1").unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let seen = upstream.requests()[0].clone();
+    assert_eq!(seen.target, "/base/b?q=1");
+    assert_eq!(seen.header("x-forwarded-prefix"), Some("/a"));
+    assert!(answer.header("via").is_some_and(|v| v.starts_with("1.1 gibbon/")), "{answer:?}");
+
+    // When none matches, then the answer is Kong's.
+    let missing = client::get(rig.proxy, "api.test", "/none").unwrap();
+    assert_eq!(missing.status(), 404);
+    assert!(missing.text().contains("no Route matched with those values"));
+}
+
+#[test]
+fn a_refused_configuration_leaves_the_former_one_in_force() {
+    let upstream = upstream::echo().unwrap();
+    let config = format!(
+        "{{\"_format_version\":\"3.0\",\"services\":[{{\"name\":\"s\",\"url\":\"http://{}\",\"routes\":[{{\"name\":\"r\",\"paths\":[\"/a\"]}}]}}]}}",
+        upstream.address()
+    );
+    let rig = Rig::start(&[], &config);
+    assert!(rig.running().declarative.replace(b"_format_version: '3.0'\nservices:\n- name: s\n").is_err());
+    assert_eq!(client::get(rig.proxy, "api.test", "/a").unwrap().status(), 200);
+}
+
+#[test]
+fn traffic_moves_on_when_a_target_refuses() {
+    let alive = upstream::echo().unwrap();
+    let dead = upstream::refusing().unwrap();
+    let config = format!(
+        "_format_version: '3.0'\nupstreams:\n- name: ups\n  targets:\n  - target: {dead}\n  - target: {}\nservices:\n- name: s\n  host: ups\n  routes:\n  - name: r\n    paths: [/]\n",
+        alive.address()
+    );
+    let rig = Rig::start(&[], &config);
+    for _ in 0..10 {
+        assert_eq!(client::get(rig.proxy, "api.test", "/x").unwrap().status(), 200);
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole nodes, put together from settings, with real peers on every side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod http;
+mod rig;
+mod stream;

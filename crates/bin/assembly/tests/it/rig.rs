@@ -1,0 +1,70 @@
+//! A node started inside the test, on free ports, from settings and a declarative text.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use gibbon_assembly::{NodeSettings, Running};
+use gibbon_conf::{Input, Surroundings};
+use gibbon_net::Inherited;
+use gibbon_testkit::ports::free_tcp_address;
+
+struct Machine;
+
+impl Surroundings for Machine {
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+}
+
+/// A running node; it stops when dropped.
+pub struct Rig {
+    running: Option<Running>,
+    pub proxy: SocketAddr,
+    _prefix: tempfile::TempDir,
+}
+
+impl Rig {
+    /// Starts a node with two workers, these further settings and this configuration.
+    pub fn start(settings: &[(&str, String)], config: &str) -> Rig {
+        let prefix = tempfile::tempdir().unwrap();
+        let proxy = free_tcp_address().unwrap();
+        let mut arguments = vec![
+            ("prefix".to_owned(), prefix.path().display().to_string()),
+            ("database".to_owned(), "off".to_owned()),
+            ("proxy_listen".to_owned(), format!("{proxy} reuseport")),
+            ("admin_listen".to_owned(), "off".to_owned()),
+            ("status_listen".to_owned(), "off".to_owned()),
+            ("nginx_worker_processes".to_owned(), "2".to_owned()),
+        ];
+        arguments.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
+        let node = NodeSettings {
+            settings: &loaded.settings,
+            values: &loaded.values,
+            node_id: "",
+            access_log: None,
+            log_level: None,
+        };
+        let running = Running::start(&node, Inherited::none()).unwrap();
+        let rig = Rig { running: Some(running), proxy, _prefix: prefix };
+        rig.load(config);
+        rig
+    }
+
+    /// Replaces the configuration.
+    pub fn load(&self, config: &str) {
+        self.running().declarative.replace(config.as_bytes()).unwrap();
+    }
+
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop_fast();
+        }
+    }
+}

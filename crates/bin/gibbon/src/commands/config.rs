@@ -1,0 +1,70 @@
+//! Declarative files: an example, a check, import into and export from the database.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use gibbon_conf::Database;
+
+use crate::brand::Brand;
+use crate::cli::{ConfigAction, Where};
+use crate::declarative;
+use crate::exit::{Exit, Outcome, fail};
+use crate::machine;
+use crate::output::Output;
+
+const FILE: &str = "kong.yml";
+
+/// Runs a `config` command.
+pub fn run(action: ConfigAction, brand: Brand, out: &Output) -> Outcome {
+    match action {
+        ConfigAction::Init => init(),
+        ConfigAction::Parse { file, place: _ } => {
+            parse(file, brand)?;
+            out.say("parse successful");
+            Ok(())
+        }
+        ConfigAction::DbImport { file, place } => import(file, &place, brand, out),
+        ConfigAction::DbExport { file, place } => export(file, &place, out),
+    }
+}
+
+fn init() -> Outcome {
+    match OpenOptions::new().create_new(true).write(true).open(FILE) {
+        Ok(mut file) => Ok(file.write_all(declarative::EXAMPLE.as_bytes())?),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fail(format!("{FILE} already exists in the current directory.\nWill not overwrite it."))
+        }
+        Err(error) => fail(format!("could not write {FILE}: {error}")),
+    }
+}
+
+fn parse(file: Option<PathBuf>, brand: Brand) -> Result<serde_json::Value, Exit> {
+    let Some(file) = file else {
+        return fail(format!("expected a declarative configuration file; see `{} config --help`", brand.command()));
+    };
+    declarative::parse(&file).map_err(|error| Exit::Failed(anyhow::anyhow!("Failed parsing:\n{error:#}")))
+}
+
+fn import(file: Option<PathBuf>, place: &Where, brand: Brand, out: &Output) -> Outcome {
+    let loaded = machine::load(place, out, true)?;
+    if loaded.settings.datastore.database == Database::Off {
+        return fail(format!(
+            "'{} config db_import' only works with a database.\nWhen using database=off, reload your declarative \
+             configuration\nusing the /config endpoint.",
+            brand.command()
+        ));
+    }
+    parse(file, brand)?;
+    out.say("parse successful, beginning import");
+    fail("Failed importing:\nthe datastore is not part of this build")
+}
+
+fn export(file: Option<PathBuf>, place: &Where, out: &Output) -> Outcome {
+    let file = file.unwrap_or_else(|| PathBuf::from(FILE));
+    if Path::new(&file).exists() {
+        return fail(format!("{} already exists in the current directory.\nWill not overwrite it.", file.display()));
+    }
+    machine::load(place, out, true)?;
+    fail("the datastore is not part of this build")
+}

@@ -1,0 +1,107 @@
+//! Opens the logs the settings name and makes the error log the program's event log.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use gibbon_conf::{AccessLogTarget, LogFormat, Logs, Sink};
+use gibbon_journal::{
+    AccessLog, Destination, ErrorLog, FileDestination, Handle, Journal, LevelControl, StreamDestination,
+};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::syslog::Syslog;
+
+/// An open access log: its format and where lines go. `None` where the log is off.
+pub type OpenAccessLog = Option<(AccessLog, Handle)>;
+
+/// All open logs.
+#[derive(Debug)]
+pub struct OpenLogs {
+    /// The writer thread; closing it writes what is held.
+    pub journal: Journal,
+    /// Level of the error log, which may change while running.
+    pub level: LevelControl,
+    /// Proxy.
+    pub proxy: OpenAccessLog,
+    /// Stream traffic.
+    pub stream: OpenAccessLog,
+    /// Admin API.
+    pub admin: OpenAccessLog,
+    /// Status API.
+    pub status: OpenAccessLog,
+    /// Console.
+    pub admin_gui: OpenAccessLog,
+}
+
+/// Opens every log. Events of the program go to the error logs from here on.
+pub fn open(logs: &Logs) -> anyhow::Result<OpenLogs> {
+    let journal = Journal::start().context("could not start the log writer")?;
+    let hostname = hostname();
+    let level = LevelControl::new(logs.level);
+    let open = |sink: &Sink| open_sink(&journal, sink, &hostname);
+    let error_log = ErrorLog::new(level.clone(), open(&logs.proxy_error)?, logs.json_errors)
+        .route("stream", open(&logs.stream_error)?)
+        .route("admin_gui", open(&logs.admin_gui_error)?)
+        .route("admin", open(&logs.admin_error)?)
+        .route("status", open(&logs.status_error)?);
+    tracing_subscriber::registry().with(error_log).try_init().context("could not open the error log")?;
+    let access = |target: &AccessLogTarget, formats: &std::collections::BTreeMap<String, LogFormat>| {
+        let (Some(handle), Some(format)) = (open(&target.sink)?, formats.get(&target.format)) else { return Ok(None) };
+        let compiled = AccessLog::compile(format, &hostname);
+        compiled.map(|log| Some((log, handle))).with_context(|| format!("log format {}", target.format))
+    };
+    let opened: [anyhow::Result<OpenAccessLog>; 5] = [
+        access(&logs.proxy_access, &logs.formats),
+        access(&logs.stream_access, &logs.stream_formats),
+        access(&logs.admin_access, &logs.formats),
+        access(&logs.status_access, &logs.formats),
+        access(&logs.admin_gui_access, &logs.formats),
+    ];
+    let [proxy, stream, admin, status, admin_gui] = opened;
+    Ok(OpenLogs {
+        proxy: proxy?,
+        stream: stream?,
+        admin: admin?,
+        status: status?,
+        admin_gui: admin_gui?,
+        journal,
+        level,
+    })
+}
+
+/// Checks that every format compiles, without opening anything.
+pub fn check_formats(logs: &Logs) -> anyhow::Result<()> {
+    for (name, format) in logs.formats.iter().chain(&logs.stream_formats) {
+        AccessLog::compile(format, "").with_context(|| format!("log format {name}"))?;
+    }
+    Ok(())
+}
+
+fn open_sink(journal: &Journal, sink: &Sink, hostname: &str) -> anyhow::Result<Option<Handle>> {
+    let opened = match sink {
+        Sink::Off => return Ok(None),
+        Sink::File(path) => journal.handle(&path.to_string_lossy(), || file(path)),
+        Sink::Syslog(options) => journal.handle(&format!("syslog:{options}"), || {
+            Ok(Box::new(Syslog::open(options, hostname)?) as Box<dyn Destination>)
+        }),
+    };
+    opened.map(Some).with_context(|| match sink {
+        Sink::File(path) => format!("could not open the log {}", path.display()),
+        Sink::Off | Sink::Syslog(_) => "could not open a log".to_owned(),
+    })
+}
+
+/// The standard streams by their usual names are the process's own: opening them by path fails where they are sockets.
+fn file(path: &Path) -> std::io::Result<Box<dyn Destination>> {
+    Ok(match path.to_str() {
+        Some("/dev/stdout") => Box::new(StreamDestination::Stdout),
+        Some("/dev/stderr") => Box::new(StreamDestination::Stderr),
+        _ => Box::new(FileDestination::open(path)?),
+    })
+}
+
+/// Name of this machine.
+pub fn hostname() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

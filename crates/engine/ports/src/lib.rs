@@ -1,0 +1,16 @@
+//! The gateway's side of the plugin kit: what stands behind each port of a plugin's
+//! [`Host`](gibbon_pdk::Host) and [`Build`](gibbon_pdk::Build).
+//!
+//! Plugins see only the traits; the request path hands them out and does not care what is behind.
+
+mod absent;
+mod clock;
+mod directory;
+mod node_state;
+mod random;
+
+pub use absent::Absent;
+pub use clock::SystemClock;
+pub use directory::DirectoryPort;
+pub use node_state::SharedState;
+pub use random::SystemRandomness;

@@ -1,0 +1,187 @@
+//! Walking the chain: which handlers run in a phase, and what becomes of what they say.
+//!
+//! `rewrite` runs the global chain. `access` collects: each step's configuration is chosen when it is
+//! reached; after a reply the later handlers do not run, but are still collected. The later phases run
+//! what was collected.
+
+use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Phase, Phases, Reply, Step};
+use gibbon_plan::{Chain, Collected, Instance};
+use smallvec::SmallVec;
+
+use crate::body_source::BodySource;
+
+/// The configurations that an exchange collected, in order.
+pub type Collection = SmallVec<[Collected; 8]>;
+
+/// How a walk ended.
+#[derive(Debug)]
+pub enum Walked {
+    On,
+    Reply(Box<Reply>),
+    Fault(Box<Fault>),
+}
+
+/// Which method of a handler is meant; those that may wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Waiting {
+    Certificate,
+    Rewrite,
+    Access,
+    Response,
+    Preread,
+}
+
+impl Waiting {
+    fn phase(self) -> Phase {
+        match self {
+            Waiting::Certificate => Phase::Certificate,
+            Waiting::Rewrite => Phase::Rewrite,
+            Waiting::Access => Phase::Access,
+            Waiting::Response => Phase::Response,
+            Waiting::Preread => Phase::Preread,
+        }
+    }
+
+    fn step<'a>(self, handler: &'a dyn Handler, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
+        match self {
+            Waiting::Certificate => handler.certificate(x, host),
+            Waiting::Rewrite => handler.rewrite(x, host),
+            Waiting::Access => handler.access(x, host),
+            Waiting::Response => handler.response(x, host),
+            Waiting::Preread => handler.preread(x, host),
+        }
+    }
+}
+
+/// Runs one handler until it has nothing more to ask.
+async fn run_step(
+    which: Waiting,
+    instance: &Instance,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    loop {
+        let flow = match which.step(&*instance.handler, x, host) {
+            Step::Now(flow) => flow,
+            Step::Later(future) => future.await,
+        };
+        match flow {
+            Flow::Next => return Walked::On,
+            Flow::Reply(reply) => return Walked::Reply(reply),
+            Flow::Fail(fault) => return Walked::Fault(Box::new(blame(instance, *fault))),
+            Flow::ReadBody => match body.buffer(x).await {
+                Ok(()) => {}
+                Err(fault) => return Walked::Fault(Box::new(fault)),
+            },
+        }
+    }
+}
+
+/// Names the plugin in a fault's cause.
+fn blame(instance: &Instance, fault: Fault) -> Fault {
+    let cause = format!("plugin '{}' ({}): {}", instance.name, instance.id, fault.cause);
+    Fault { cause: cause.into(), ..fault }
+}
+
+/// Runs the plain configurations of a chain (no identity is known yet): `rewrite`, `certificate`.
+pub async fn global(
+    which: Waiting,
+    chain: &Chain,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    if !chain.phases.contains(which.phase()) {
+        return Walked::On;
+    }
+    for instance in chain.steps.iter().filter_map(|s| s.plain()).filter(|i| i.phases.contains(which.phase())) {
+        match run_step(which, instance, x, host, body).await {
+            Walked::On => {}
+            ended => return ended,
+        }
+    }
+    Walked::On
+}
+
+/// `access` (or `preread`): collects and runs.
+pub async fn collect(
+    which: Waiting,
+    chain: &Chain,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+    collection: &mut Collection,
+) -> Walked {
+    let mut ended = Walked::On;
+    for (number, step) in chain.steps.iter().enumerate() {
+        let Some(collected) = step.choose(x, number as u16) else { continue };
+        let Some(instance) = chain.instance(&collected) else { continue };
+        if matches!(ended, Walked::On) && instance.phases.contains(which.phase()) {
+            ended = run_step(which, instance, x, host, body).await;
+        }
+        collection.push(collected);
+    }
+    ended
+}
+
+/// Collects without running anything: an error came before `access`, the global chain still logs.
+pub fn collect_global(chain: &Chain, collection: &mut Collection) {
+    for (number, step) in chain.steps.iter().enumerate() {
+        if step.plain().is_some() {
+            collection.push(Collected::Plain(number as u16));
+        }
+    }
+}
+
+/// Whether somebody collected takes part in a phase.
+#[must_use]
+pub fn listens(chain: &Chain, collection: &Collection, phase: Phase) -> bool {
+    chain.phases.contains(phase) && participants(chain, collection, phase).next().is_some()
+}
+
+fn participants<'a>(chain: &'a Chain, collection: &'a Collection, phase: Phase) -> impl Iterator<Item = &'a Instance> {
+    collection.iter().filter_map(|c| chain.instance(c)).filter(move |i| i.phases.contains(phase))
+}
+
+/// The `response` phase over a buffered answer; the first reply ends it.
+pub async fn response(
+    chain: &Chain,
+    collection: &Collection,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    for instance in participants(chain, collection, Phase::Response) {
+        match run_step(Waiting::Response, instance, x, host, body).await {
+            Walked::On => {}
+            ended => return ended,
+        }
+    }
+    Walked::On
+}
+
+pub fn header_filter(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host) {
+    if chain.phases.contains(Phase::HeaderFilter) {
+        for instance in participants(chain, collection, Phase::HeaderFilter) {
+            instance.handler.header_filter(x, host);
+        }
+    }
+}
+
+pub fn body_filter(chain: &Chain, collection: &Collection, x: &mut Exchange, chunk: &mut BodyChunk, host: &Host) {
+    for instance in participants(chain, collection, Phase::BodyFilter) {
+        instance.handler.body_filter(x, chunk, host);
+    }
+}
+
+pub fn log(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host) {
+    if chain.phases.contains(Phase::Log) {
+        for instance in participants(chain, collection, Phase::Log) {
+            instance.handler.log(x, host);
+        }
+    }
+}
+
+/// Phases after which an exchange must be kept whole for somebody.
+pub const LATER: Phases = Phases::of(&[Phase::HeaderFilter, Phase::BodyFilter, Phase::Log, Phase::Response]);

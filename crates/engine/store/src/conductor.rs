@@ -1,0 +1,159 @@
+//! The one way by which entities change, whoever asks: wanted writes are settled against what is stored, compiled into
+//! the next plan, committed, and only then put in force and answered. A change that is refused at any of these steps
+//! leaves store and plan as they were.
+//!
+//! All of it happens on one thread, in the order in which the store commits. Writes that wait together share one commit
+//! (and its wait for the disk). On a database shared with other nodes the thread first takes in what they committed, so
+//! that every node compiles the same changes in the same order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gibbon_model::Registry;
+use gibbon_plan::{Change, Funnel};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::backend::{Reader, Writer};
+use crate::error::{ChangeError, StoreError};
+use crate::memory::Memory;
+use crate::query::Rows;
+use crate::rules::Write;
+use crate::thread::{Job, Machine};
+
+/// How many changes may wait for their turn; above that, writers wait to be let in.
+const QUEUE: usize = 4096;
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// A whole configuration that is to take the place of what is in force.
+pub struct Declaration {
+    /// What is referred to comes first.
+    pub writes: Vec<Write>,
+    /// Of the text it came from.
+    pub hash: Arc<str>,
+    /// When its automatic times were set, so that entities that are otherwise the same keep the times they have.
+    pub stamped: f64,
+}
+
+/// Handle to the thread that makes changes. Cheap to clone.
+#[derive(Clone)]
+pub struct Conductor {
+    jobs: mpsc::Sender<Job>,
+    reader: Arc<dyn Reader>,
+    declarative: Option<Memory>,
+}
+
+impl Conductor {
+    /// Over a datastore: loads all that is stored into the plan, and takes writes from then on.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the thread not be started.
+    pub fn over_datastore(
+        registry: Arc<Registry>,
+        funnel: Arc<Funnel>,
+        reader: Arc<dyn Reader>,
+        writer: Box<dyn Writer>,
+    ) -> Result<Conductor, StoreError> {
+        let mut machine = Machine::new(registry, funnel);
+        machine.load(writer)?;
+        Self::start(machine, reader, None)
+    }
+
+    /// Without a datastore: configuration is replaced as a whole, and kept in `directory` for the next start.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn declarative(
+        registry: Arc<Registry>,
+        funnel: Arc<Funnel>,
+        directory: Option<PathBuf>,
+    ) -> Result<Conductor, StoreError> {
+        let memory = Memory::default();
+        let mut machine = Machine::new(registry, funnel);
+        machine.declare_into(memory.clone(), directory);
+        Self::start(machine, Arc::new(memory.clone()), Some(memory))
+    }
+
+    fn start(machine: Machine, reader: Arc<dyn Reader>, declarative: Option<Memory>) -> Result<Conductor, StoreError> {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("changes".into());
+        thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
+        Ok(Conductor { jobs, reader, declarative })
+    }
+
+    /// Whether configuration is declarative, so that single entities cannot be changed.
+    pub fn is_declarative(&self) -> bool {
+        self.declarative.is_some()
+    }
+
+    /// The rows of a node without a datastore.
+    pub fn memory(&self) -> Option<&Memory> {
+        self.declarative.as_ref()
+    }
+
+    /// Makes changes, all or none. The answer comes when they are durable and in force on this node.
+    ///
+    /// # Errors
+    /// What contradicts them.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<Vec<Change>, ChangeError> {
+        if self.is_declarative() {
+            return Err(ChangeError::ReadOnly);
+        }
+        self.ask(|reply| Job::Commit { writes, reply }).await
+    }
+
+    /// Puts a whole configuration in force; what is the same stays untouched.
+    ///
+    /// # Errors
+    /// What contradicts it.
+    pub async fn replace(&self, declaration: Declaration) -> Result<(), ChangeError> {
+        self.ask(|reply| Job::Replace { declaration, reply }).await
+    }
+
+    /// Sets a value that the gateway keeps for itself.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn set_parameter(&self, name: &str, value: &str) -> Result<(), ChangeError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.ask(|reply| Job::SetParameter { name, value, reply }).await
+    }
+
+    /// Takes in what other nodes committed and forgets rows whose time is over. Call it now and then.
+    pub async fn keep_up(&self) {
+        let _ = self.ask(|reply| Job::KeepUp { reply }).await;
+    }
+
+    /// Looks at the rows as of one moment, where it may block.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        reading: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, result) = oneshot::channel();
+        let boxed = Box::new(move |rows: &mut dyn Rows| {
+            let _ = sender.send(reading(rows));
+        });
+        self.reader.read(boxed).await?;
+        result.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> Job) -> Result<T, ChangeError> {
+        let closed = || StoreError::new("the gateway is stopping");
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// The workspace a row of that kind is in, for someone who works in `workspace`.
+pub fn workspace_of(def: &gibbon_model::EntityDef, workspace: Uuid) -> Uuid {
+    if def.workspaceable { workspace } else { Uuid::nil() }
+}

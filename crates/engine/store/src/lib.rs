@@ -1,0 +1,31 @@
+//! Where entities are kept, and the one way in which they change.
+//!
+//! The [`Conductor`] joins a store and the plan: it settles what is wanted against what is stored ([`rules`]), compiles
+//! the next plan, commits, and puts the plan in force. [`Documents`] stands before it with the schema: what clients send
+//! becomes complete documents there. Backends keep rows and what they are found by; they know no entity.
+//!
+//! How changes are asked for (Admin API, files, other nodes) is left to the surfaces.
+
+mod backend;
+mod conductor;
+mod documents;
+mod error;
+mod memory;
+mod query;
+mod row;
+pub mod rules;
+mod saved;
+mod sources;
+mod sqlite;
+mod thread;
+
+pub use backend::{Pending, Reader, Reading, Writer};
+pub use conductor::{Conductor, Declaration, workspace_of};
+pub use documents::{Address, Documents};
+pub use error::{ChangeError, StoreError, Violation};
+pub use memory::{Memory, MemoryWriter, Table};
+pub use query::{Query, Rows, Tagged, Tags};
+pub use row::{Document, EXPIRES_AT, Key, Row};
+pub use saved::{Saved, load as load_saved};
+pub use sources::SystemSources;
+pub use sqlite::{Sqlite, SqliteWriter};

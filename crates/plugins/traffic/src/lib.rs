@@ -1,0 +1,43 @@
+//! Plugins that limit, redirect, cache and mark traffic. One folder per plugin; [`PARTS`] is the list.
+//!
+//! What several of them share stands beside the folders: [`counters`] (limits of calendar periods, kept on the
+//! node, in the datastore or in Redis) and [`redis`] (how a server is named in a configuration).
+
+mod correlation_id;
+mod counters;
+mod numbers;
+mod proxy_cache;
+mod rate_limiting;
+mod redirect;
+mod redis;
+mod request_size_limiting;
+mod request_termination;
+mod response_ratelimiting;
+
+use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
+use gibbon_schema::Schema;
+use serde_json::Value;
+
+pub use proxy_cache::{CachedAnswer, Caches};
+
+/// The plugins of this family.
+pub const PARTS: &[Part] = &[
+    correlation_id::PART,
+    proxy_cache::PART,
+    rate_limiting::PART,
+    redirect::PART,
+    request_size_limiting::PART,
+    request_termination::PART,
+    response_ratelimiting::PART,
+];
+
+/// The Kong version whose plugins these are.
+const VERSION: &str = "3.10.0";
+
+/// HTTP and gRPC, plain and over TLS.
+const HTTP: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);
+
+/// Reads a validated configuration.
+fn config<C: Schema>(plugin: &str, document: &Value) -> Result<C, BuildError> {
+    C::from_value(document).map_err(|error| BuildError { plugin: plugin.to_owned(), cause: error.to_string() })
+}

@@ -1,0 +1,26 @@
+//! Sends clients to another address.
+
+mod config;
+mod handler;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Part, Phase, Phases, Scopes};
+use gibbon_schema::Schema;
+
+use config::Config;
+use handler::Redirector;
+
+/// The entry in the family's list.
+pub const PART: Part = Part {
+    name: "redirect",
+    priority: 779,
+    version: crate::VERSION,
+    phases: Phases::of(&[Phase::Access]),
+    protocols: crate::HTTP,
+    scopes: Scopes::ALL,
+    schema: Config::record,
+    build: |document, _| Ok(Arc::new(Redirector::new(&crate::config(PART.name, document)?))),
+};

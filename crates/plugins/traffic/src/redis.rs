@@ -1,0 +1,113 @@
+//! How a Redis server is named in the configuration of a plugin.
+
+use std::time::Duration;
+
+use gibbon_pdk::{BuildError, KvSettings};
+use gibbon_schema::{Field, Record, Schema, Shorthand, typedefs};
+use serde_json::Value;
+
+/// A Redis server.
+#[derive(Schema, Debug)]
+pub struct Redis {
+    /// Where the server listens.
+    #[schema(custom = typedefs::check_host)]
+    pub host: Option<String>,
+    /// The port of the server.
+    #[schema(default = 6379, between(0, 65535))]
+    pub port: u16,
+    /// Milliseconds to wait for a connection, and for each answer.
+    #[schema(default = 2000, between(0, 2_147_483_646))]
+    pub timeout: u32,
+    /// Who to log in as, on servers with access control lists.
+    #[schema(referenceable)]
+    pub username: Option<String>,
+    /// The password to log in with.
+    #[schema(referenceable, encrypted, len_min = 0)]
+    pub password: Option<String>,
+    /// The number of the database.
+    #[schema(default = 0)]
+    pub database: i64,
+    /// Whether to speak TLS.
+    #[schema(default = false)]
+    pub ssl: bool,
+    /// Whether the server's certificate is verified.
+    #[schema(default = false, default_3_15 = true)]
+    pub ssl_verify: bool,
+    /// The name sent and verified in TLS, in place of `host`.
+    #[schema(custom = typedefs::check_sni)]
+    pub server_name: Option<String>,
+    /// Logging in with an identity of a cloud provider. This gateway does not do that: it takes the settings, so that
+    /// configurations that carry them unset can be read, and refuses to run with a provider.
+    #[schema(typedef = cloud_authentication(), optional, since = "3.15")]
+    pub cloud_authentication: Value,
+}
+
+/// The settings of an identity of a cloud provider.
+fn cloud_authentication() -> Field {
+    let text = || Field::string().referenceable();
+    let secret = || text().encrypted();
+    let record = Record::new()
+        .field("auth_provider", Field::string().one_of(["aws", "azure", "gcp"]).description("Whose identity it is."))
+        .field("aws_cache_name", text().description("The cache's name."))
+        .field("aws_region", text().description("The cache's region."))
+        .field("aws_is_serverless", Field::boolean().default(true).description("Whether the cache is serverless."))
+        .field("aws_access_key_id", secret().description("The id of the access key."))
+        .field("aws_secret_access_key", secret().description("The access key."))
+        .field("aws_assume_role_arn", text().description("A role to take."))
+        .field("aws_role_session_name", text().description("The name of the session in that role."))
+        .field("gcp_service_account_json", secret().description("The service account, as JSON."))
+        .field("azure_client_id", text().description("The client's id."))
+        .field("azure_client_secret", secret().description("The client's secret."))
+        .field("azure_tenant_id", text().description("The tenant's id."));
+    Field::record(record)
+}
+
+impl Redis {
+    /// # Errors
+    /// Settings that this gateway cannot follow.
+    pub fn check(&self, plugin: &str) -> Result<(), BuildError> {
+        match self.cloud_authentication.get("auth_provider").and_then(Value::as_str) {
+            None => Ok(()),
+            Some(provider) => {
+                let cause =
+                    format!("logging in to Redis with an identity of '{provider}' is not available; use 'password'");
+                Err(BuildError { plugin: plugin.to_owned(), cause })
+            }
+        }
+    }
+
+    /// What the key-value port needs to know.
+    pub fn settings(&self) -> KvSettings {
+        KvSettings {
+            host: self.host.clone().unwrap_or_default(),
+            port: self.port,
+            timeout: Duration::from_millis(self.timeout.into()),
+            username: self.username.clone(),
+            password: self.password.clone().filter(|password| !password.is_empty()),
+            database: self.database,
+            ssl: self.ssl,
+            ssl_verify: self.ssl_verify,
+            server_name: self.server_name.clone(),
+            ..KvSettings::default()
+        }
+    }
+}
+
+/// The settings as they were called before they moved into a record of their own.
+pub fn old_names(plugin: &str) -> Vec<Shorthand> {
+    let old = |name: &'static str, new: &'static str, field: Field| {
+        let message = format!("{plugin}: config.{name} is deprecated, please use config.redis.{new} instead");
+        Shorthand::replaced_with(name, field, &["redis", new], message)
+    };
+    vec![
+        old("redis_host", "host", Field::string()),
+        old("redis_port", "port", Field::integer()),
+        old("redis_password", "password", Field::string().len_min(0)),
+        old("redis_username", "username", Field::string()),
+        old("redis_ssl", "ssl", Field::boolean()),
+        old("redis_ssl_verify", "ssl_verify", Field::boolean()),
+        old("redis_server_name", "server_name", Field::string()),
+        old("redis_timeout", "timeout", Field::integer()),
+        old("redis_database", "database", Field::integer()),
+    ]
+}

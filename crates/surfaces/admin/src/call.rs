@@ -1,0 +1,169 @@
+//! One call: what was asked, taken apart, and where it goes.
+
+use std::collections::HashMap;
+
+use gibbon_message::uri;
+use gibbon_model::DEFAULT_WORKSPACE_ID;
+use gibbon_store::{Address, Documents};
+use http::{Method, StatusCode};
+use uuid::Uuid;
+
+use crate::answer::{Answer, Content};
+use crate::body::Body;
+use crate::routes::{Action, Hand, Route, RouteTable, segments};
+use crate::{Admin, Surface, clustering, config, crud, debug, health, information, schemas, status, tags, targets};
+
+/// Arguments behind the `?`. Of several with one name the last counts.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments(HashMap<String, String>);
+
+/// How many arguments are read; nobody needs more.
+const MAX_ARGUMENTS: usize = 1000;
+
+impl Arguments {
+    fn parse(query: &str) -> Self {
+        let pairs = uri::arguments(query.as_bytes()).take(MAX_ARGUMENTS);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Arguments(pairs.map(|(name, value)| (text(&name), value.as_deref().map(text).unwrap_or_default())).collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether an argument is set to something that means yes.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.get(name), Some("1" | "true" | "on" | "yes"))
+    }
+}
+
+/// What was asked.
+pub struct Call {
+    pub surface: Surface,
+    pub method: Method,
+    pub workspace: Uuid,
+    /// Values of the path's parameters.
+    pub parameters: Vec<String>,
+    pub arguments: Arguments,
+    pub body: Body,
+}
+
+impl Call {
+    /// The parameter at that place of the path.
+    pub fn parameter(&self, at: usize) -> &str {
+        self.parameters.get(at).map_or("", String::as_str)
+    }
+}
+
+/// A request as it came, but for its body.
+pub struct Request<'a> {
+    pub method: Method,
+    pub query: &'a str,
+}
+
+/// Where a request goes.
+pub struct Destination {
+    pub route: Route,
+    parameters: Vec<String>,
+    workspace: Uuid,
+}
+
+impl Admin {
+    pub(crate) fn table(&self, surface: Surface) -> &RouteTable {
+        match surface {
+            Surface::Admin => &self.routes,
+            Surface::Status => &self.status_routes,
+        }
+    }
+
+    /// Where a path leads, and in which workspace.
+    pub(crate) async fn destination(&self, surface: Surface, path: &str) -> Option<Destination> {
+        let segments: Vec<String> = segments(path).map(decoded).collect();
+        let table = self.table(surface);
+        let default = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
+        if let Some((route, parameters)) = table.find(&segments) {
+            return Some(Destination { route: route.clone(), parameters, workspace: default });
+        }
+        let (first, rest) = segments.split_first().filter(|_| surface == Surface::Admin)?;
+        let (route, parameters) = table.find(rest)?;
+        let workspace = workspace(&self.documents, first, default).await?;
+        Some(Destination { route: route.clone(), parameters, workspace })
+    }
+
+    /// Answers a request whose verb its path takes.
+    pub(crate) async fn answer(&self, surface: Surface, request: &Request<'_>, to: Destination, body: Body) -> Answer {
+        let call = Call {
+            surface,
+            method: if request.method == Method::HEAD { Method::GET } else { request.method.clone() },
+            workspace: to.workspace,
+            parameters: to.parameters,
+            arguments: Arguments::parse(request.query),
+            body,
+        };
+        match &to.route.action {
+            Action::Collection(def) => crud::collection(self, &call, def, None).await,
+            Action::Entity(def) => crud::entity(self, &call, def, call.parameter(0)).await,
+            Action::Nested(family) => crud::nested(self, &call, family).await,
+            Action::NestedEntity(family) => crud::nested_entity(self, &call, family).await,
+            Action::Parent(family) => crud::parent(self, &call, family).await,
+            Action::Hand(hand) => self.by_hand(&call, *hand).await,
+        }
+    }
+
+    async fn by_hand(&self, call: &Call, hand: Hand) -> Answer {
+        match hand {
+            Hand::Root => information::root(self).await,
+            Hand::Robots => robots(),
+            Hand::Endpoints => information::endpoints(self, call.surface),
+            Hand::EnabledPlugins => information::enabled_plugins(self),
+            Hand::Timers => information::timers(self),
+            Hand::Cache => Answer::no_content(),
+            Hand::CacheKey => information::cached(self, call).await,
+            Hand::Status => status::status(self, call).await,
+            Hand::Ready => status::ready(self, call).await,
+            Hand::Dns => status::dns(self),
+            Hand::Metrics => status::metrics(self),
+            Hand::Config => config::config(self, call).await,
+            Hand::LogLevel => debug::log_level(self),
+            Hand::SetLogLevel => debug::set_log_level(self, call),
+            Hand::ClusterLogLevel => debug::set_cluster_log_level(self, call),
+            Hand::DataPlanes => clustering::data_planes(),
+            Hand::ClusterStatus => clustering::status(),
+            Hand::Schema => schemas::entity(self, call.parameter(0)),
+            Hand::PluginSchema => schemas::subschema(self, "plugins", call.parameter(0)),
+            Hand::VaultSchema => schemas::subschema(self, "vaults", call.parameter(0)),
+            Hand::FilterSchema => schemas::filter(call.parameter(0)),
+            Hand::PartialSchema => schemas::subschema(self, "partials", call.parameter(0)),
+            Hand::ValidateSchema => schemas::validate(self, call, call.parameter(0)),
+            Hand::ValidatePlugin => schemas::validate(self, call, "plugins"),
+            Hand::ValidateVault => schemas::validate(self, call, "vaults"),
+            Hand::OldPluginSchema => schemas::old_plugin(self, call.parameter(0)),
+            Hand::Tags => tags::all(self, call).await,
+            Hand::Tag => tags::one(self, call).await,
+            Hand::Targets => targets::collection(self, call).await,
+            Hand::AllTargets => targets::all(self, call).await,
+            Hand::Target => targets::entity(self, call).await,
+            Hand::UpstreamHealth => health::upstream(self, call).await,
+            Hand::TargetHealthy | Hand::AddressHealthy => health::set(self, call, true).await,
+            Hand::TargetUnhealthy | Hand::AddressUnhealthy => health::set(self, call, false).await,
+        }
+    }
+}
+
+fn decoded(segment: &str) -> String {
+    String::from_utf8_lossy(&uri::decode(segment.as_bytes(), false)).into_owned()
+}
+
+async fn workspace(documents: &Documents, name: &str, default: Uuid) -> Option<Uuid> {
+    if name == "default" {
+        return Some(default);
+    }
+    let def = documents.registry.get("workspaces")?;
+    let address = Address::Key { field: "name".into(), value: name.into() };
+    documents.find(def, Uuid::nil(), &address).await.ok().flatten().map(|row| row.id)
+}
+
+fn robots() -> Answer {
+    let text = "User-agent: *\nDisallow: /\n".to_owned();
+    Answer { status: StatusCode::OK, content: Content::Text { media_type: "text/plain", text }, headers: Vec::new() }
+}

@@ -1,0 +1,85 @@
+//! The Admin API and the Status API: how people, decK and other tools look at a gateway and change it.
+//!
+//! Paths and verbs of entities are made from the registry ([`routes`]); what is irregular is written by hand, one file a
+//! subject. Every call ends in the store's `Documents`, so that whatever is changed here goes the one way. What the
+//! running node knows of itself comes through [`NodeView`]; this crate never touches a request in flight.
+
+mod answer;
+mod body;
+mod call;
+mod clustering;
+mod config;
+mod cors;
+mod crud;
+mod debug;
+mod failure;
+mod form;
+mod health;
+mod infer;
+mod information;
+mod lua;
+mod multipart;
+mod node;
+mod page;
+mod routes;
+mod schemas;
+mod serve;
+mod status;
+mod tags;
+mod targets;
+
+use std::sync::Arc;
+
+use gibbon_store::Documents;
+use tokio::sync::Semaphore;
+
+pub use node::{About, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness};
+pub use serve::{AdminListener, serve};
+
+use crate::cors::Origins;
+use crate::routes::RouteTable;
+
+/// Which of the two interfaces listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    Admin,
+    Status,
+}
+
+/// What the interfaces are made of.
+pub struct AdminSettings {
+    /// As in `Server`.
+    pub server_token: String,
+    /// Addresses of the console; they decide which origins browsers may call from.
+    pub console_urls: Vec<String>,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+}
+
+/// The Admin API of a node.
+pub struct Admin {
+    pub(crate) documents: Documents,
+    pub(crate) node: Arc<dyn NodeView>,
+    pub(crate) routes: RouteTable,
+    pub(crate) status_routes: RouteTable,
+    pub(crate) origins: Origins,
+    pub(crate) server_token: String,
+    pub(crate) max_body: usize,
+    /// Held while a declarative configuration is being loaded: one at a time.
+    pub(crate) loading: Semaphore,
+}
+
+impl Admin {
+    pub fn new(documents: Documents, node: Arc<dyn NodeView>, settings: AdminSettings) -> Arc<Admin> {
+        Arc::new(Admin {
+            routes: RouteTable::admin(&documents.registry),
+            status_routes: RouteTable::status(documents.conductor.is_declarative()),
+            origins: Origins::new(&settings.console_urls),
+            server_token: settings.server_token,
+            max_body: settings.max_body,
+            loading: Semaphore::new(1),
+            documents,
+            node,
+        })
+    }
+}

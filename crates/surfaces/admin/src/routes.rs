@@ -1,0 +1,326 @@
+//! Paths and the verbs they take: those of entities made from the registry, the others listed here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gibbon_model::{EntityDef, Registry};
+use http::Method;
+
+/// An entity below another: `child` refers to `parent` with `field`.
+#[derive(Clone, Debug)]
+pub struct Family {
+    pub parent: Arc<EntityDef>,
+    pub child: Arc<EntityDef>,
+    pub field: Box<str>,
+}
+
+/// What a path stands for.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Collection(Arc<EntityDef>),
+    Entity(Arc<EntityDef>),
+    /// Children of one parent.
+    Nested(Family),
+    NestedEntity(Family),
+    /// The parent of one child.
+    Parent(Family),
+    Hand(Hand),
+}
+
+/// What is not made from the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hand {
+    Root,
+    Robots,
+    Endpoints,
+    Status,
+    Ready,
+    Dns,
+    Metrics,
+    Timers,
+    Cache,
+    CacheKey,
+    Config,
+    LogLevel,
+    SetLogLevel,
+    ClusterLogLevel,
+    DataPlanes,
+    ClusterStatus,
+    Schema,
+    PluginSchema,
+    VaultSchema,
+    FilterSchema,
+    PartialSchema,
+    ValidateSchema,
+    ValidatePlugin,
+    ValidateVault,
+    OldPluginSchema,
+    EnabledPlugins,
+    Tags,
+    Tag,
+    Targets,
+    AllTargets,
+    Target,
+    TargetHealthy,
+    TargetUnhealthy,
+    AddressHealthy,
+    AddressUnhealthy,
+    UpstreamHealth,
+}
+
+const GET: &[Method] = &[Method::GET];
+const PUT: &[Method] = &[Method::PUT];
+const POST: &[Method] = &[Method::POST];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const ENTITY: &[Method] = &[Method::DELETE, Method::GET, Method::PATCH, Method::PUT];
+/// What decK and the ingress controller use stands beside what the console uses.
+const HEALTH: &[Method] = &[Method::POST, Method::PUT];
+
+const BY_HAND: &[(&str, Hand, &[Method])] = &[
+    ("/", Hand::Root, GET),
+    ("/robots.txt", Hand::Robots, GET),
+    ("/endpoints", Hand::Endpoints, GET),
+    ("/status", Hand::Status, GET),
+    ("/status/dns", Hand::Dns, GET),
+    ("/metrics", Hand::Metrics, GET),
+    ("/timers", Hand::Timers, GET),
+    ("/cache", Hand::Cache, &[Method::DELETE]),
+    ("/cache/{key}", Hand::CacheKey, &[Method::DELETE, Method::GET]),
+    ("/config", Hand::Config, GET_POST),
+    ("/debug/node/log-level", Hand::LogLevel, GET),
+    ("/debug/node/log-level/{log_level}", Hand::SetLogLevel, PUT),
+    ("/debug/cluster/log-level/{log_level}", Hand::ClusterLogLevel, PUT),
+    ("/clustering/data-planes", Hand::DataPlanes, GET),
+    ("/clustering/status", Hand::ClusterStatus, GET),
+    ("/schemas/{name}", Hand::Schema, GET),
+    ("/schemas/plugins/{name}", Hand::PluginSchema, GET),
+    ("/schemas/vaults/{name}", Hand::VaultSchema, GET),
+    ("/schemas/filters/{name}", Hand::FilterSchema, GET),
+    ("/schemas/partials/{name}", Hand::PartialSchema, GET),
+    ("/schemas/{db_entity_name}/validate", Hand::ValidateSchema, POST),
+    ("/schemas/plugins/validate", Hand::ValidatePlugin, POST),
+    ("/schemas/vaults/validate", Hand::ValidateVault, POST),
+    ("/plugins/schema/{name}", Hand::OldPluginSchema, GET),
+    ("/plugins/enabled", Hand::EnabledPlugins, GET),
+    ("/tags", Hand::Tags, GET),
+    ("/tags/{tags}", Hand::Tag, GET),
+    ("/upstreams/{upstreams}/health", Hand::UpstreamHealth, GET),
+    ("/upstreams/{upstreams}/targets", Hand::Targets, GET_POST),
+    ("/upstreams/{upstreams}/targets/all", Hand::AllTargets, GET),
+    ("/upstreams/{upstreams}/targets/{targets}", Hand::Target, ENTITY),
+    ("/upstreams/{upstreams}/targets/{targets}/healthy", Hand::TargetHealthy, HEALTH),
+    ("/upstreams/{upstreams}/targets/{targets}/unhealthy", Hand::TargetUnhealthy, HEALTH),
+    ("/upstreams/{upstreams}/targets/{targets}/{address}/healthy", Hand::AddressHealthy, HEALTH),
+    ("/upstreams/{upstreams}/targets/{targets}/{address}/unhealthy", Hand::AddressUnhealthy, HEALTH),
+];
+
+const STATUS: &[(&str, Hand, &[Method])] = &[
+    ("/", Hand::Endpoints, GET),
+    ("/status", Hand::Status, GET),
+    ("/status/ready", Hand::Ready, GET_POST),
+    ("/status/dns", Hand::Dns, GET),
+    ("/metrics", Hand::Metrics, GET),
+];
+
+/// Also on the Status API where configuration is declarative.
+const STATUS_DECLARATIVE: &[(&str, Hand, &[Method])] = &[
+    ("/upstreams/{upstreams}/health", Hand::UpstreamHealth, GET),
+    ("/upstreams/{upstreams}/targets", Hand::Targets, GET),
+    ("/upstreams/{upstreams}/targets/all", Hand::AllTargets, GET),
+    ("/upstreams/{upstreams}/targets/{targets}", Hand::Target, GET),
+];
+
+/// Entities whose paths are listed above.
+const NOT_GENERATED: &[&str] = &["tags", "targets"];
+
+#[derive(Clone, Debug)]
+enum Part {
+    Literal(Box<str>),
+    Anything,
+}
+
+/// One path.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub pattern: String,
+    parts: Vec<Part>,
+    pub action: Action,
+    pub methods: Vec<Method>,
+}
+
+impl Route {
+    fn new(pattern: String, action: Action, methods: &[Method]) -> Self {
+        let part = |text: &str| if text.starts_with('{') { Part::Anything } else { Part::Literal(text.into()) };
+        Route { parts: segments(&pattern).map(part).collect(), pattern, action, methods: methods.to_vec() }
+    }
+
+    fn matches(&self, path: &[String]) -> bool {
+        self.parts.len() == path.len()
+            && self.parts.iter().zip(path).all(|(part, segment)| match part {
+                Part::Literal(text) => **text == *segment,
+                Part::Anything => true,
+            })
+    }
+
+    fn parameters(&self, path: &[String]) -> Vec<String> {
+        let parts = self.parts.iter().zip(path);
+        parts.filter(|(part, _)| matches!(part, Part::Anything)).map(|(_, segment)| segment.clone()).collect()
+    }
+
+    /// Literal parts come before parameters, the leftmost deciding.
+    fn rank(&self) -> Vec<bool> {
+        self.parts.iter().map(|part| matches!(part, Part::Anything)).collect()
+    }
+
+    /// Whether the path takes that verb; HEAD goes wherever GET does.
+    pub fn takes(&self, method: &Method) -> bool {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.methods.contains(method)
+    }
+
+    /// All verbs, sorted, as `Allow` lists them.
+    pub fn allow(&self) -> String {
+        let mut names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        names.push("OPTIONS");
+        if self.methods.contains(&Method::GET) {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        names.join(", ")
+    }
+}
+
+/// All paths of one interface.
+#[derive(Clone, Debug, Default)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    by_first: HashMap<String, Vec<usize>>,
+}
+
+impl RouteTable {
+    pub fn admin(registry: &Registry) -> Self {
+        let by_hand =
+            BY_HAND.iter().map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods));
+        let mut routes: Vec<Route> = by_hand.collect();
+        for route in generated(registry) {
+            if !routes.iter().any(|known| known.pattern == route.pattern) {
+                routes.push(route);
+            }
+        }
+        Self::of(routes)
+    }
+
+    /// The Status API.
+    pub fn status(declarative: bool) -> Self {
+        let more = if declarative { STATUS_DECLARATIVE } else { &[] };
+        let all = STATUS.iter().chain(more);
+        Self::of(
+            all.map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods)).collect(),
+        )
+    }
+
+    fn of(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_cached_key(|route| (route.rank(), route.pattern.clone()));
+        let mut by_first: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, route) in routes.iter().enumerate() {
+            let first = segments(&route.pattern).next().unwrap_or_default();
+            by_first.entry(first.to_owned()).or_default().push(at);
+        }
+        RouteTable { routes, by_first }
+    }
+
+    /// The route of a path, and the values of its parameters.
+    pub fn find(&self, path: &[String]) -> Option<(&Route, Vec<String>)> {
+        let first = path.first().map_or("", String::as_str);
+        let candidates = self.by_first.get(first)?.iter().filter_map(|at| self.routes.get(*at));
+        let found = candidates.into_iter().find(|route| route.matches(path))?;
+        Some((found, found.parameters(path)))
+    }
+
+    /// All paths, sorted, as `/endpoints` lists them.
+    pub fn patterns(&self) -> Vec<&str> {
+        let mut patterns: Vec<&str> = self.routes.iter().map(|route| route.pattern.as_str()).collect();
+        patterns.sort_unstable();
+        patterns
+    }
+}
+
+/// The parts of a path; slashes at either end count for nothing.
+pub fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+fn generated(registry: &Registry) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let served = |def: &EntityDef| def.generated_api && !NOT_GENERATED.contains(&&*def.name);
+    for def in registry.iter().filter(|def| served(def)) {
+        let (path, name) = (&def.admin_path, &def.name);
+        routes.push(Route::new(format!("/{path}"), Action::Collection(Arc::clone(def)), GET_POST));
+        routes.push(Route::new(format!("/{path}/{{{name}}}"), Action::Entity(Arc::clone(def)), ENTITY));
+        for (field, foreign) in def.foreign_fields() {
+            let Some(parent) = registry.get(&foreign.entity).filter(|parent| served(parent)) else { continue };
+            let family = Family { parent: Arc::clone(parent), child: Arc::clone(def), field: field.into() };
+            let nested = format!("/{}/{{{}}}/{}", parent.admin_path, parent.name, def.nested_path);
+            routes.push(Route::new(format!("/{path}/{{{name}}}/{field}"), Action::Parent(family.clone()), ENTITY));
+            routes.push(Route::new(format!("{nested}/{{{name}}}"), Action::NestedEntity(family.clone()), ENTITY));
+            routes.push(Route::new(nested, Action::Nested(family), GET_POST));
+        }
+    }
+    routes
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use gibbon_model::RegistryOptions;
+
+    use super::*;
+
+    fn table() -> RouteTable {
+        RouteTable::admin(&Registry::new(&RegistryOptions::default()))
+    }
+
+    fn pattern(path: &str) -> Option<String> {
+        let path: Vec<String> = segments(path).map(ToOwned::to_owned).collect();
+        table().find(&path).map(|(route, _)| route.pattern.clone())
+    }
+
+    #[test]
+    fn a_path_of_words_wins_over_one_with_parameters() {
+        assert_eq!(pattern("/plugins/enabled").unwrap(), "/plugins/enabled");
+        assert_eq!(pattern("/plugins/x").unwrap(), "/plugins/{plugins}");
+        assert_eq!(pattern("/schemas/plugins/validate").unwrap(), "/schemas/plugins/validate");
+        assert_eq!(pattern("/schemas/routes/validate").unwrap(), "/schemas/{db_entity_name}/validate");
+        assert_eq!(pattern("/upstreams/u/targets/all").unwrap(), "/upstreams/{upstreams}/targets/all");
+    }
+
+    #[test]
+    fn a_slash_at_the_end_changes_nothing() {
+        assert_eq!(pattern("/services/").unwrap(), "/services");
+    }
+
+    #[test]
+    fn targets_are_reached_below_their_upstream_only() {
+        assert_eq!(pattern("/targets"), None);
+        assert_eq!(pattern("/upstreams/u/targets/t").unwrap(), "/upstreams/{upstreams}/targets/{targets}");
+    }
+
+    #[test]
+    fn every_path_of_an_entity_exists() {
+        for path in [
+            "/consumers/c/key-auth",
+            "/key-auths/k/consumer",
+            "/certificates/c/upstreams",
+            "/key-sets/s/keys/k",
+            "/keys/k/set",
+        ] {
+            assert!(pattern(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_verbs_of_a_path_are_listed_sorted() {
+        let path = ["services".to_owned()];
+        assert_eq!(table().find(&path).unwrap().0.allow(), "GET, HEAD, OPTIONS, POST");
+    }
+}

@@ -1,0 +1,164 @@
+//! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gibbon_net::{BoundSocket, Counters, Listener, Socket, Stream, TlsArrival, accept_tls};
+use gibbon_tls::ServerTls;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+
+use crate::answer::{Answer, Content};
+use crate::call;
+use crate::routes::{Action, Hand};
+use crate::{Admin, Surface, body};
+
+/// Time for a request's head, so that half-open clients end.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// Time for a request's body.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// A socket the interface listens on.
+pub struct AdminListener {
+    pub socket: BoundSocket,
+    pub tls: Option<ServerTls>,
+    pub surface: Surface,
+}
+
+/// Serves one listener until the runtime ends. Call it on the control runtime.
+pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Result<()> {
+    let counters = Arc::new(Counters::default());
+    let AdminListener { socket, tls, surface } = listener;
+    let accepting = Listener::new(socket, None, Arc::clone(&counters))?;
+    loop {
+        let socket = accepting.accept().await?;
+        let (admin, tls, counters) = (Arc::clone(&admin), tls.clone(), Arc::clone(&counters));
+        tokio::spawn(async move {
+            if let Some(stream) = arrive(socket, tls, &counters).await {
+                converse(admin, surface, stream).await;
+            }
+        });
+    }
+}
+
+async fn arrive(socket: Socket, tls: Option<ServerTls>, counters: &Counters) -> Option<Stream> {
+    match tls {
+        None => Some(Stream::Plain(socket)),
+        Some(tls) => match accept_tls(socket, &tls, counters).await {
+            Ok(TlsArrival::Tls(stream)) => Some(stream),
+            // Plain HTTP on a TLS port.
+            Ok(TlsArrival::Plain(_)) | Err(_) => None,
+        },
+    }
+}
+
+async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream) {
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.respond(surface, request).await) }
+    });
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(target: "admin", "connection ended: {error}");
+    }
+}
+
+impl Admin {
+    async fn respond(&self, surface: Surface, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let began = Instant::now();
+        let (head, incoming) = request.into_parts();
+        let answer = self.handle(surface, &head, incoming).await;
+        let mut response = render(answer, head.version);
+        let headers = response.headers_mut();
+        let mut put = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        put("access-control-allow-origin", self.origins.allowed(origin));
+        put("access-control-allow-credentials", "true".into());
+        put("x-kong-admin-latency", began.elapsed().as_millis().to_string());
+        put("server", self.server_token.clone());
+        response
+    }
+
+    async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
+        let Some(to) = self.destination(surface, head.uri.path()).await else { return Answer::not_found() };
+        if head.method == Method::OPTIONS {
+            return options(&to.route.allow(), &head.headers);
+        }
+        if !to.route.takes(&head.method) {
+            return Answer::method_not_allowed();
+        }
+        let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
+        let body = match self.body(head, incoming, takes_yaml).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let request = call::Request { method: head.method.clone(), query };
+        self.answer(surface, &request, to, body).await
+    }
+
+    async fn body(&self, head: &http::request::Parts, incoming: Incoming, yaml: bool) -> Result<body::Body, Answer> {
+        if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+            return Ok(body::Body::Nothing);
+        }
+        let limited = Limited::new(incoming, self.max_body);
+        let collected = tokio::time::timeout(BODY_TIME, limited.collect()).await;
+        let bytes = match collected {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(Answer::message(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"));
+            }
+            Ok(Err(_)) => return Err(Answer::bad("the request body ended early")),
+            Err(_) => return Err(Answer::message(StatusCode::REQUEST_TIMEOUT, "the request body took too long")),
+        };
+        body::read(&head.headers, bytes.into(), yaml)
+    }
+}
+
+/// What browsers ask before they call.
+fn options(allow: &str, headers: &HeaderMap) -> Answer {
+    let wished = headers.get("access-control-request-headers").and_then(|value| value.to_str().ok());
+    Answer::no_content()
+        .with_header("allow", allow)
+        .with_header("access-control-allow-methods", allow)
+        .with_header("access-control-allow-headers", wished.unwrap_or("Content-Type"))
+}
+
+fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
+    let (body, media_type) = match answer.content {
+        Content::Nothing => (Bytes::new(), None),
+        Content::Json(value) => {
+            (serde_json::to_vec(&value).unwrap_or_default().into(), Some("application/json; charset=utf-8"))
+        }
+        Content::Text { media_type, text } => (Bytes::from(text), Some(media_type)),
+    };
+    let length = body.len();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    if version == Version::HTTP_11 {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("keep-alive"));
+    }
+    response
+}

@@ -1,0 +1,9 @@
+//! Fuzzing without a special toolchain: targets by name, a committed corpus, and mutation with a printed seed.
+//!
+//! A target is a function over bytes that may not panic, hang or break a promise it asserts. They are listed in
+//! [`targets`]; their seeds lie under `fuzz/corpus/NAME/`, one input to a file. Coverage guidance is left to libFuzzer,
+//! for which `fuzz/Cargo.toml` exposes the same targets.
+
+pub mod campaign;
+pub mod mutation;
+pub mod targets;

@@ -1,0 +1,217 @@
+//! Real servers and tools around the gateway, as child processes on free ports: nginx, Redis, PostgreSQL, and clients
+//! such as h2spec, grpcurl and curl.
+//!
+//! `tests/install` installs them. A test that needs one which is missing fails and says so: a skipped test proves
+//! nothing. Each server has a folder of its own and ends with the test.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, Uid, User, chown};
+use tempfile::TempDir;
+
+use crate::ports;
+
+/// How long a server may take until it accepts connections (PostgreSQL on a busy machine is the slowest).
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A running server. Dropping it ends the process and removes its folder.
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a program that listens on `address`, and waits until it accepts connections. Its output goes to
+    /// `output.log` in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends, or does not listen in time; the error holds its output.
+    pub fn start(mut command: Command, folder: TempDir, address: SocketAddr) -> Result<Self> {
+        use std::os::unix::process::CommandExt;
+        let log = fs::File::create(folder.path().join("output.log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let mut server = Self { child, folder, address };
+        let deadline = Instant::now() + START;
+        loop {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(server);
+            }
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{command:?} ended with {status}\n{}", server.output());
+            }
+            if Instant::now() > deadline {
+                bail!("{command:?} does not listen on {address} after {START:?}\n{}", server.output());
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its folder: configuration, data, logs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it wrote to its standard output and error.
+    #[must_use]
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        let _ = killpg(group, signal);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + STOP;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx with this text inside its `http` block; `LISTEN` in it becomes the address.
+///
+/// # Errors
+/// As [`Server::start`].
+pub fn nginx(http: &str) -> Result<Server> {
+    let (folder, address) = place()?;
+    let path = folder.path().join("nginx.conf");
+    let base = folder.path().display();
+    let user = if Uid::effective().is_root() { "user root;" } else { "" };
+    let http = http.replace("LISTEN", &address.to_string());
+    fs::write(
+        &path,
+        format!(
+            "daemon off; {user} worker_processes 1; pid {base}/nginx.pid; error_log stderr;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log {base}/access.log; client_body_temp_path {base}/body; proxy_temp_path {base}/proxy;\n\
+             fastcgi_temp_path {base}/fastcgi; uwsgi_temp_path {base}/uwsgi; scgi_temp_path {base}/scgi;\n{http}\n}}\n"
+        ),
+    )?;
+    let mut command = Command::new(tool("nginx")?);
+    command.arg("-c").arg(&path).arg("-p").arg(folder.path());
+    Server::start(command, folder, address)
+}
+
+/// Redis without persistence.
+///
+/// # Errors
+/// As [`Server::start`].
+pub fn redis() -> Result<Server> {
+    let (folder, address) = place()?;
+    let mut command = Command::new(tool("redis-server")?);
+    command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.current_dir(folder.path());
+    Server::start(command, folder, address)
+}
+
+/// PostgreSQL with a superuser `gibbon` that needs no password, and a database of the same name.
+///
+/// # Errors
+/// As [`Server::start`], and when the cluster cannot be made.
+pub fn postgres() -> Result<Server> {
+    let (folder, address) = place()?;
+    let data = folder.path().join("data");
+    let owner = database_owner()?;
+    if let Some(owner) = &owner {
+        chown(folder.path(), Some(owner.uid), Some(owner.gid))?;
+    }
+    let as_owner = |program: &Path| {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(program);
+        if let Some(owner) = &owner {
+            command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
+        }
+        command.current_dir(folder.path());
+        command
+    };
+    let binaries = postgres_binaries()?;
+    let made = as_owner(&binaries.join("initdb"))
+        .args(["--no-sync", "--auth=trust", "--username=gibbon", "--encoding=UTF8", "-D"])
+        .arg(&data)
+        .output()?;
+    if !made.status.success() {
+        bail!("initdb: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let mut command = as_owner(&binaries.join("postgres"));
+    command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-k", "", "-F"]);
+    let create = as_owner(&binaries.join("createdb"));
+    let server = Server::start(command, folder, address)?;
+    create_database(create, address)?;
+    Ok(server)
+}
+
+/// It listens before it takes sessions, so the first attempts may be turned away.
+fn create_database(mut createdb: Command, address: SocketAddr) -> Result<()> {
+    createdb.args(["-h", "127.0.0.1", "-U", "gibbon", "-p", &address.port().to_string(), "gibbon"]);
+    let deadline = Instant::now() + START;
+    loop {
+        let made = createdb.output()?;
+        if made.status.success() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("createdb: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Root may not run a database server: it becomes the package's own user.
+fn database_owner() -> Result<Option<User>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let user = User::from_name("postgres")?;
+    Ok(Some(user.context("no user postgres: run tests/install")?))
+}
+
+/// Debian keeps them out of PATH, in a folder per version.
+fn postgres_binaries() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").context("no PostgreSQL: run tests/install")?;
+    let mut found: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+    found.retain(|path| path.join("initdb").is_file());
+    found.sort();
+    found.pop().context("no initdb under /usr/lib/postgresql: run tests/install")
+}
+
+/// A program by name: in PATH, in the folders of system programs, or where `tests/install` puts what Debian lacks.
+///
+/// # Errors
+/// When it is nowhere.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    let test = std::env::current_exe()?;
+    folders.extend(test.ancestors().take(5).map(|folder| folder.join("tools")));
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not installed: run tests/install"))
+}
+
+fn place() -> Result<(TempDir, SocketAddr)> {
+    Ok((tempfile::Builder::new().prefix("gibbon-test-").tempdir()?, ports::free_tcp_address()?))
+}
