@@ -60,7 +60,8 @@ fn four_workers_admit_exactly_what_a_local_limit_allows() {
             // Several connections per client, so that every worker gets some.
             let each = |_| {
                 let mut client = client::Client::connect(address).unwrap();
-                let answers = (0..50).map(|_| client.exchange("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap().status());
+                let answers =
+                    (0..50).map(|_| client.exchange("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap().status());
                 answers.filter(|status| *status == 200).count()
             };
             (0..6).map(each).sum::<usize>()
@@ -93,24 +94,33 @@ fn counts_that_cannot_be_reached_are_no_reason_to_refuse_unless_that_is_asked_fo
     let dead = gibbon_testkit::ports::free_tcp_address().unwrap();
     let config = |tolerant: bool| {
         let redis = format!("{{host: {}, port: {}}}", dead.ip(), dead.port());
-        format!("  - {{name: rate-limiting, config: {{hour: 1, policy: redis, fault_tolerant: {tolerant}, redis: {redis}}}}}")
+        format!(
+            "  - {{name: rate-limiting, config: {{hour: 1, policy: redis, fault_tolerant: {tolerant}, redis: {redis}}}}}"
+        )
     };
     let tolerant = Gateway::with(&config(true));
     assert_eq!([tolerant.get("/").status(), tolerant.get("/").status()], [200, 200]);
     let strict = Gateway::with(&config(false)).get("/");
-    assert_eq!((strict.status(), strict.json().unwrap()["message"].clone()), (500, "An unexpected error occurred".into()));
+    assert_eq!(
+        (strict.status(), strict.json().unwrap()["message"].clone()),
+        (500, "An unexpected error occurred".into())
+    );
 }
 
 #[test]
 fn request_size_limiting_stops_reading_at_the_limit() {
-    let gateway = Gateway::with("  - {name: request-size-limiting, config: {allowed_payload_size: 10, size_unit: bytes}}");
+    let gateway =
+        Gateway::with("  - {name: request-size-limiting, config: {allowed_payload_size: 10, size_unit: bytes}}");
     let post = |headers: &str, body: &str| gateway.send(&format!("POST / HTTP/1.1\r\n{headers}"), body);
     assert_eq!(post("Content-Length: 10", "0123456789").status(), 200);
     let large = post("Content-Length: 11", "01234567890");
     assert_eq!((large.status(), large.json().unwrap()["message"].clone()), (413, "Request size limit exceeded".into()));
     assert_eq!(post("Transfer-Encoding: chunked", "3\r\n012\r\n0\r\n\r\n").status(), 200);
     let chunked = post("Transfer-Encoding: chunked", "b\r\n01234567890\r\n0\r\n\r\n");
-    assert_eq!((chunked.status(), chunked.json().unwrap()["message"].clone()), (413, "Request size limit exceeded".into()));
+    assert_eq!(
+        (chunked.status(), chunked.json().unwrap()["message"].clone()),
+        (413, "Request size limit exceeded".into())
+    );
     // A body that never ends is refused as soon as it is too large.
     let endless = post("Transfer-Encoding: chunked", "b\r\n01234567890\r\n");
     assert_eq!(endless.status(), 413);
@@ -118,7 +128,8 @@ fn request_size_limiting_stops_reading_at_the_limit() {
 
 #[test]
 fn redirect_keeps_path_and_query_where_told_to() {
-    let gateway = Gateway::with("  - {name: redirect, config: {location: 'https://new.test/x', keep_incoming_path: true}}");
+    let gateway =
+        Gateway::with("  - {name: redirect, config: {location: 'https://new.test/x', keep_incoming_path: true}}");
     let answer = gateway.get("/a/b?c=d");
     assert_eq!((answer.status(), answer.text().as_str()), (301, "redirecting"));
     assert_eq!(answer.header("location"), Some("https://new.test/a/b?c=d"));

@@ -9,6 +9,7 @@ mod arguments;
 mod authorization;
 mod basic_auth;
 mod cookies;
+mod hmac_auth;
 mod identity;
 mod jwt;
 mod key_auth;
@@ -19,7 +20,7 @@ mod rig;
 use gibbon_pdk::{Part, Protocol, Protocols};
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[acl::PART, basic_auth::PART, jwt::PART, key_auth::PART];
+pub const PARTS: &[Part] = &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART];
 
 /// Where authentication by header can happen.
 const HTTP_FAMILY: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);
