@@ -48,6 +48,14 @@ pub struct Header {
     pub idling_offset: u64,
 }
 
+/// What the maker of an envelope decides: see [`Header`].
+#[derive(Clone, Copy, Debug)]
+pub struct New {
+    pub flags: u16,
+    pub created: u64,
+    pub rolling_offset: u64,
+}
+
 /// A header with its authenticity shown, as it was sent.
 #[derive(Clone)]
 pub struct Verified {
@@ -145,9 +153,7 @@ impl Keys {
     #[must_use]
     pub fn seal(
         &self,
-        flags: u16,
-        created: u64,
-        rolling_offset: u64,
+        new: &New,
         contents: &[u8],
         bound: &[u8],
         effort: Effort,
@@ -156,6 +162,7 @@ impl Keys {
         let mut id = [0; 32];
         random.fill(&mut id);
         let size = (contents.len() * 4).div_ceil(3);
+        let New { flags, created, rolling_offset } = *new;
         let mut header = Header { flags, id, created, rolling_offset, size, idling_offset: 0 };
         let mut bytes = pack(&header)?;
         let (key, nonce) = self.cipher(&id, effort)?;
