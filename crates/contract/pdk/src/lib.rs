@@ -27,6 +27,7 @@ mod body;
 mod directory;
 mod entity;
 mod exchange;
+mod exposition;
 mod fault;
 mod handler;
 mod host;
@@ -39,9 +40,10 @@ pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts,
-    Try, UpstreamTls,
+    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts,
+    TlsFacts, Try, UpstreamTls,
 };
+pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use handler::{BodyChunk, Flow, Handler, LocalFuture, SendFuture, Step};
 pub use host::{

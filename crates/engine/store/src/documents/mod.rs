@@ -281,7 +281,12 @@ impl Documents {
 
     /// Turns references by name into references by identifier. Returns the faults of those that give neither; they are
     /// taken out, so that the rest of the document can be looked at.
-    async fn resolve_references(&self, def: &EntityDef, workspace: Uuid, document: &mut Document) -> Result<Faults, ChangeError> {
+    async fn resolve_references(
+        &self,
+        def: &EntityDef,
+        workspace: Uuid,
+        document: &mut Document,
+    ) -> Result<Faults, ChangeError> {
         let mut faults = Faults::default();
         for (field, foreign) in def.foreign_fields() {
             let Some(Value::Object(reference)) = document.get(field) else { continue };
