@@ -59,22 +59,6 @@ impl Running {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
         };
-<<<<<<< HEAD
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let flavor = flavor(settings);
-        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
-        let names = Names::new(crate::settings::resolver(&settings.dns));
-        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
-        let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(clock, facts.clone(), Arc::clone(&publisher), of.access_log.clone()));
-        let plugins = parts::loaded(settings);
-        let about = admin::about(&facts, of.values, &plugins);
-        let registry = registry(settings, &plugins);
-        let compiler = Compiler::new(flavor, Arc::new(plugins));
-        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
-=======
->>>>>>> observe
         let control = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("control")

@@ -5,22 +5,15 @@ use std::time::Duration;
 
 use gibbon_conf::Settings;
 use gibbon_journal::{AccessLog, Handle};
-<<<<<<< HEAD
-use gibbon_pdk::{Build, BuildError, Clock, Handler, Host, NodeFacts, Plugin, Random};
-use gibbon_plan::{BuildScope, Builder, Publisher};
-use gibbon_ports::{Absent, DirectoryPort, SharedState, SystemRandomness};
-use gibbon_proxy::{Worker, WorkerParts};
-=======
 use gibbon_net::worker_count;
 use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
-use gibbon_plan::{BuildScope, Builder};
+use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
     Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState,
     SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
->>>>>>> observe
 use serde_json::Value;
 
 use crate::figures;
@@ -31,35 +24,18 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub state: Arc<SharedState>,
     pub facts: Arc<NodeFacts>,
-<<<<<<< HEAD
     publisher: Arc<Publisher>,
-=======
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
     http: Arc<dyn HttpClient>,
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
->>>>>>> observe
     access_log: Option<(AccessLog, Handle)>,
     absent: Arc<Absent>,
 }
 
 impl Ports {
-<<<<<<< HEAD
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        facts: NodeFacts,
-        publisher: Arc<Publisher>,
-        access_log: Option<(AccessLog, Handle)>,
-    ) -> Self {
-        Ports {
-            clock,
-            random: Arc::new(SystemRandomness::default()),
-            state: Arc::default(),
-            facts: Arc::new(facts),
-            publisher,
-=======
     /// Ports whose connections and queues live on the control runtime.
     ///
     /// # Errors
@@ -81,13 +57,13 @@ impl Ports {
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
+            publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
             http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
->>>>>>> observe
             access_log,
             absent: Arc::new(Absent),
         })
