@@ -16,6 +16,7 @@ use gibbon_journal::LevelControl;
 use gibbon_net::{Inherited, bind};
 use gibbon_pdk::NodeFacts;
 use gibbon_plan::Plugins;
+use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
 use gibbon_store::Documents;
 use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ServerTls};
@@ -35,6 +36,8 @@ pub struct ThisNode {
     /// Whether an empty configuration means that the node has not got its own yet.
     pub declarative: bool,
     pub control: tokio::runtime::Handle,
+    /// The figures behind `/metrics`.
+    pub metrics: Arc<NodeMetrics>,
 }
 
 /// What does not change while the node runs.
@@ -172,7 +175,7 @@ impl NodeView for ThisNode {
     }
 
     fn metrics(&self) -> Option<String> {
-        None
+        Some(self.metrics.exposition())
     }
 
     fn dns(&self) -> Option<Value> {

@@ -50,11 +50,15 @@ fn schema(plugin: &Plugin) -> PluginSchema {
     PluginSchema::new(plugin.name.to_string(), (*plugin.schema).clone(), protocols(plugin), scopes)
 }
 
+/// Plugins that run for more than HTTP's family unless told otherwise, as Kong's do.
+const WIDER: &[(&str, &[&str])] = &[("ip-restriction", &["http", "https", "tcp", "tls", "grpc", "grpcs"])];
+
 /// The `protocols` field of a plugin: what it knows, and of that, HTTP's family by default.
 fn protocols(plugin: &Plugin) -> Field {
     let known: Vec<&str> = sorted(plugin.protocols.iter().map(Protocol::as_str));
     let http: Vec<&str> = sorted(["grpc", "grpcs", "http", "https"].into_iter().filter(|p| known.contains(p)));
-    let default = if http.is_empty() { known.clone() } else { http };
+    let wider = WIDER.iter().find(|(name, _)| *name == &*plugin.name).map(|(_, protocols)| protocols.to_vec());
+    let default = wider.unwrap_or(if http.is_empty() { known.clone() } else { http });
     Field::set(Field::string().one_of(known)).required().default(serde_json::json!(default))
 }
 

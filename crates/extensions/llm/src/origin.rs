@@ -53,7 +53,17 @@ fn returned(signature: &str, client: Dialect, provider: Dialect) -> Option<Strin
     // Unmarked it is the client's own provider's; of a dialect without signatures, anybody's.
     let origin = origin.or(Origin::of(client));
     let same = origin.is_none() || Origin::of(provider).is_none_or(|p| Some(p) == origin);
-    same.then(|| raw.to_owned())
+    same.then(|| respelled(raw, origin, client))
+}
+
+/// Gemini's clients decode a signature and encode it again, in whichever of base64's two alphabets
+/// their library prefers; other providers compare letters.
+fn respelled(raw: &str, origin: Option<Origin>, client: Dialect) -> String {
+    match (origin, client) {
+        (Some(Origin::Anthropic), Dialect::Gemini) => raw.replace('-', "+").replace('_', "/"),
+        (Some(Origin::OpenAi), Dialect::Gemini) => raw.replace('+', "-").replace('/', "_"),
+        _ => raw.to_owned(),
+    }
 }
 
 /// Prepares a client's request for a provider: signatures of other providers are left out, those of
@@ -181,6 +191,13 @@ mod tests {
             // Anthropic's models are the same wherever they are hosted.
             assert_eq!(there_and_back(Bedrock, client, Anthropic).as_deref(), Some("SIG"), "{client}");
         }
+    }
+
+    #[test]
+    fn the_alphabet_of_a_signature_survives_geminis_clients() {
+        assert_eq!(returned("gibbonANa-b_c", Gemini, Anthropic).as_deref(), Some("a+b/c"));
+        assert_eq!(returned("gibbonORa+b/c", Gemini, OpenAiResponses).as_deref(), Some("a-b_c"));
+        assert_eq!(returned("gibbonANa-b", OpenAiChat, Anthropic).as_deref(), Some("a-b"));
     }
 
     #[test]

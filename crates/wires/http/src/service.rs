@@ -116,8 +116,8 @@ where
         match conn.run().await {
             Became::Ended(end) => end,
             Became::Http2 => {
-                let (stream, bytes, info, server) = conn.into_parts();
-                Box::pin(h2::serve(stream, bytes, info, server)).await
+                let (stream, info, server) = conn.into_parts();
+                Box::pin(h2::serve(stream, info, server)).await
             }
         }
     }

@@ -77,7 +77,8 @@ impl Cluster {
     fn link(&self, node: Node) -> Arc<Link> {
         let mut state = self.state();
         let way = &self.way;
-        let made = state.links.entry(node).or_insert_with_key(|(host, port)| Arc::new(Link::new(host, *port, way.clone())));
+        let made =
+            state.links.entry(node).or_insert_with_key(|(host, port)| Arc::new(Link::new(host, *port, way.clone())));
         Arc::clone(made)
     }
 
@@ -94,19 +95,23 @@ impl Cluster {
     }
 
     async fn link_of(&self, slot: Option<u16>) -> Result<Arc<Link>, Error> {
-        if self.state().ranges.is_empty() {
-            self.learn().await?;
+        if let Some(node) = self.node_of(slot) {
+            return Ok(self.link(node));
         }
-        let found = {
-            let state = self.state();
-            let range = match slot {
-                Some(slot) => state.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)),
-                None => state.ranges.first(),
-            };
-            range.map(|(_, _, node)| node.clone())
+        self.learn().await?;
+        match self.node_of(slot) {
+            Some(node) => Ok(self.link(node)),
+            None => Err(Error::Unavailable("no node of the cluster has the key's slot".to_owned())),
+        }
+    }
+
+    fn node_of(&self, slot: Option<u16>) -> Option<Node> {
+        let state = self.state();
+        let range = match slot {
+            Some(slot) => state.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)),
+            None => state.ranges.first(),
         };
-        let node = found.ok_or_else(|| Error::Unavailable("no node of the cluster has the key's slot".to_owned()))?;
-        Ok(self.link(node))
+        range.map(|(_, _, node)| node.clone())
     }
 
     async fn learn(&self) -> Result<(), Error> {

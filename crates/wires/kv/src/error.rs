@@ -31,7 +31,9 @@ impl From<RedisError> for Error {
             return Error::Elsewhere { host: host.to_owned(), port, once: code == "ASK" };
         }
         match error.code() {
-            Some(code) => Error::Refused(format!("{code} {}", error.detail().unwrap_or_default()).trim_end().to_owned()),
+            Some(code) => {
+                Error::Refused(format!("{code} {}", error.detail().unwrap_or_default()).trim_end().to_owned())
+            }
             None if error.is_timeout() => Error::Unavailable("timeout".to_owned()),
             None => Error::Unavailable(error.to_string()),
         }

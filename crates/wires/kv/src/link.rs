@@ -114,8 +114,7 @@ async fn connect(way: Way, host: String, port: u16) -> Result<Live, Error> {
             who = who.set_username(username);
         }
     }
-    let config =
-        AsyncConnectionConfig::new().set_response_timeout(Some(way.limit)).set_pipeline_buffer_size(BUFFERED);
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(way.limit)).set_pipeline_buffer_size(BUFFERED);
     // Greeting and driving go on side by side: the greeting's answers come through the driver.
     let (connection, driver) = MultiplexedConnection::new_with_config(&who, stream, config).await?;
     Ok(Live { connection, driver: tokio::spawn(driver) })

@@ -31,7 +31,10 @@ pub fn of_command(arguments: &[Bytes]) -> Option<u16> {
 /// CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
     })
 }
 
@@ -54,7 +57,8 @@ mod tests {
 
     #[test]
     fn scripts_are_placed_by_their_first_key() {
-        let command = |parts: &[&'static str]| -> Vec<Bytes> { parts.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };
+        let command =
+            |parts: &[&'static str]| -> Vec<Bytes> { parts.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };
         assert_eq!(of_command(&command(&["eval", "return 1", "1", "foo"])), Some(12182));
         assert_eq!(of_command(&command(&["EVAL", "return 1", "0"])), None);
         assert_eq!(of_command(&command(&["GET", "foo"])), Some(12182));

@@ -12,6 +12,7 @@ use gibbon_outcall::Reach;
 struct Redis {
     child: Child,
     port: u16,
+    bus: u16,
     folder: std::path::PathBuf,
 }
 
@@ -36,7 +37,7 @@ async fn redis_on(port: u16, options: &[&str]) -> Redis {
         command.args(["--save", "", "--port", &port.to_string()]).args(options);
     }
     let child = command.current_dir(&folder).stdout(Stdio::null()).spawn().unwrap();
-    let redis = Redis { child, port, folder };
+    let redis = Redis { child, port, bus: 0, folder };
     let probe = store(&Settings { port, ..settings() });
     for _ in 0..200 {
         if !matches!(probe.command(&words("PING")).await, Err(Error::Unavailable(_))) {
@@ -51,12 +52,20 @@ async fn redis(options: &[&str]) -> Redis {
     redis_on(gibbon_testkit::ports::free_tcp().unwrap(), options).await
 }
 
+async fn cluster_node() -> Redis {
+    let bus = gibbon_testkit::ports::free_tcp().unwrap();
+    let mut node = redis(&["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]).await;
+    node.bus = bus;
+    node
+}
+
 fn settings() -> Settings {
     Settings { host: "127.0.0.1".into(), timeout: Duration::from_secs(2), ..Settings::default() }
 }
 
 fn store(settings: &Settings) -> Store {
-    let resolver = gibbon_dns::Resolver::new(gibbon_dns::Settings::default(), Arc::new(gibbon_dns::SystemClock::default()));
+    let resolver =
+        gibbon_dns::Resolver::new(gibbon_dns::Settings::default(), Arc::new(gibbon_dns::SystemClock::default()));
     Store::new(settings, Arc::new(Reach::new(resolver, None)), tokio::runtime::Handle::current())
 }
 
@@ -87,7 +96,7 @@ async fn commands_and_pipelines_are_answered_in_order() {
 
 #[tokio::test]
 async fn passwords_open_the_door_and_wrong_ones_do_not() {
-    let server = redis(&["--requirepass", "secret", "--user", "ada on >lovelace ~* +@all"]).await;
+    let server = redis(&["--requirepass", "secret", "--user", "ada", "on", ">lovelace", "~*", "+@all"]).await;
     let with = |username: Option<&str>, password: Option<&str>| {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         store(&Settings { port: server.port, username: owned(username), password: owned(password), ..settings() })
@@ -131,11 +140,12 @@ async fn sentinels_name_the_master() {
 
 #[tokio::test]
 async fn a_clusters_keys_are_asked_of_the_node_that_has_them() {
-    let (one, two) = (redis(&["--cluster-enabled", "yes"]).await, redis(&["--cluster-enabled", "yes"]).await);
+    let (one, two) = (cluster_node().await, cluster_node().await);
     let direct = |server: &Redis| store(&Settings { port: server.port, ..settings() });
     direct(&one).command(&words("CLUSTER ADDSLOTSRANGE 0 8000")).await.unwrap();
     direct(&two).command(&words("CLUSTER ADDSLOTSRANGE 8001 16383")).await.unwrap();
-    direct(&one).command(&words(&format!("CLUSTER MEET 127.0.0.1 {}", two.port))).await.unwrap();
+    let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", two.port, two.bus);
+    direct(&one).command(&words(&meet)).await.unwrap();
     let store = store(&Settings { cluster_nodes: vec![format!("127.0.0.1:{}", one.port)], ..settings() });
     let mut last = None;
     for _ in 0..400 {

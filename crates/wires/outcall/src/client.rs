@@ -98,8 +98,7 @@ impl Inner {
         let stream = self.reach.tcp(&origin.host, origin.port, origin.tls.as_ref(), limit).await?;
         let mut builder = http1::Builder::new();
         builder.title_case_headers(true);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|error| protocol(&error))?;
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| protocol(&error))?;
         // Its errors reach whoever waits for an answer.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)

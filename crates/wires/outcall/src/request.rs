@@ -105,6 +105,9 @@ mod tests {
         let request = to("http://me:secret@a.example:81?q=1#f");
         let (_, uri) = request.target().unwrap();
         let http = request.to_http(&uri).unwrap();
-        assert_eq!((http.uri().to_string().as_str(), http.headers()["host"].as_bytes()), ("/?q=1", &b"a.example:81"[..]));
+        assert_eq!(
+            (http.uri().to_string().as_str(), http.headers()["host"].as_bytes()),
+            ("/?q=1", &b"a.example:81"[..])
+        );
     }
 }

@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket, UnixListener};
 
 fn reach(trust: Option<TrustStore>) -> Arc<Reach> {
-    let settings = gibbon_dns::Settings { hosts: gibbon_dns::Hosts::parse("127.0.0.1 box.example"), ..Default::default() };
+    let settings =
+        gibbon_dns::Settings { hosts: gibbon_dns::Hosts::parse("127.0.0.1 box.example"), ..Default::default() };
     let resolver = gibbon_dns::Resolver::new(settings, Arc::new(gibbon_dns::SystemClock::default()));
     Arc::new(Reach::new(resolver, trust))
 }
@@ -71,7 +72,10 @@ async fn a_request_is_sent_whole_and_the_connection_serves_the_next() {
     }
     let (first, text) = told.recv().await.unwrap();
     assert!(text.starts_with("POST /in?a=b HTTP/1.1\r\n") && text.ends_with("\r\n\r\nhello"), "{text}");
-    assert!(text.contains(&format!("Host: box.example:{port}\r\n")) && text.contains("Content-Length: 5\r\n"), "{text}");
+    assert!(
+        text.contains(&format!("Host: box.example:{port}\r\n")) && text.contains("Content-Length: 5\r\n"),
+        "{text}"
+    );
     assert_eq!(told.recv().await.unwrap().0, first, "a second connection was made");
 }
 

@@ -19,10 +19,19 @@ pub enum Notice {
     NearlyFull,
     /// The first drop since the last success.
     Full,
-    TooLarge { bytes: usize, limit: usize },
-    BytesExceeded { dropped: usize },
-    Failed { cause: String },
-    GaveUp { lost: usize },
+    TooLarge {
+        bytes: usize,
+        limit: usize,
+    },
+    BytesExceeded {
+        dropped: usize,
+    },
+    Failed {
+        cause: String,
+    },
+    GaveUp {
+        lost: usize,
+    },
     Resumed,
 }
 
@@ -34,7 +43,9 @@ impl Notice {
             Notice::TooLarge { bytes, limit } => {
                 format!("string to be queued is longer ({bytes} bytes) than the queue's max_bytes ({limit} bytes)")
             }
-            Notice::BytesExceeded { dropped } => format!("byte capacity exceeded, {dropped} queue entries were dropped"),
+            Notice::BytesExceeded { dropped } => {
+                format!("byte capacity exceeded, {dropped} queue entries were dropped")
+            }
             Notice::Failed { cause } => format!("handler could not process entries: {cause}"),
             Notice::GaveUp { lost } => {
                 format!("could not send entries due to max_retry_time exceeded. {lost} queue entries were lost")
@@ -81,10 +92,6 @@ pub struct Core {
 impl Core {
     fn count(&self) -> usize {
         self.waiting.len() + self.under_way
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.under_way == 0
     }
 
     /// Takes an entry in; the oldest give way.

@@ -162,7 +162,11 @@ impl NodeQueue {
         if start {
             let (queue, busy) = (Arc::clone(self), Busy::new(&self.shared));
             self.shared.runtime.spawn(async move {
-                queue.run().await;
+                // A delivery that panics costs its batch, not the queue.
+                while let Err(panic) = tokio::spawn(Arc::clone(&queue).run()).await {
+                    queue.state().core.finished(&mut Vec::new());
+                    tracing::error!("[{}] a delivery was given up: {panic}", queue.name);
+                }
                 drop(busy);
             });
         } else {
@@ -188,7 +192,7 @@ impl NodeQueue {
         });
     }
 
-    async fn run(&self) {
+    async fn run(self: Arc<Self>) {
         loop {
             // The order matters: who asks to be woken before looking misses nothing.
             let (arrived, wake) = (self.arrived.notified(), self.shared.wake_all.notified());

@@ -61,7 +61,8 @@ impl Rig {
 
     async fn drained(&self) -> Vec<String> {
         self.hub.drain(Duration::from_secs(100)).await;
-        let text = |batch: &Vec<Bytes>| batch.iter().map(|e| std::str::from_utf8(e).unwrap()).collect::<Vec<_>>().join(",");
+        let text =
+            |batch: &Vec<Bytes>| batch.iter().map(|e| std::str::from_utf8(e).unwrap()).collect::<Vec<_>>().join(",");
         self.receiver.taken.lock().unwrap().iter().map(text).collect()
     }
 }

@@ -90,15 +90,10 @@ impl Case {
 
     /// What the client speaks and what the provider speaks.
     fn dialects(&self) -> (Dialect, Dialect) {
-        let chat = self.operation() == Operation::Chat;
-        let client = if chat { Dialect::OpenAiChat } else { Dialect::OpenAiCompletions };
-        let provider = match (self.file, chat) {
-            ("anthropic", false) => Dialect::AnthropicComplete,
-            ("huggingface", false) => Dialect::HuggingFace,
-            ("anthropic" | "gemini" | "bedrock", true) => self.preset().dialect,
-            _ => client,
-        };
-        (client, provider)
+        let client = self.operation().client_dialect("openai").unwrap();
+        let format = self.file.split('-').nth(1).map(str::to_owned);
+        let settings = Settings { format, ..Settings::default() };
+        (client, self.preset().speaks(self.operation(), self.text("model"), &settings))
     }
 
     fn overrides(&self) -> Overrides {

@@ -3,6 +3,7 @@
 
 mod fixtures;
 mod kong;
+mod mutations;
 mod openai_anthropic;
 mod roundtrip;
 mod strategies;

@@ -158,7 +158,7 @@ fn signed_thoughts_go_to_an_openai_client_and_come_back() {
     assert_eq!(
         body["usage"],
         json!({"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18,
-        "prompt_tokens_details": {"cached_tokens": 4}})
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}})
     );
     assert_eq!(body["created"], 7);
     let (request, dropped) = to_anthropic(json!({"messages": [

@@ -8,7 +8,7 @@ use gibbon_pdk::{Exchange, Handler};
 use serde_json::{Value, json};
 
 use super::PART;
-use crate::rig::{Rig, filled, id, request, shown, upstream};
+use crate::rig::{Rig, id, request, shown, upstream};
 
 /// A gateway with key-auth before the plugin under test, and three consumers whose keys are their names.
 struct Given {
@@ -109,19 +109,11 @@ fn groups_that_plugins_are_bound_to_count_only_if_asked_to() {
 
 #[test]
 fn exactly_one_of_the_lists_must_be_given() {
-    use gibbon_schema::Purpose;
-    let record = gibbon_model::PluginSchema::new(
-        "acl",
-        (PART.schema)(),
-        gibbon_schema::Field::set(gibbon_schema::Field::string()),
-        gibbon_model::PluginScopes::default(),
-    );
-    let wrong = [json!({}), json!({"allow": ["a"], "deny": ["b"]})];
-    for config in wrong {
-        let config = filled(&PART, config).unwrap();
-        let faults =
-            record.subschema().validate(&json!({"config": config, "protocols": []}), Purpose::Whole).unwrap_err();
-        let text = faults.to_json()["@entity"][0].to_string();
-        assert_eq!(text, "\"exactly one of these fields must be non-empty: 'config.allow', 'config.deny'\"");
+    for config in [json!({}), json!({"allow": ["a"], "deny": ["b"]})] {
+        let faults = gibbon_rig::refused(&PART, config);
+        assert_eq!(
+            faults["@entity"][0],
+            "exactly one of these fields must be non-empty: 'config.allow', 'config.deny'"
+        );
     }
 }

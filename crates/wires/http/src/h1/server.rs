@@ -15,6 +15,7 @@ use super::ready::Ready;
 use super::{Fill, ReadBuffer};
 use crate::deadline::Deadline;
 use crate::drain::Watch;
+use crate::io::{Io, Prefixed};
 use crate::{ConnInfo, ConnectionEnd, Counters, Protocol, Server, Service};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113 3.4).
@@ -78,9 +79,9 @@ where
         }
     }
 
-    /// The stream, what was read from it, and what is known of it.
-    pub(crate) fn into_parts(mut self) -> (S, Vec<u8>, ConnInfo<V::Info>, Rc<Server<V>>) {
-        (self.io.into_inner(), self.unread.take(), self.info, self.server)
+    /// The stream, beginning with what was read from it, and what is known of it.
+    pub(crate) fn into_parts(mut self) -> (Prefixed<S>, ConnInfo<V::Info>, Rc<Server<V>>) {
+        (Prefixed::new(self.unread.take(), self.io.into_inner()), self.info, self.server)
     }
 
     /// Serves the connection until it ends or turns out to speak HTTP/2.
@@ -90,6 +91,8 @@ where
         }
         loop {
             if let Some(end) = self.idle().await {
+                // Over TLS the peer is told so; nobody waits for it.
+                poll_fn(|cx| Poll::Ready(self.io.poll_shutdown(cx).is_ready())).await;
                 return Became::Ended(end);
             }
             let may_be_h2 = self.protocol == Protocol::Http1OrH2cPriorKnowledge && self.info.requests.get() == 0;
