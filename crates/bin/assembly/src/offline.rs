@@ -1,21 +1,16 @@
 //! The datastore without a node: for commands that read or write configuration beside one, or without any.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use gibbon_conf::Settings;
 use gibbon_declare::{Declared, Loader, export, load};
 use gibbon_model::DEFAULT_WORKSPACE_ID;
 use gibbon_pdk::NodeFacts;
-use gibbon_plan::{Compiler, Funnel, Plan, Publisher};
-use gibbon_ports::SystemClock;
 use gibbon_store::{Documents, SystemSources};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-use crate::ports::{Ports, SharedPorts};
-use crate::registry::registry;
-use crate::{node, parts, store};
+use crate::node::Engine;
+use crate::store;
 
 /// An open datastore.
 pub struct Offline {
@@ -30,14 +25,8 @@ impl Offline {
     /// As for a node.
     pub fn open(settings: &Settings) -> anyhow::Result<Offline> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let flavor = node::flavor(settings);
-        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
         let facts = NodeFacts { worker_count: 1, ..NodeFacts::default() };
-        let ports = Arc::new(Ports::new(Arc::new(SystemClock::default()), facts, Arc::clone(&publisher), None));
-        let plugins = parts::loaded(settings);
-        let registry = registry(settings, &plugins);
-        let compiler = Compiler::new(flavor, Arc::new(plugins));
-        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(ports)), publisher));
+        let Engine { registry, funnel, .. } = Engine::build(settings, &facts, None, runtime.handle())?;
         let documents = store::open(settings, registry, &funnel, runtime.handle())?;
         Ok(Offline { documents, runtime })
     }
