@@ -181,7 +181,13 @@ impl Machine {
                 tracing::error!("left out: {error}");
                 None
             }
-            Err(_) => changes.iter().filter_map(|change| self.compile_stored(std::slice::from_ref(change))).last(),
+            Err(_) => {
+                let mut plan = None;
+                for change in changes {
+                    plan = self.compile_stored(std::slice::from_ref(change)).or(plan);
+                }
+                plan
+            }
         }
     }
 

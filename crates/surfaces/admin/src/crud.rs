@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gibbon_model::EntityDef;
-use gibbon_store::{Address, Document, Row};
+use gibbon_store::{Address, ChangeError, Document, Row, Violation};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -90,6 +90,9 @@ async fn at(
         Method::PATCH => match changes(admin, call, def, address, parent).await {
             Ok(changes) => {
                 let updated = documents.update(def, call.workspace, address, changes).await;
+                if def.name == "plugins" && matches!(updated, Err(ChangeError::Violation(Violation::Missing))) {
+                    return Answer::not_found(); // Kong looks at a plugin before it reads what is to be changed
+                }
                 done(admin, def, updated, StatusCode::OK, Deed::Update(address)).await
             }
             Err(answer) => answer,
@@ -109,7 +112,7 @@ pub async fn insert(admin: &Admin, workspace: Uuid, def: &Arc<EntityDef>, docume
 async fn done(
     admin: &Admin,
     def: &Arc<EntityDef>,
-    result: Result<Row, gibbon_store::ChangeError>,
+    result: Result<Row, ChangeError>,
     status: StatusCode,
     deed: Deed<'_>,
 ) -> Answer {

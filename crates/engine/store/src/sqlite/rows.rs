@@ -37,6 +37,41 @@ fn row((id, workspace, text): Raw) -> Result<Row, StoreError> {
     Ok(Row { id, workspace, document: document(&text)? })
 }
 
+/// A change as it is stored.
+struct Told {
+    sequence: i64,
+    kind: String,
+    id: Uuid,
+    workspace: Uuid,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+fn told(row: &SqlRow<'_>) -> rusqlite::Result<Told> {
+    Ok(Told {
+        sequence: row.get(0)?,
+        kind: row.get(1)?,
+        id: uuid(row, 2)?,
+        workspace: uuid(row, 3)?,
+        before: row.get(4)?,
+        after: row.get(5)?,
+    })
+}
+
+impl Told {
+    fn read(self) -> Result<(u64, Change), StoreError> {
+        let read = |text: Option<String>| text.as_deref().map(document).transpose();
+        let change = Change {
+            entity: self.kind.into(),
+            id: self.id,
+            workspace: self.workspace,
+            before: read(self.before)?,
+            after: read(self.after)?,
+        };
+        Ok((u64::try_from(self.sequence).unwrap_or(0), change))
+    }
+}
+
 impl View<'_> {
     fn one<T>(
         &self,
@@ -113,24 +148,11 @@ impl Rows for View<'_> {
         }
         let sql = "SELECT sequence, kind, id, workspace, before, after FROM changes
                    WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-        let rows = self.all(sql, params![count64(sequence), count(limit)], |row| {
-            let texts: (String, Option<String>, Option<String>) = (row.get(1)?, row.get(4)?, row.get(5)?);
-            Ok((row.get::<_, i64>(0)?, uuid(row, 2)?, uuid(row, 3)?, texts))
-        })?;
-        if rows.first().is_none_or(|(first, ..)| *first != count64(sequence) + 1) {
+        let rows = self.all(sql, params![count64(sequence), count(limit)], told)?;
+        if rows.first().is_none_or(|told| told.sequence != count64(sequence) + 1) {
             return Ok(None);
         }
-        let change = |(number, id, workspace, (kind, before, after)): (
-            i64,
-            Uuid,
-            Uuid,
-            (String, Option<String>, Option<String>),
-        )| {
-            let read = |text: Option<String>| text.as_deref().map(document).transpose();
-            let change = Change { entity: kind.into(), id, workspace, before: read(before)?, after: read(after)? };
-            Ok((u64::try_from(number).unwrap_or(0), change))
-        };
-        rows.into_iter().map(change).collect::<Result<_, _>>().map(Some)
+        rows.into_iter().map(Told::read).collect::<Result<_, _>>().map(Some)
     }
 
     fn expired(&mut self, now: f64, limit: usize) -> Result<Vec<(Arc<str>, Uuid, Uuid)>, StoreError> {
