@@ -91,9 +91,13 @@ fn a_change_is_in_force_when_it_is_answered() {
 
 #[test]
 fn bodies_that_cannot_be_read_are_refused_with_their_own_status() {
-    let gateway = Settings::new().set("database", "sqlite").set("nginx_admin_client_max_body_size", "1k").start().unwrap();
+    let gateway =
+        Settings::new().set("database", "sqlite").set("nginx_admin_client_max_body_size", "1k").start().unwrap();
     let post = |kind: &str, body: &str| {
-        let head = format!("POST /services HTTP/1.1\nHost: a\nConnection: close\n{kind}Content-Length: {}\n\n{body}", body.len());
+        let head = format!(
+            "POST /services HTTP/1.1\nHost: a\nConnection: close\n{kind}Content-Length: {}\n\n{body}",
+            body.len()
+        );
         raw(&gateway, &head)
     };
     assert_eq!(post("Content-Type: text/plain\n", "x").status(), 415);
@@ -102,7 +106,10 @@ fn bodies_that_cannot_be_read_are_refused_with_their_own_status() {
     assert_eq!(json_of(&twice), json!({"message": "Multiple Content-Type headers not allowed"}));
     assert_eq!(json_of(&post("Content-Type: application/json\n", "{")), json!({"message": "Cannot parse JSON body"}));
     assert_eq!(post("Content-Type: application/json\n", &"x".repeat(2000)).status(), 413);
-    assert_eq!(json_of(&post("Content-Type: application/json\n", ""))["fields"], json!({"host": "required field missing"}));
+    assert_eq!(
+        json_of(&post("Content-Type: application/json\n", ""))["fields"],
+        json!({"host": "required field missing"})
+    );
 }
 
 #[test]
@@ -123,7 +130,8 @@ fn verbs_and_paths_that_do_not_exist_are_told_apart() {
 
 #[test]
 fn browsers_may_call_from_the_console_only() {
-    let gateway = Settings::new().set("database", "sqlite").set("admin_gui_url", "http://console.test:8002").start().unwrap();
+    let gateway =
+        Settings::new().set("database", "sqlite").set("admin_gui_url", "http://console.test:8002").start().unwrap();
     let origin = |origin: &str| {
         let request = format!("GET /services HTTP/1.1\nHost: a\nConnection: close\nOrigin: {origin}\n\n");
         raw(&gateway, &request).header("access-control-allow-origin").unwrap().to_owned()
@@ -159,7 +167,8 @@ fn a_node_that_drains_is_no_longer_ready() {
 #[test]
 fn the_level_of_the_log_is_read_and_changed() {
     let gateway = database();
-    let call = |method, path: &str| json_of(&gateway.admin(method, path, "").unwrap())["message"].as_str().unwrap().to_owned();
+    let call =
+        |method, path: &str| json_of(&gateway.admin(method, path, "").unwrap())["message"].as_str().unwrap().to_owned();
     assert_eq!(call("GET", "/debug/node/log-level"), "log level: info");
     assert_eq!(call("PUT", "/debug/node/log-level/debug"), "log level changed");
     assert_eq!(call("GET", "/debug/node/log-level"), "log level: debug");
@@ -188,7 +197,8 @@ fn a_target_is_set_unhealthy_by_hand_and_gets_no_traffic() {
     }
     assert_eq!((one.requests().len(), two.requests().len()), (0, 6));
     let health = json_of(&gateway.admin("GET", "/upstreams/u.test/health", "").unwrap());
-    let mut seen: Vec<&str> = health["data"].as_array().unwrap().iter().map(|t| t["health"].as_str().unwrap()).collect();
+    let mut seen: Vec<&str> =
+        health["data"].as_array().unwrap().iter().map(|t| t["health"].as_str().unwrap()).collect();
     seen.sort_unstable();
     assert_eq!(seen, ["HEALTHY", "UNHEALTHY"]);
 }

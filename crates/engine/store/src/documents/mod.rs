@@ -261,16 +261,16 @@ impl Documents {
         self.conductor.read(read).await
     }
 
+    /// What is referred to comes first, whatever the order in which the kinds are given.
     fn writes(
         &self,
         workspace: Uuid,
-        entities: IndexMap<String, Vec<Document>>,
+        mut entities: IndexMap<String, Vec<Document>>,
         stamped: f64,
     ) -> Result<Vec<Write>, ChangeError> {
         let mut writes = Vec::with_capacity(entities.values().map(Vec::len).sum());
-        for (kind, documents) in entities {
-            let Some(def) = self.registry.get(&kind) else { continue };
-            for document in documents {
+        for def in self.registry.iter() {
+            for document in entities.swap_remove(def.name.as_ref()).unwrap_or_default() {
                 writes.extend(declared(def, workspace_of(def, workspace), document, stamped)?);
             }
         }
