@@ -312,7 +312,10 @@ pub async fn fault(
         (None, Source::Plugin) => Reply::error(status),
         _ => core_reply(worker, x, status, negotiable),
     };
+    // An answer of a plugin's says nothing about what follows on the connection.
     if closes(status)
+        && fault.message.is_none()
+        && fault.source != Source::Plugin
         && let Some(out) = out
     {
         out.close_after();
