@@ -312,14 +312,16 @@ pub async fn fault(
         (None, Source::Plugin) => Reply::error(status),
         _ => core_reply(worker, x, status, negotiable),
     };
+    let by_plugin = fault.source == Source::Plugin;
     if closes(status)
+        && !by_plugin
         && let Some(out) = out
     {
         out.close_after();
     }
     let body = fill_reply(worker, x, reply);
     // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
-    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit;
+    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit && !by_plugin;
     send_own(worker, x, body, proxied, out, stage).await
 }
 
