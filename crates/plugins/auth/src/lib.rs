@@ -13,6 +13,7 @@ mod hmac_auth;
 mod identity;
 mod jwt;
 mod key_auth;
+mod session;
 
 #[cfg(test)]
 mod rig;
@@ -20,7 +21,7 @@ mod rig;
 use gibbon_pdk::{Part, Protocol, Protocols};
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART];
+pub const PARTS: &[Part] = &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART, session::PART];
 
 /// Where authentication by header can happen.
 const HTTP_FAMILY: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);

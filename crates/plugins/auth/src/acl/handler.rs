@@ -1,6 +1,6 @@
 //! The access step of `acl`.
 
-use gibbon_pdk::{CredentialKind, Exchange, Handler, Host, Reply, Step};
+use gibbon_pdk::{CredentialKind, Exchange, Flow, Handler, Host, Reply, Step};
 use uuid::Uuid;
 
 use super::config::Config;
@@ -42,11 +42,11 @@ impl Acl {
         }
     }
 
-    fn decide(&self, x: &mut Exchange, host: &Host) -> Result<(), Reply> {
+    fn decide(&self, x: &mut Exchange, host: &Host) -> Result<(), Box<Reply>> {
         let (header, groups) = self.groups_of_caller(x, host)?;
         let is_in = groups.iter().any(|group| self.groups.binary_search_by(|g| (**g).cmp(group)).is_ok());
         if is_in != (self.mode == Mode::Allow) {
-            return Err(Reply::error_with(403, REFUSAL));
+            return Err(Box::new(Reply::error_with(403, REFUSAL)));
         }
         // What the client says about its groups never gets through.
         x.request.headers.remove(CONSUMER_GROUPS);
@@ -58,7 +58,7 @@ impl Acl {
     }
 
     /// The caller's groups, and the header in which the upstream learns them.
-    fn groups_of_caller(&self, x: &Exchange, host: &Host) -> Result<(&'static str, Vec<String>), Reply> {
+    fn groups_of_caller(&self, x: &Exchange, host: &Host) -> Result<(&'static str, Vec<String>), Box<Reply>> {
         let credential = x.credential.as_deref();
         let consumer = x.consumer.as_ref().map(|c| c.id).or(credential.and_then(|c| c.consumer));
         // A caller without credential is the anonymous consumer: groups vouched for go before its own.
@@ -70,8 +70,8 @@ impl Acl {
         let decidable = consumer.is_some() && (self.mode == Mode::Deny || !groups.is_empty());
         match credential {
             _ if decidable => Ok((CONSUMER_GROUPS, groups)),
-            Some(_) => Err(Reply::error_with(403, REFUSAL)),
-            None => Err(Reply::error(401)),
+            Some(_) => Err(Box::new(Reply::error_with(403, REFUSAL))),
+            None => Err(Box::new(Reply::error(401))),
         }
     }
 
@@ -91,7 +91,7 @@ impl Handler for Acl {
     fn access<'a>(&'a self, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         match self.decide(x, host) {
             Ok(()) => Step::NEXT,
-            Err(reply) => Step::reply(reply),
+            Err(reply) => Flow::Reply(reply).into(),
         }
     }
 }

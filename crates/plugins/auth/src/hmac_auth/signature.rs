@@ -75,13 +75,11 @@ fn push(out: &mut Vec<u8>, pieces: &[&[u8]]) {
 
 /// Splits at the last `",  name="`: where what stands before ends, and what follows.
 fn last_parameter<'a>(text: &'a str, name: &str) -> Option<(usize, &'a str)> {
-    text.rmatch_indices(name)
-        .find_map(|(at, _)| {
-            let after = text.get(at + name.len()..)?.strip_prefix("=\"")?;
-            let before = text.get(..at)?.trim_end().strip_suffix("\",")?;
-            Some((before.len(), after))
-        })
-        .map(|(end, after)| (end, after))
+    text.rmatch_indices(name).find_map(|(at, _)| {
+        let after = text.get(at + name.len()..)?.strip_prefix("=\"")?;
+        let before = text.get(..at)?.trim_end().strip_suffix("\",")?;
+        Some((before.len(), after))
+    })
 }
 
 fn algorithm(name: &str) -> Option<hmac::Algorithm> {
