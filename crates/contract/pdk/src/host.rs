@@ -151,6 +151,8 @@ pub enum DialTarget {
     Tcp { host: String, port: u16 },
     Udp { host: String, port: u16 },
     Unix { path: String },
+    /// A datagram socket such as `/dev/log`.
+    UnixDatagram { path: String },
 }
 
 /// A raw connection: what is written is sent whole, a read gives what has come.

@@ -31,6 +31,7 @@ mod exposition;
 mod fault;
 mod handler;
 mod host;
+mod log_entry;
 mod part;
 mod phase;
 mod queue;
@@ -50,6 +51,7 @@ pub use host::{
     Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts,
     NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
 };
+pub use log_entry::{LatencyFigures, log_entry, set_log_value, write_log_entry};
 pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};

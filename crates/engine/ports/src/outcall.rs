@@ -47,6 +47,7 @@ impl Dial for DialPort {
                 DialTarget::Tcp { host, port } => LineTarget::Tcp { host, port: *port },
                 DialTarget::Udp { host, port } => LineTarget::Udp { host, port: *port },
                 DialTarget::Unix { path } => LineTarget::Unix { path },
+                DialTarget::UnixDatagram { path } => LineTarget::UnixDatagram { path },
             };
             let line = Line::connect(&self.0, to, secure.map(tls).as_ref(), timeout).await?;
             Ok(Box::new(Dialled(line)) as Box<dyn Duplex>)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use gibbon_net::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UdpSocket;
+use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::{Reach, Tls};
 
@@ -16,12 +16,14 @@ pub enum LineTarget<'a> {
     Tcp { host: &'a str, port: u16 },
     Udp { host: &'a str, port: u16 },
     Unix { path: &'a str },
+    UnixDatagram { path: &'a str },
 }
 
 /// A raw connection; it belongs to the runtime it was made on.
 pub enum Line {
     Stream(Box<Stream>),
     Datagrams(UdpSocket),
+    LocalDatagrams(UnixDatagram),
 }
 
 impl Line {
@@ -46,6 +48,11 @@ impl Line {
                 socket.connect(address).await?;
                 Ok(Line::Datagrams(socket))
             }
+            LineTarget::UnixDatagram { path } => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect(path)?;
+                Ok(Line::LocalDatagrams(socket))
+            }
         }
     }
 
@@ -63,6 +70,9 @@ impl Line {
             Line::Datagrams(socket) => {
                 socket.recv_buf(&mut buffer).await?;
             }
+            Line::LocalDatagrams(socket) => {
+                socket.recv_buf(&mut buffer).await?;
+            }
         }
         Ok(buffer.freeze())
     }
@@ -78,6 +88,7 @@ impl Line {
                 stream.flush().await
             }
             Line::Datagrams(socket) => socket.send(bytes).await.map(|_| ()),
+            Line::LocalDatagrams(socket) => socket.send(bytes).await.map(|_| ()),
         }
     }
 

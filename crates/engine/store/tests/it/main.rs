@@ -4,6 +4,7 @@
 mod changes;
 mod declarative;
 mod durability;
+mod postgres;
 mod reading;
 mod rig;
 mod rules;

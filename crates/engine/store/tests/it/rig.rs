@@ -13,6 +13,43 @@ use gibbon_store::{
 use serde_json::Value;
 use uuid::Uuid;
 
+/// One server for all tests; every rig has tables of its own in it.
+pub mod postgres {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use gibbon_store::PostgresSettings;
+    use gibbon_testkit::servers::{self, Server};
+    use tokio::runtime::Runtime;
+
+    static SERVER: LazyLock<Server> = LazyLock::new(|| servers::postgres().unwrap());
+    pub static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+    /// A place for tables that nobody uses yet.
+    pub fn fresh() -> PostgresSettings {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        PostgresSettings {
+            host: "127.0.0.1".into(),
+            port: SERVER.address().port(),
+            user: "gibbon".into(),
+            password: None,
+            database: "gibbon".into(),
+            schema: Some(format!("test{number}")),
+            tls: None,
+            timeout: Duration::from_secs(60),
+            pool_size: Some(2),
+        }
+    }
+
+    /// Code that waits may not run on a runtime's threads.
+    pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+    }
+}
+
 struct NoPlugins;
 
 impl Builder for NoPlugins {
@@ -33,7 +70,7 @@ pub struct Rig {
 
 /// Every backend the rules must hold for.
 pub fn each() -> Vec<(&'static str, Rig)> {
-    vec![("memory", Rig::memory()), ("sqlite", Rig::sqlite())]
+    vec![("memory", Rig::memory()), ("sqlite", Rig::sqlite()), ("postgres", Rig::postgres(&postgres::fresh()))]
 }
 
 fn funnel() -> Arc<Funnel> {
@@ -57,6 +94,18 @@ impl Rig {
 
     pub fn sqlite() -> Rig {
         Self::sqlite_in(tempfile::tempdir().unwrap())
+    }
+
+    /// On tables that are made first if need be.
+    pub fn postgres(settings: &gibbon_store::PostgresSettings) -> Rig {
+        postgres::apart(|| {
+            let runtime = postgres::RUNTIME.handle();
+            gibbon_store::Migrations::open(settings, runtime).unwrap().migrate().unwrap();
+            Self::with(tempfile::tempdir().unwrap(), |registry, funnel, _| {
+                let (reader, writer) = gibbon_store::Postgres::open(settings, runtime)?;
+                Conductor::over_datastore(registry, funnel, Arc::new(reader), Box::new(writer))
+            })
+        })
     }
 
     pub fn sqlite_in(directory: tempfile::TempDir) -> Rig {

@@ -116,15 +116,11 @@ impl Handler for ResponseLimiter {
         let used_up =
             usage.decisions.iter().zip(&usage.costs).any(|(decision, cost)| *cost > 0 && !decision.is_allowed());
         if used_up {
-            usage.refused = true;
+            // Nothing is handed out, so nothing is counted.
             x.response.status = 429;
             x.replacement_body = Some(Bytes::new());
-        }
-        x.slots.set(usage);
-    }
-
-    fn log(&self, x: &mut Exchange, _: &Host) {
-        if let Some(usage) = x.slots.take::<Usage>().filter(|usage| !usage.refused) {
+        } else {
+            // Before the answer leaves: a client that asks again at once must find it counted.
             self.counting.count(&self.named, &usage);
         }
     }

@@ -1,6 +1,6 @@
 //! Limits on what upstreams say that their answers cost: so many videos a minute, so many tokens a day.
 //!
-//! The upstream names the costs in a response header; they are counted when the answer is over.
+//! The upstream names the costs in a response header; they are counted as the answer leaves.
 
 mod config;
 mod handler;
@@ -22,7 +22,7 @@ pub const PART: Part = Part {
     name: "response-ratelimiting",
     priority: 900,
     version: crate::VERSION,
-    phases: Phases::of(&[Phase::Access, Phase::HeaderFilter, Phase::Log]),
+    phases: Phases::of(&[Phase::Access, Phase::HeaderFilter]),
     protocols: crate::HTTP,
     scopes: Scopes { route: true, service: true, consumer: true, consumer_group: false },
     schema: Config::record,

@@ -28,8 +28,6 @@ pub struct Usage {
     pub decisions: Vec<Decision>,
     /// Cost of the answer for each limit.
     pub costs: Vec<u64>,
-    /// The answer was refused, and costs nothing.
-    pub refused: bool,
     keys: WhoseKeys,
 }
 
@@ -42,7 +40,7 @@ pub enum WhoseKeys {
 impl Usage {
     pub fn new(now_ms: u64, decisions: Vec<Decision>, keys: WhoseKeys) -> Self {
         let costs = vec![0; decisions.len()];
-        Usage { now_ms, decisions, costs, refused: false, keys }
+        Usage { now_ms, decisions, costs, keys }
     }
 }
 
@@ -72,7 +70,7 @@ impl Counting {
         })
     }
 
-    /// Adds the costs of an answer that is over.
+    /// Adds the costs of an answer.
     pub fn count(&self, named: &[Named], usage: &Usage) {
         for (at, (named, cost)) in named.iter().zip(&usage.costs).enumerate().filter(|(_, (_, cost))| **cost > 0) {
             match (self, &usage.keys) {
