@@ -46,9 +46,9 @@ fn upstreams(node: &Node) -> Value {
 }
 
 fn target(report: &TargetReport) -> Value {
-    let addresses = report.addresses.iter().map(|address| {
-        json!({ "address": format!("{}:{}", address.ip, address.port), "health": address.health.as_str() })
-    });
+    let addresses = report.addresses.iter().map(
+        |address| json!({ "address": format!("{}:{}", address.ip, address.port), "health": address.health.as_str() }),
+    );
     json!({
         "target": format!("{}:{}", report.host, report.port),
         "health": report.health.as_str(),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::names::ConsumerName;
 use crate::queue_settings::Queue;
+use crate::replaced;
 
 /// Which metrics are sent, under which names, and where to.
 #[derive(Schema, Debug)]
@@ -43,16 +44,14 @@ pub struct Config {
     #[schema(required, default = "workspace_id")]
     pub workspace_identifier_default: WorkspaceName,
     /// Without effect.
-    #[schema(deprecated = "statsd: config.retry_count no longer works, please use config.queue.max_retry_time instead")]
+    #[schema(typedef = replaced::retry_count("statsd"))]
     #[allow(dead_code)]
     pub retry_count: Option<i64>,
     /// Replaced by `queue.max_batch_size`.
-    #[schema(deprecated = "statsd: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
+    #[schema(typedef = replaced::queue_size("statsd"))]
     pub queue_size: Option<i64>,
     /// Replaced by `queue.max_coalescing_delay`.
-    #[schema(
-        deprecated = "statsd: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
-    )]
+    #[schema(typedef = replaced::flush_timeout("statsd"))]
     pub flush_timeout: Option<f64>,
     /// Names with tags instead of long names, in this dialect.
     pub tag_style: Option<TagStyle>,

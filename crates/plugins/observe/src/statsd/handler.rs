@@ -31,8 +31,9 @@ impl Statsd {
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, TIMEOUT);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the schema keeps it within 0..=65507
         let delivery = Lines { line, tcp: config.use_tcp, together: config.udp_packet_size as usize };
-        let settings =
-            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let settings = config
+            .queue
+            .settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
         let range = |text: &String| {
             let (from, to) = text.split_once('-')?;
             Some(from.parse().ok()?..=to.parse().ok()?)
@@ -73,7 +74,10 @@ impl Statsd {
 
     /// Name below the prefix, and value; `None` if there is nothing to send.
     fn measured(&self, metric: &Metric, x: &Exchange, figures: &LatencyFigures) -> Option<(String, String)> {
-        let scope = || x.service().map_or_else(|| "global.unmatched".to_owned(), |s| format!("service.{}", self.service(metric, s)));
+        let scope = || {
+            x.service()
+                .map_or_else(|| "global.unmatched".to_owned(), |s| format!("service.{}", self.service(metric, s)))
+        };
         let status = x.response.status;
         let one = || "1".to_owned();
         let user = || self.consumer(metric, x);
