@@ -39,10 +39,10 @@ pub struct Config {
     pub consumer_identifier_default: ConsumerName,
     /// What stands for a service where a metric does not say.
     #[schema(required, default = "service_name_or_host")]
-    pub service_identifier_default: ServiceName,
+    pub service_identifier_default: ServiceIdentifier,
     /// What stands for a workspace where a metric does not say.
     #[schema(required, default = "workspace_id")]
-    pub workspace_identifier_default: WorkspaceName,
+    pub workspace_identifier_default: WorkspaceIdentifier,
     /// Without effect.
     #[schema(typedef = replaced::retry_count("statsd"))]
     #[allow(dead_code)]
@@ -73,9 +73,9 @@ pub struct Metric {
     /// What stands for the consumer.
     pub consumer_identifier: Option<ConsumerName>,
     /// What stands for the service.
-    pub service_identifier: Option<ServiceName>,
+    pub service_identifier: Option<ServiceIdentifier>,
     /// What stands for the workspace.
-    pub workspace_identifier: Option<WorkspaceName>,
+    pub workspace_identifier: Option<WorkspaceIdentifier>,
 }
 
 /// What can be measured.
@@ -122,7 +122,8 @@ impl StatType {
 
 /// What stands for a service.
 #[derive(Schema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceName {
+#[allow(clippy::enum_variant_names)] // the words of the setting
+pub enum ServiceIdentifier {
     ServiceId,
     ServiceName,
     ServiceHost,
@@ -131,7 +132,8 @@ pub enum ServiceName {
 
 /// What stands for a workspace.
 #[derive(Schema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkspaceName {
+#[allow(clippy::enum_variant_names)] // the words of the setting
+pub enum WorkspaceIdentifier {
     WorkspaceId,
     WorkspaceName,
 }

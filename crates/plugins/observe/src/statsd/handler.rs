@@ -10,7 +10,7 @@ use gibbon_pdk::{
     SendFuture, Service,
 };
 
-use super::config::{Config, Metric, MetricName, ServiceName, TagStyle, WorkspaceName};
+use super::config::{Config, Metric, MetricName, ServiceIdentifier, TagStyle, WorkspaceIdentifier};
 use crate::line::Line;
 use crate::names::name_or_host;
 
@@ -52,18 +52,18 @@ impl Statsd {
 
     fn service(&self, metric: &Metric, service: &Service) -> String {
         let name = match metric.service_identifier.unwrap_or(self.config.service_identifier_default) {
-            ServiceName::ServiceId => Some(&*service.id_text),
-            ServiceName::ServiceName => service.name.as_deref(),
-            ServiceName::ServiceHost => Some(&*service.host),
-            ServiceName::ServiceNameOrHost => Some(name_or_host(service)),
+            ServiceIdentifier::ServiceId => Some(&*service.id_text),
+            ServiceIdentifier::ServiceName => service.name.as_deref(),
+            ServiceIdentifier::ServiceHost => Some(&*service.host),
+            ServiceIdentifier::ServiceNameOrHost => Some(name_or_host(service)),
         };
         name.map_or_else(|| "unnamed".to_owned(), |name| name.replace('.', "_"))
     }
 
     fn workspace(&self, metric: &Metric, x: &Exchange) -> String {
         match metric.workspace_identifier.unwrap_or(self.config.workspace_identifier_default) {
-            WorkspaceName::WorkspaceId => x.workspace.to_string(),
-            WorkspaceName::WorkspaceName => "default".to_owned(),
+            WorkspaceIdentifier::WorkspaceId => x.workspace.to_string(),
+            WorkspaceIdentifier::WorkspaceName => "default".to_owned(),
         }
     }
 
