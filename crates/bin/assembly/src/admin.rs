@@ -1,8 +1,8 @@
 //! The Admin and Status APIs of this node: where they listen, and what they are told of the node.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gibbon_admin::{
@@ -55,7 +55,9 @@ pub fn about(facts: &NodeFacts, values: &Values, plugins: &Plugins) -> About {
         node_id: facts.id.to_string(),
         hostname: facts.hostname.clone(),
         version: facts.kong_version.clone(),
-        configuration: Value::Object(values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>()),
+        configuration: Value::Object(
+            values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>(),
+        ),
         plugins: loaded,
         workers: facts.worker_count,
     }
@@ -186,13 +188,26 @@ impl NodeView for ThisNode {
 ///
 /// # Errors
 /// An address that cannot be bound, or TLS settings that cannot be used, named.
-pub fn start(settings: &Settings, documents: Documents, view: ThisNode, inherited: &mut Inherited) -> anyhow::Result<Arc<Admin>> {
+pub fn start(
+    settings: &Settings,
+    documents: Documents,
+    view: ThisNode,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Arc<Admin>> {
     let control = view.control.clone();
-    let admin = Admin::new(documents, Arc::new(view), AdminSettings {
-        server_token: from_settings::SERVER_TOKEN.to_owned(),
-        console_urls: settings.console.urls.clone(),
-        max_body: settings.admin_client.max_body_size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
-    });
+    let admin = Admin::new(
+        documents,
+        Arc::new(view),
+        AdminSettings {
+            server_token: from_settings::SERVER_TOKEN.to_owned(),
+            console_urls: settings.console.urls.clone(),
+            max_body: settings
+                .admin_client
+                .max_body_size
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(usize::MAX),
+        },
+    );
     let tls = &settings.tls;
     let interfaces = [
         (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default"),
@@ -224,7 +239,12 @@ impl CertificateSource for Own {
     }
 }
 
-fn own_tls(settings: &Settings, listener: &Listener, pairs: &[KeyPairSource], default: &str) -> anyhow::Result<ServerTls> {
+fn own_tls(
+    settings: &Settings,
+    listener: &Listener,
+    pairs: &[KeyPairSource],
+    default: &str,
+) -> anyhow::Result<ServerTls> {
     let pair = listen::default_pair(pairs, &settings.prefix, default)?;
     listen::server_tls(settings, Arc::new(Own(pair)), listen::http_alpn(listener.http2))
 }

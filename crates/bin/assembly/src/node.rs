@@ -173,7 +173,7 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
     }
 }
 
-fn flavor(settings: &Settings) -> Flavor {
+pub(crate) fn flavor(settings: &Settings) -> Flavor {
     match settings.router_flavor {
         gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
         gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,

@@ -8,7 +8,7 @@ use gibbon_journal::{AccessLog, Handle};
 use gibbon_net::worker_count;
 use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
-use gibbon_plan::{BuildScope, Builder};
+use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
     Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, SystemRandomness,
 };
@@ -23,6 +23,7 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub state: Arc<SharedState>,
     pub facts: Arc<NodeFacts>,
+    publisher: Arc<Publisher>,
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
     http: Arc<dyn HttpClient>,
@@ -55,6 +56,7 @@ impl Ports {
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
+            publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
             http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
             dial: Arc::new(DialPort(Arc::clone(&reach))),
@@ -110,7 +112,7 @@ impl Builder for SharedPorts {
 impl WorkerParts for Ports {
     fn host(&self, _number: usize) -> Host {
         Host {
-            directory: Box::new(DirectoryPort::new(Arc::clone(&self.clock))),
+            directory: Box::new(DirectoryPort::new(Arc::clone(&self.publisher), Arc::clone(&self.clock))),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),

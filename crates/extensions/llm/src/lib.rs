@@ -14,6 +14,7 @@ pub mod dialect;
 mod error;
 pub mod estimate;
 pub mod json;
+pub mod origin;
 pub mod pass;
 pub mod price;
 pub mod provider;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gibbon_message::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::h1::{self, Mode, Served};
+use crate::h1::{Became, Conn};
 use crate::{Counters, Drain, HeadError, RequestBody, Responder, ServerSettings, Worker, h2};
 
 /// Whoever answers requests. One value serves all connections of a worker.
@@ -97,27 +97,28 @@ pub struct Server<V> {
 }
 
 /// Serves one connection until it ends. `first_bytes` were already read from `stream`.
-pub async fn serve<S, V>(
+///
+/// The future is small while the connection idles: what serving needs is allocated when a request comes.
+pub fn serve<S, V>(
     stream: S,
     first_bytes: Vec<u8>,
     protocol: Protocol,
     info: V::Info,
     server: Rc<Server<V>>,
-) -> ConnectionEnd
+) -> impl Future<Output = ConnectionEnd> + 'static
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     V: Service,
 {
     Counters::add(&server.worker.counters.connections);
-    let info = ConnInfo::new(info);
-    let mode = match protocol {
-        Protocol::Http1 => Mode::Plain,
-        Protocol::Http1OrH2cPriorKnowledge => Mode::DetectH2,
-        Protocol::PlainOnTls => Mode::RefusePlain,
-        Protocol::Http2 => return h2::serve(stream, first_bytes, info, server).await,
-    };
-    match h1::serve(stream, first_bytes, mode, &info, &server).await {
-        Served::End(end) => end,
-        Served::Http2(stream, bytes) => Box::pin(h2::serve(stream, bytes, info, server)).await,
+    let mut conn = Conn::new(stream, first_bytes, protocol, info, server);
+    async move {
+        match conn.run().await {
+            Became::Ended(end) => end,
+            Became::Http2 => {
+                let (stream, info, server) = conn.into_parts();
+                Box::pin(h2::serve(stream, info, server)).await
+            }
+        }
     }
 }

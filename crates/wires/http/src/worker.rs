@@ -1,6 +1,6 @@
 //! What the connections of one thread share: buffers, deadlines, counters and the current date.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,8 @@ pub struct Worker {
     pub deadlines: Deadlines,
     pub counters: Counters,
     date: RefCell<DateText>,
+    /// Connections that keep their serving state although they wait.
+    pub(crate) staying: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,7 @@ impl Worker {
             deadlines: Deadlines::new(),
             counters: Counters::default(),
             date: RefCell::new(DateText { tick: None, second: 0, text: format_date(0) }),
+            staying: Cell::new(0),
         })
     }
 

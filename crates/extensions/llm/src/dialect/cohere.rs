@@ -188,6 +188,17 @@ fn write_message(message: &Message, notes: &mut Notes, out: &mut Vec<Value>) -> 
         let Some(m) = written.as_object_mut() else { continue };
         m.remove("name");
         m.remove("thinking_blocks");
+        for part in m.get("content").and_then(Value::as_array).into_iter().flatten() {
+            match part.get("type").and_then(Value::as_str) {
+                Some("text" | "image_url") => {}
+                other => notes.refuse(format!("a content part of type `{}`", other.unwrap_or_default()))?,
+            }
+        }
+        for call in m.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(call) = call.as_object_mut() {
+                call.remove("extra_content");
+            }
+        }
         if let Some(text) = m.remove("reasoning_content") {
             // Thoughts stand in the content here.
             let mut content = vec![json!({"type": "thinking", "thinking": text})];

@@ -151,6 +151,9 @@ pub struct Target {
     pub max_tokens_field: MaxTokensField,
     /// Who hosts the model: others want a dialect slightly changed.
     pub host: Host,
+    /// OpenAI's chat format: what the model thought earlier is sent back. OpenAI refuses it, some of
+    /// its imitators insist on it.
+    pub history_reasoning: bool,
 }
 
 impl Default for Target {
@@ -160,6 +163,7 @@ impl Default for Target {
             default_max_tokens: 4096,
             max_tokens_field: MaxTokensField::ByModel,
             host: Host::Own,
+            history_reasoning: true,
         }
     }
 }
@@ -289,6 +293,11 @@ pub trait Codec: Sync + fmt::Debug {
     /// Writes an error answer.
     fn encode_failure(&self, failure: &Failure) -> Vec<u8> {
         serde_json::json!({"error": failure.message}).to_string().into_bytes()
+    }
+
+    /// Headers that belong to an error answer beside `Content-Type: application/json`.
+    fn failure_headers(&self, _failure: &Failure) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     /// Reads a stream.

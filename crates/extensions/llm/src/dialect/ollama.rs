@@ -297,7 +297,13 @@ fn watch(value: &Value, seen: &mut Seen) {
     let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let n = text("/message/content").chars().count() + text("/message/thinking").chars().count();
     seen.characters += n as u64;
-    let calls = value.pointer("/message/tool_calls").is_some();
+    let list = value.pointer("/message/tool_calls").and_then(Value::as_array);
+    for arguments in list.into_iter().flatten().filter_map(|c| c.pointer("/function/arguments")) {
+        if *arguments != json!({}) {
+            seen.characters += arguments.to_string().chars().count() as u64;
+        }
+    }
+    let calls = list.is_some();
     seen.first_token |= n > 0 || calls;
     if seen.model.is_none() {
         seen.model = value.get("model").and_then(Value::as_str).map(str::to_owned);

@@ -218,7 +218,7 @@ fn write_response(response: &Response, reply: &Reply) -> Encoded {
         .enumerate()
         .map(|(i, c)| {
             let text: String = c.parts.iter().filter_map(Part::as_text).collect();
-            let finish = c.finish.as_ref().map(openai::write_finish);
+            let finish = c.finish.as_ref().map(write_finish);
             json!({"index": i, "text": text, "logprobs": c.logprobs, "finish_reason": finish})
         })
         .collect();
@@ -232,6 +232,14 @@ fn write_response(response: &Response, reply: &Reply) -> Encoded {
         }
     }
     Notes::new(HERE, Leniency::Lenient).done(body)
+}
+
+/// The reasons of this format; tools are none of it.
+fn write_finish(finish: &Finish) -> &'static str {
+    match openai::write_finish(finish) {
+        "tool_calls" => "stop",
+        reason => reason,
+    }
 }
 
 /// Reads a stream.
@@ -358,7 +366,7 @@ impl Encoder {
     }
 
     fn text(&self, choice: u32, text: &str, finish: Option<&Finish>, out: &mut Vec<u8>) {
-        let finish = finish.map(openai::write_finish);
+        let finish = finish.map(write_finish);
         let choices = json!([{"index": choice, "text": text, "logprobs": null, "finish_reason": finish}]);
         self.chunk(choices, None, out);
     }

@@ -2,6 +2,7 @@
 //! a dialect and a few oddities. Nothing is sent from here: the result is an address, headers and a
 //! body for whoever holds the sockets.
 
+mod address;
 pub mod aws;
 pub mod azure;
 mod credential;
@@ -9,14 +10,19 @@ pub mod google;
 mod place;
 mod preset;
 mod quirks;
+mod retry;
 pub mod sigv4;
 mod token;
 
+pub use address::Address;
 pub use credential::{Credential, Scheme};
-pub use place::{Address, PlaceError, Settings, model_segment};
+pub use place::{PlaceError, Settings, model_segment};
 pub use preset::{PRESETS, Preset, find};
 pub use quirks::Quirks;
+pub use retry::retry_after_ms;
 pub use token::{Token, TokenError, TokenRequest};
+
+use crate::dialect::Dialect;
 
 /// What a client wants from a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +106,21 @@ impl Operation {
             Operation::Realtime,
         ];
         ALL.iter().copied().find(|o| o.route_type() == Some(name))
+    }
+
+    /// What a client speaks that is configured with this format (Kong's `llm_format`); `None` for
+    /// formats that only pass through.
+    #[must_use]
+    pub fn client_dialect(self, format: &str) -> Option<Dialect> {
+        match (format, self) {
+            ("openai", Self::Completions) => Some(Dialect::OpenAiCompletions),
+            ("openai", Self::Responses) => Some(Dialect::OpenAiResponses),
+            ("openai", _) => Some(Dialect::OpenAiChat),
+            ("anthropic", _) => Some(Dialect::Anthropic),
+            ("gemini", _) => Some(Dialect::Gemini),
+            ("bedrock", _) => Some(Dialect::Bedrock),
+            _ => None,
+        }
     }
 
     /// OpenAI's path below `/v1`.

@@ -1,7 +1,7 @@
 //! The providers: a table. A server that speaks like OpenAI needs one line here and no code.
 
-use super::{Operation, Quirks, Scheme};
-use crate::dialect::Dialect;
+use super::{Operation, Quirks, Scheme, Settings};
+use crate::dialect::{Dialect, Host, Leniency, MaxTokensField, Target};
 use Operation as O;
 
 /// One provider.
@@ -26,6 +26,48 @@ pub struct Preset {
     pub accept_encoding: Option<&'static str>,
     /// `Set-Cookie` of its answers is dropped: it is between the provider and the gateway.
     pub drops_cookies: bool,
+}
+
+impl Preset {
+    /// What is spoken to this provider: it depends on the operation, for servers of Llama on the
+    /// configured format, and on Vertex AI on whose model it is.
+    #[must_use]
+    pub fn speaks(&self, operation: Operation, model: &str, settings: &Settings) -> Dialect {
+        use Dialect as D;
+        let completions = operation == O::Completions;
+        let openai = match operation {
+            O::Completions => D::OpenAiCompletions,
+            O::Responses => D::OpenAiResponses,
+            _ => D::OpenAiChat,
+        };
+        let ollama = if completions { D::OllamaGenerate } else { D::Ollama };
+        match (self.shape, settings.format.as_deref()) {
+            (Shape::OpenAi | Shape::Ollama | Shape::Given, Some("ollama")) | (Shape::Ollama, None) => ollama,
+            (Shape::Ollama, Some("anthropic")) => D::Anthropic,
+            (Shape::Given, Some("raw") | None) => D::LlamaRaw,
+            (Shape::OpenAi | Shape::Azure | Shape::Ollama | Shape::Given, _) => openai,
+            (Shape::HuggingFace, _) if matches!(operation, O::Completions | O::Embeddings) => D::HuggingFace,
+            (Shape::HuggingFace, _) => openai,
+            (Shape::Anthropic, _) if completions => D::AnthropicComplete,
+            (Shape::Cohere, _) if completions => D::CohereGenerate,
+            (Shape::Gemini, _) if settings.is_vertex() && super::place::publisher(model) == "anthropic" => D::Anthropic,
+            (Shape::Gemini, _) if settings.is_vertex() && super::place::publisher(model) != "google" => openai,
+            (Shape::Anthropic | Shape::Bedrock | Shape::Gemini | Shape::Cohere, _) => self.dialect,
+        }
+    }
+
+    /// How requests are written for this provider.
+    #[must_use]
+    pub fn target(&self, settings: &Settings, leniency: Leniency) -> Target {
+        let classic = self.quirks.max_tokens_classic;
+        Target {
+            leniency,
+            max_tokens_field: if classic { MaxTokensField::Classic } else { MaxTokensField::ByModel },
+            host: if self.shape == Shape::Gemini && settings.is_vertex() { Host::Vertex } else { Host::Own },
+            history_reasoning: self.quirks.takes_reasoning,
+            ..Target::default()
+        }
+    }
 }
 
 /// How addresses are built.
@@ -89,6 +131,7 @@ const fn compatible(name: &'static str, base: &'static str, operations: &'static
 }
 
 const PLAIN: Quirks = Quirks::NONE;
+const THINKING: Quirks = Quirks { takes_reasoning: true, ..PLAIN };
 
 /// Every provider known by name.
 pub static PRESETS: &[Preset] = &[
@@ -187,7 +230,7 @@ pub static PRESETS: &[Preset] = &[
         ..compatible("ollama", "http://localhost:11434", USUAL, PLAIN)
     },
     compatible("xai", "https://api.x.ai/v1", &[O::Chat, O::Responses, O::Images, O::Models], PLAIN),
-    compatible("deepseek", "https://api.deepseek.com/v1", CHAT, PLAIN),
+    compatible("deepseek", "https://api.deepseek.com/v1", CHAT, THINKING),
     compatible(
         "cerebras",
         "https://api.cerebras.ai/v1",
@@ -198,7 +241,7 @@ pub static PRESETS: &[Preset] = &[
         "dashscope",
         "https://dashscope{dashscope_region}.aliyuncs.com/compatible-mode/v1",
         &[O::Chat, O::Embeddings, O::Models],
-        PLAIN,
+        THINKING,
     ),
     compatible(
         "databricks",
@@ -206,8 +249,8 @@ pub static PRESETS: &[Preset] = &[
         USUAL,
         Quirks { remove: &["stream_options"], ..PLAIN },
     ),
-    compatible("vllm", "", &[O::Chat, O::Completions, O::Responses, O::Embeddings, O::Rerank, O::Models], PLAIN),
-    compatible("sglang", "", USUAL, PLAIN),
+    compatible("vllm", "", &[O::Chat, O::Completions, O::Responses, O::Embeddings, O::Rerank, O::Models], THINKING),
+    compatible("sglang", "", USUAL, THINKING),
     compatible("tgi", "", CHAT, PLAIN),
     compatible("lmstudio", "http://localhost:1234/v1", USUAL, PLAIN),
     compatible(
@@ -220,8 +263,8 @@ pub static PRESETS: &[Preset] = &[
     compatible("fireworks", "https://api.fireworks.ai/inference/v1", USUAL, PLAIN),
     compatible("openrouter", "https://openrouter.ai/api/v1", USUAL, PLAIN),
     compatible("perplexity", "https://api.perplexity.ai", &[O::Chat], PLAIN),
-    compatible("moonshot", "https://api.moonshot.ai/v1", CHAT, PLAIN),
-    compatible("zhipu", "https://open.bigmodel.cn/api/paas/v4", &[O::Chat, O::Embeddings], PLAIN),
+    compatible("moonshot", "https://api.moonshot.ai/v1", CHAT, THINKING),
+    compatible("zhipu", "https://open.bigmodel.cn/api/paas/v4", &[O::Chat, O::Embeddings], THINKING),
     compatible("nvidia", "https://integrate.api.nvidia.com/v1", USUAL, PLAIN),
     compatible("sambanova", "https://api.sambanova.ai/v1", USUAL, PLAIN),
     compatible("deepinfra", "https://api.deepinfra.com/v1/openai", USUAL, PLAIN),
@@ -242,6 +285,46 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_spoken_depends_on_operation_format_and_model() {
+        let speaks = |name: &str, operation, model: &str, format: Option<&str>, vertex: bool| {
+            let settings = Settings {
+                format: format.map(str::to_owned),
+                gemini_project_id: vertex.then(|| "p".to_owned()),
+                ..Settings::default()
+            };
+            find(name).unwrap().speaks(operation, model, &settings)
+        };
+        use Dialect as D;
+        for (name, operation, model, format, vertex, expected) in [
+            ("openai", O::Chat, "m", None, false, D::OpenAiChat),
+            ("openai", O::Completions, "m", None, false, D::OpenAiCompletions),
+            ("azure", O::Responses, "m", None, false, D::OpenAiResponses),
+            ("anthropic", O::Chat, "m", None, false, D::Anthropic),
+            ("anthropic", O::Completions, "m", None, false, D::AnthropicComplete),
+            ("cohere", O::Completions, "m", None, false, D::CohereGenerate),
+            ("cohere", O::Embeddings, "m", None, false, D::Cohere),
+            ("bedrock", O::Embeddings, "m", None, false, D::Bedrock),
+            ("gemini", O::Chat, "gemini-x", None, true, D::Gemini),
+            ("gemini", O::Chat, "claude-x", None, true, D::Anthropic),
+            ("gemini", O::Chat, "mistral-x", None, true, D::OpenAiChat),
+            ("huggingface", O::Chat, "m", None, false, D::OpenAiChat),
+            ("huggingface", O::Embeddings, "m", None, false, D::HuggingFace),
+            ("llama2", O::Chat, "m", Some("raw"), false, D::LlamaRaw),
+            ("llama2", O::Chat, "m", None, false, D::LlamaRaw),
+            ("llama2", O::Chat, "m", Some("openai"), false, D::OpenAiChat),
+            ("llama2", O::Completions, "m", Some("ollama"), false, D::OllamaGenerate),
+            ("mistral", O::Chat, "m", Some("openai"), false, D::OpenAiChat),
+            ("mistral", O::Chat, "m", Some("ollama"), false, D::Ollama),
+            ("ollama", O::Chat, "m", None, false, D::Ollama),
+            ("ollama", O::Chat, "m", Some("openai"), false, D::OpenAiChat),
+            ("ollama", O::Chat, "m", Some("anthropic"), false, D::Anthropic),
+            ("vllm", O::Responses, "m", None, false, D::OpenAiResponses),
+        ] {
+            assert_eq!(speaks(name, operation, model, format, vertex), expected, "{name} {operation:?} {format:?}");
+        }
+    }
 
     #[test]
     fn every_provider_of_the_plugins_schema_is_known_and_names_are_unique() {

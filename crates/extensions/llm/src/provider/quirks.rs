@@ -1,6 +1,6 @@
 //! What servers that speak like OpenAI do not like of what OpenAI knows.
 
-use crate::dialect::{Dialect, Encoded, Leniency, MaxTokensField, Target};
+use crate::dialect::{Dialect, Encoded, Leniency, Target};
 use crate::json::{patch, scan};
 use crate::{Error, Result};
 
@@ -9,6 +9,8 @@ use crate::{Error, Result};
 pub struct Quirks {
     /// The bound of an answer is always called `max_tokens`.
     pub max_tokens_classic: bool,
+    /// It takes, and may insist on, what its model thought earlier.
+    pub takes_reasoning: bool,
     /// Fields with another name: OpenAI's, the server's.
     pub rename: &'static [(&'static str, &'static str)],
     /// Fields that are taken out: the answer is as right without them.
@@ -19,13 +21,8 @@ pub struct Quirks {
 
 impl Quirks {
     /// None.
-    pub const NONE: Self = Self { max_tokens_classic: true, rename: &[], remove: &[], refuse: &[] };
-
-    /// How the encoder names the bound of an answer for this server.
-    #[must_use]
-    pub fn max_tokens_field(&self) -> MaxTokensField {
-        if self.max_tokens_classic { MaxTokensField::Classic } else { MaxTokensField::ByModel }
-    }
+    pub const NONE: Self =
+        Self { max_tokens_classic: true, takes_reasoning: false, rename: &[], remove: &[], refuse: &[] };
 
     /// Adapts a request in OpenAI's format, converted or passed through, without touching other
     /// bytes.

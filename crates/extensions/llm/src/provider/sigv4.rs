@@ -3,7 +3,7 @@
 //! secret, day, region and service. For every service but S3 the path is encoded once more.
 
 use super::Address;
-use super::place::encode;
+use super::address::encode;
 use crate::time;
 use aws_lc_rs::{digest, hmac};
 use std::fmt;

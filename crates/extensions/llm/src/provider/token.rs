@@ -94,9 +94,9 @@ pub(super) fn form(fields: &[(&str, &str)]) -> Vec<u8> {
         if !out.is_empty() {
             out.push('&');
         }
-        super::place::encode(key, &mut out);
+        super::address::encode(key, &mut out);
         out.push('=');
-        super::place::encode(value, &mut out);
+        super::address::encode(value, &mut out);
     }
     out.into_bytes()
 }

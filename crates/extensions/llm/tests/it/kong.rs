@@ -4,10 +4,10 @@
 
 use gibbon_llm::canonical::Usage;
 use gibbon_llm::convert::{self, StreamConverter};
-use gibbon_llm::dialect::{Beside, Dialect, Encoded, Leniency, Reply, Target};
+use gibbon_llm::dialect::{Beside, Dialect, Encoded, Leniency, Reply};
 use gibbon_llm::pass::{self, Changes, Overrides};
 use gibbon_llm::price::Price;
-use gibbon_llm::provider::{Operation, Preset, find};
+use gibbon_llm::provider::{Operation, Preset, Settings, find};
 use gibbon_llm::tap;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -90,15 +90,10 @@ impl Case {
 
     /// What the client speaks and what the provider speaks.
     fn dialects(&self) -> (Dialect, Dialect) {
-        let chat = self.operation() == Operation::Chat;
-        let client = if chat { Dialect::OpenAiChat } else { Dialect::OpenAiCompletions };
-        let provider = match (self.file, chat) {
-            ("anthropic", false) => Dialect::AnthropicComplete,
-            ("huggingface", false) => Dialect::HuggingFace,
-            ("anthropic" | "gemini" | "bedrock", true) => self.preset().dialect,
-            _ => client,
-        };
-        (client, provider)
+        let client = self.operation().client_dialect("openai").unwrap();
+        let format = self.file.split('-').nth(1).map(str::to_owned);
+        let settings = Settings { format, ..Settings::default() };
+        (client, self.preset().speaks(self.operation(), self.text("model"), &settings))
     }
 
     fn overrides(&self) -> Overrides {
@@ -117,8 +112,7 @@ impl Case {
         let body = self.value["request"].to_string().into_bytes();
         let peek = pass::peek(&body).unwrap();
         let quirks = &self.preset().quirks;
-        let target =
-            Target { leniency: Leniency::Standard, max_tokens_field: quirks.max_tokens_field(), ..Target::default() };
+        let target = self.preset().target(&Settings::default(), Leniency::Standard);
         if client == provider {
             let changes = Changes {
                 model: Some(self.text("model")),

@@ -162,6 +162,7 @@ fn a_prompt_survives_text_completions() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
 
     #[test]

@@ -3,6 +3,7 @@
 mod encode;
 mod exchange;
 mod read;
+mod ready;
 mod scan;
 mod server;
 mod sink;
@@ -11,7 +12,7 @@ mod source;
 pub(crate) use encode::write_request_head;
 pub(crate) use exchange::{Answer, Body, Stage, Tunnel};
 pub(crate) use read::{Fill, ReadBuffer};
-pub(crate) use server::{H2_PREFACE, Mode, Served, serve};
+pub(crate) use server::{Became, Conn, H2_PREFACE};
 pub(crate) use sink::{Framing, Outlet, Sink};
 pub(crate) use source::{Decoder, Source};
 

@@ -79,6 +79,9 @@ impl ReadBuffer {
                 self.end += read;
                 Poll::Ready(Ok(if read == 0 { Fill::End } else { Fill::Read(read) }))
             }
+            // TLS peers that leave without saying so are too many to refuse, as nginx has it; whoever knows
+            // how long the message is sees that it is cut short.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(Fill::End)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 self.release(worker);

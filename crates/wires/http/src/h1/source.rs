@@ -70,8 +70,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn with(bytes: Vec<u8>) -> Self {
-        Source { buffer: ReadBuffer::with(bytes), ..Source::default() }
+    /// Begins with bytes already read.
+    pub(crate) fn of(buffer: ReadBuffer) -> Self {
+        Source { buffer, ..Source::default() }
     }
 
     /// Forgets the last message.

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -54,18 +53,13 @@ enum Event {
     Closed,
 }
 
-pub(crate) async fn serve<S, V>(
-    stream: S,
-    first_bytes: Vec<u8>,
-    info: ConnInfo<V::Info>,
-    server: Rc<Server<V>>,
-) -> ConnectionEnd
+pub(crate) async fn serve<S, V>(stream: Prefixed<S>, info: ConnInfo<V::Info>, server: Rc<Server<V>>) -> ConnectionEnd
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     V: Service,
 {
     let settings = server.settings.clone();
-    let (meter, gauge) = Meter::new(Prefixed::new(first_bytes, stream), server.worker.clone(), &settings.http2);
+    let (meter, gauge) = Meter::new(stream, server.worker.clone(), &settings.http2);
     let deadline = server.worker.deadlines.register();
     let watch = server.drain.watch();
     let shared = Rc::new(Shared {
@@ -259,7 +253,7 @@ async fn exchange<V: Service>(request: http::Request<RecvStream>, respond: SendR
         Ok(framing) => {
             Counters::add(&worker.counters.requests);
             let body = RequestBody::h2(Body::new(&link, stream, framing.length));
-            pin!(server.service.call(&shared.info, &mut head, body, out)).await;
+            server.service.call(&shared.info, &mut head, body, out).await;
         }
         Err(error) => {
             Counters::add(&worker.counters.bad_heads);

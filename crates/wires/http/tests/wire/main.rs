@@ -6,4 +6,5 @@ mod differential;
 mod h2;
 mod rig;
 mod server;
+mod sockets;
 mod splits;

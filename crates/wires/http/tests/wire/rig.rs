@@ -178,18 +178,32 @@ pub struct Client {
 
 pub fn connect(settings: ServerSettings, protocol: Protocol) -> Client {
     let (io, server_io) = tokio::io::duplex(64 * 1024);
-    let worker = Worker::new();
-    tokio::task::spawn_local(worker.clone().run());
     let seen = Rc::<Seen>::default();
-    let drain = Drain::new();
-    let server = Rc::new(Server {
-        worker: worker.clone(),
-        settings: Rc::new(settings),
-        service: Rc::new(Scripted { seen: seen.clone() }),
-        drain: drain.clone(),
-    });
+    let server = scripted(settings, &seen);
+    let (worker, drain) = (server.worker.clone(), server.drain.clone());
     let end = tokio::task::spawn_local(serve(server_io, Vec::new(), protocol, (), server));
     Client { io, end, seen, worker, drain }
+}
+
+pub fn scripted(settings: ServerSettings, seen: &Rc<Seen>) -> Rc<Server<Scripted>> {
+    let worker = Worker::new();
+    tokio::task::spawn_local(worker.clone().run());
+    Rc::new(Server {
+        worker,
+        settings: Rc::new(settings),
+        service: Rc::new(Scripted { seen: seen.clone() }),
+        drain: Drain::new(),
+    })
+}
+
+/// Bytes of the future that serves a TCP connection.
+pub fn size_of_connection() -> usize {
+    let server = scripted(ServerSettings::default(), &Rc::default());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    size_of_val(&serve(stream, Vec::new(), Protocol::Http1, (), server))
 }
 
 impl Client {

@@ -314,3 +314,11 @@ fn plain_http_on_a_tls_port_is_refused() {
 fn empty_lines_between_requests_are_not_requests() {
     assert_eq!(output([GET, "\r\n\r\n", GET, "\r\n"].concat()), [OK_EMPTY, OK_EMPTY].concat());
 }
+
+#[test]
+fn an_idle_connection_is_small() {
+    run(async {
+        let size = crate::rig::size_of_connection();
+        assert!(size <= 384, "{size} bytes");
+    });
+}

@@ -54,6 +54,10 @@ impl Codec for Bedrock {
         json!({"message": failure.message}).to_string().into_bytes()
     }
 
+    fn failure_headers(&self, failure: &Failure) -> Vec<(&'static str, String)> {
+        vec![("x-amzn-errortype", error_type(failure).to_owned())]
+    }
+
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(stream::Decoder::default())
     }
@@ -102,7 +106,7 @@ impl Codec for Bedrock {
 }
 
 /// The name of the error a failure is, for the `x-amzn-errortype` header and exceptions in streams.
-pub(super) fn error_type(failure: &Failure) -> &'static str {
+fn error_type(failure: &Failure) -> &'static str {
     match failure.kind {
         FailureKind::InvalidRequest | FailureKind::TooLarge => "ValidationException",
         FailureKind::Authentication => "UnrecognizedClientException",

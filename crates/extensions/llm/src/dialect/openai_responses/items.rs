@@ -186,9 +186,10 @@ pub(super) fn write(message: &Message, notes: &mut Notes, out: &mut Vec<Value>) 
             PartKind::Reasoning { text, signature, redacted } => {
                 let own = part.extra.of(HERE).and_then(|x| x.get("id"));
                 match (signature, redacted) {
-                    (Some(_), None) if own.is_some() => Some(reasoning_item(own.cloned(), text, signature.as_deref())),
+                    // The encrypted form says it all; an id is the server's own bookkeeping.
+                    (Some(_), None) => Some(reasoning_item(own.cloned(), text, signature.as_deref())),
                     _ => {
-                        notes.hint("reasoning of another provider")?;
+                        notes.hint("reasoning that is not encrypted")?;
                         continue;
                     }
                 }

@@ -1,9 +1,10 @@
 //! OpenAI responses: a list of items in, a list of items out, named events between.
 
+mod decoder;
+mod encoder;
 mod items;
 mod request;
 mod response;
-mod stream;
 mod tap;
 
 use super::{Beside, Codec, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target, failure, openai};
@@ -47,11 +48,11 @@ impl Codec for OpenAiResponses {
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(decoder::Decoder::default())
     }
 
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
-        Box::new(stream::Encoder::new(reply))
+        Box::new(encoder::Encoder::new(reply))
     }
 
     fn tap_event(&self, name: &str, data: &[u8], seen: &mut Seen) {
@@ -97,6 +98,7 @@ fn read_usage(usage: &Value) -> Option<Usage> {
         input: count("input_tokens"),
         output: count("output_tokens"),
         cache_read: detail("input_tokens_details", "cached_tokens"),
+        cache_write: detail("input_tokens_details", "cache_write_tokens"),
         reasoning: detail("output_tokens_details", "reasoning_tokens"),
         ..Usage::default()
     })
@@ -104,7 +106,8 @@ fn read_usage(usage: &Value) -> Option<Usage> {
 
 fn write_usage(usage: &Usage) -> Value {
     json!({
-        "input_tokens": usage.input, "input_tokens_details": {"cached_tokens": usage.cache_read},
+        "input_tokens": usage.input, "input_tokens_details":
+            {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "output_tokens": usage.output, "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total(),
     })

@@ -23,6 +23,10 @@ pub(super) fn event(name: &str, data: &[u8], seen: &mut Seen) {
         | "response.reasoning_summary_text.delta"
         | "response.reasoning_text.delta"
         | "response.function_call_arguments.delta" => tap::piece(seen, scan::get(data, "delta")),
+        // Counted as the converter writes it: with a blank line between summaries.
+        "response.reasoning_summary_part.added" if scan::get(data, "summary_index").is_some_and(|i| i != b"0") => {
+            seen.characters += 2;
+        }
         "response.output_item.added" => {
             seen.first_token = true;
             let item = scan::get(data, "item").unwrap_or_default();
