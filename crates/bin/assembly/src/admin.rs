@@ -1,8 +1,8 @@
 //! The Admin and Status APIs of this node: where they listen, and what they are told of the node.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gibbon_admin::{
@@ -16,6 +16,7 @@ use gibbon_journal::LevelControl;
 use gibbon_net::{Inherited, bind};
 use gibbon_pdk::NodeFacts;
 use gibbon_plan::Plugins;
+use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
 use gibbon_store::Documents;
 use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ServerTls};
@@ -35,6 +36,8 @@ pub struct ThisNode {
     /// Whether an empty configuration means that the node has not got its own yet.
     pub declarative: bool,
     pub control: tokio::runtime::Handle,
+    /// The figures behind `/metrics`.
+    pub metrics: Arc<NodeMetrics>,
 }
 
 /// What does not change while the node runs.
@@ -52,7 +55,9 @@ pub fn about(facts: &NodeFacts, values: &Values, plugins: &Plugins) -> About {
         node_id: facts.id.to_string(),
         hostname: facts.hostname.clone(),
         version: facts.kong_version.clone(),
-        configuration: Value::Object(values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>()),
+        configuration: Value::Object(
+            values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>(),
+        ),
         plugins: loaded,
         workers: facts.worker_count,
     }
@@ -170,7 +175,7 @@ impl NodeView for ThisNode {
     }
 
     fn metrics(&self) -> Option<String> {
-        None
+        Some(self.metrics.exposition())
     }
 
     fn dns(&self) -> Option<Value> {
@@ -183,13 +188,26 @@ impl NodeView for ThisNode {
 ///
 /// # Errors
 /// An address that cannot be bound, or TLS settings that cannot be used, named.
-pub fn start(settings: &Settings, documents: Documents, view: ThisNode, inherited: &mut Inherited) -> anyhow::Result<Arc<Admin>> {
+pub fn start(
+    settings: &Settings,
+    documents: Documents,
+    view: ThisNode,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Arc<Admin>> {
     let control = view.control.clone();
-    let admin = Admin::new(documents, Arc::new(view), AdminSettings {
-        server_token: from_settings::SERVER_TOKEN.to_owned(),
-        console_urls: settings.console.urls.clone(),
-        max_body: settings.admin_client.max_body_size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX),
-    });
+    let admin = Admin::new(
+        documents,
+        Arc::new(view),
+        AdminSettings {
+            server_token: from_settings::SERVER_TOKEN.to_owned(),
+            console_urls: settings.console.urls.clone(),
+            max_body: settings
+                .admin_client
+                .max_body_size
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(usize::MAX),
+        },
+    );
     let tls = &settings.tls;
     let interfaces = [
         (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default"),
@@ -221,7 +239,12 @@ impl CertificateSource for Own {
     }
 }
 
-fn own_tls(settings: &Settings, listener: &Listener, pairs: &[KeyPairSource], default: &str) -> anyhow::Result<ServerTls> {
+fn own_tls(
+    settings: &Settings,
+    listener: &Listener,
+    pairs: &[KeyPairSource],
+    default: &str,
+) -> anyhow::Result<ServerTls> {
     let pair = listen::default_pair(pairs, &settings.prefix, default)?;
     listen::server_tls(settings, Arc::new(Own(pair)), listen::http_alpn(listener.http2))
 }

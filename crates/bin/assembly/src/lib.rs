@@ -3,6 +3,7 @@
 
 mod admin;
 mod declared;
+mod figures;
 mod listen;
 mod node;
 mod parts;

@@ -9,7 +9,7 @@ use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
 use gibbon_ports::SystemClock;
-use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, Workers};
+use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, WorkerParts, Workers};
 use gibbon_router::Flavor;
 
 use crate::admin::ThisNode;
@@ -20,6 +20,10 @@ use crate::{admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
+
+/// How long queues may deliver what they hold when the node ends gracefully, and when it ends at once.
+const LAST_DELIVERIES: Duration = Duration::from_secs(10);
+const LAST_DELIVERIES_IN_HASTE: Duration = Duration::from_secs(1);
 
 /// What a node is started with.
 pub struct NodeSettings<'a> {
@@ -39,6 +43,7 @@ pub struct Running {
     pub node: Arc<Node>,
     pub funnel: Arc<Funnel>,
     pub declarative: Arc<Declarative>,
+    ports: Arc<Ports>,
     workers: Workers,
     control: tokio::runtime::Runtime,
 }
@@ -54,24 +59,24 @@ impl Running {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let flavor = flavor(settings);
-        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
-        let names = Names::new(crate::settings::resolver(&settings.dns));
-        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
-        let node = Arc::new(Node::new(Arc::clone(&publisher), Arc::clone(&clock), upstreams, count));
-        let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(clock, facts.clone(), of.access_log.clone()));
-        let plugins = parts::loaded(settings);
-        let about = admin::about(&facts, of.values, &plugins);
-        let registry = registry(settings, &plugins);
-        let compiler = Compiler::new(flavor, Arc::new(plugins));
-        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
         let control = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("control")
             .enable_all()
             .build()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let flavor = flavor(settings);
+        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
+        let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, count));
+        let facts = facts(of, count);
+        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), of.access_log.clone(), control.handle())?);
+        let plugins = parts::loaded(settings);
+        let about = admin::about(&facts, of.values, &plugins);
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::new(plugins));
+        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
         let documents = store::open(settings, registry, &funnel, control.handle())?;
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
@@ -81,6 +86,7 @@ impl Running {
             level: of.log_level.clone(),
             declarative: documents.conductor.is_declarative(),
             control: control.handle().clone(),
+            metrics: Arc::clone(&ports.metrics),
         };
         admin::start(settings, documents, view, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
@@ -92,10 +98,10 @@ impl Running {
             settings: proxy,
             server: Arc::new(settings::server(&settings.client)),
             limits: limits(settings, count),
-            parts: ports,
+            parts: Arc::clone(&ports) as Arc<dyn WorkerParts>,
         };
         let workers = Workers::start(&start, &listening)?;
-        let running = Running { node, funnel, declarative, workers, control };
+        let running = Running { node, funnel, declarative, ports, workers, control };
         running.keep_house();
         Ok(running)
     }
@@ -125,6 +131,7 @@ impl Running {
             });
         }
         self.workers.join();
+        self.control.block_on(self.ports.drain(LAST_DELIVERIES));
         self.control.shutdown_background();
     }
 
@@ -132,6 +139,7 @@ impl Running {
     pub fn stop_fast(self) {
         self.workers.advance(Stage::Stop);
         self.workers.join();
+        self.control.block_on(self.ports.drain(LAST_DELIVERIES_IN_HASTE));
         self.control.shutdown_background();
     }
 
@@ -165,7 +173,7 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
     }
 }
 
-fn flavor(settings: &Settings) -> Flavor {
+pub(crate) fn flavor(settings: &Settings) -> Flavor {
     match settings.router_flavor {
         gibbon_conf::RouterFlavor::TraditionalCompatible => Flavor::TraditionalCompatible,
         gibbon_conf::RouterFlavor::Expressions => Flavor::Expressions,

@@ -1,13 +1,22 @@
 //! What stands behind the plugin kit's ports on this node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use gibbon_conf::Settings;
 use gibbon_journal::{AccessLog, Handle};
-use gibbon_pdk::{Build, BuildError, Clock, Handler, Host, NodeFacts, Plugin, Random};
-use gibbon_plan::{BuildScope, Builder};
-use gibbon_ports::{Absent, DirectoryPort, SharedState, SystemRandomness};
-use gibbon_proxy::{Worker, WorkerParts};
+use gibbon_net::worker_count;
+use gibbon_outcall::{Client, Reach};
+use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
+use gibbon_plan::{BuildScope, Builder, Publisher};
+use gibbon_ports::{
+    Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState,
+    SystemRandomness,
+};
+use gibbon_proxy::{Node, Worker, WorkerParts};
 use serde_json::Value;
+
+use crate::figures;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -15,26 +24,60 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub state: Arc<SharedState>,
     pub facts: Arc<NodeFacts>,
+    publisher: Arc<Publisher>,
+    pub metrics: Arc<NodeMetrics>,
+    queues: QueueHub,
+    http: Arc<dyn HttpClient>,
+    dial: Arc<dyn Dial>,
+    kv: KvHub,
+    compute: Arc<ComputePool>,
     access_log: Option<(AccessLog, Handle)>,
     absent: Arc<Absent>,
 }
 
 impl Ports {
-    pub fn new(clock: Arc<dyn Clock>, facts: NodeFacts, access_log: Option<(AccessLog, Handle)>) -> Self {
-        Ports {
-            clock,
+    /// Ports whose connections and queues live on the control runtime.
+    ///
+    /// # Errors
+    /// Trusted authorities that cannot be read, a thread that cannot be started.
+    pub fn new(
+        settings: &Settings,
+        node: &Arc<Node>,
+        facts: NodeFacts,
+        access_log: Option<(AccessLog, Handle)>,
+        control: &tokio::runtime::Handle,
+    ) -> anyhow::Result<Self> {
+        let facts = Arc::new(facts);
+        let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
+        let counting: Arc<dyn Metrics> = metrics.clone();
+        let resolver = node.upstreams.names.resolver().clone();
+        let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
+        Ok(Ports {
+            clock: Arc::clone(&node.clock),
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
-            facts: Arc::new(facts),
+            facts,
+            publisher: Arc::clone(&node.publisher),
+            queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
+            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            dial: Arc::new(DialPort(Arc::clone(&reach))),
+            kv: KvHub::new(reach, control.clone()),
+            compute: Arc::new(ComputePool::start(worker_count(), counting)?),
+            metrics,
             access_log,
             absent: Arc::new(Absent),
-        }
+        })
+    }
+
+    /// Lets the queues deliver what they hold, at most so long.
+    pub async fn drain(&self, at_most: Duration) {
+        self.queues.drain(at_most).await;
     }
 }
 
 impl Builder for Ports {
     fn build(&self, plugin: &Plugin, config: &Value, scope: &BuildScope) -> Result<Arc<dyn Handler>, BuildError> {
-        let open_kv = |_: &gibbon_pdk::KvSettings| -> Arc<dyn gibbon_pdk::Kv> { Arc::new(Absent) };
+        let open_kv = |settings: &gibbon_pdk::KvSettings| self.kv.open(settings);
         let mut build = Build {
             plugin_id: scope.plugin_id,
             workspace: scope.workspace,
@@ -43,14 +86,14 @@ impl Builder for Ports {
             consumer: None,
             consumer_group: None,
             node_state: &*self.state,
-            queues: &*self.absent,
+            queues: &self.queues,
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
-            http: self.absent.clone(),
-            dial: self.absent.clone(),
+            http: Arc::clone(&self.http),
+            dial: Arc::clone(&self.dial),
             store: self.absent.clone(),
-            compute: self.absent.clone(),
-            metrics: self.absent.clone(),
+            compute: self.compute.clone(),
+            metrics: self.metrics.clone(),
             open_kv: &open_kv,
         };
         scope.fill(&mut build);
@@ -70,14 +113,14 @@ impl Builder for SharedPorts {
 impl WorkerParts for Ports {
     fn host(&self, _number: usize) -> Host {
         Host {
-            directory: Box::new(DirectoryPort::new(Arc::clone(&self.clock))),
+            directory: Box::new(DirectoryPort::new(Arc::clone(&self.publisher), Arc::clone(&self.clock))),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
-            http: self.absent.clone(),
-            dial: self.absent.clone(),
+            http: Arc::clone(&self.http),
+            dial: Arc::clone(&self.dial),
             store: self.absent.clone(),
-            compute: self.absent.clone(),
-            metrics: self.absent.clone(),
+            compute: self.compute.clone(),
+            metrics: self.metrics.clone(),
             node: Arc::clone(&self.facts),
         }
     }

@@ -7,6 +7,7 @@ use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, Registry
 use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
 use gibbon_schema::Field;
+use serde_json::Value;
 
 /// Schemas of the loaded plugins, in the form the entity model asks for.
 struct Loaded(Vec<PluginSchema>);
@@ -26,7 +27,9 @@ impl PluginSchemas for Loaded {
 pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
     let mut schemas: Vec<PluginSchema> = plugins.values().map(schema).collect();
     schemas.sort_by(|a, b| a.name.cmp(&b.name));
+    let flavor = crate::node::flavor(settings);
     Arc::new(Registry::new(&RegistryOptions {
+        expression_check: Some(Arc::new(move |route| gibbon_plan::check_route(flavor, &Value::Object(route.clone())))),
         router_flavor: match settings.router_flavor {
             gibbon_conf::RouterFlavor::TraditionalCompatible => RouterFlavor::TraditionalCompatible,
             gibbon_conf::RouterFlavor::Expressions => RouterFlavor::Expressions,
@@ -47,11 +50,15 @@ fn schema(plugin: &Plugin) -> PluginSchema {
     PluginSchema::new(plugin.name.to_string(), (*plugin.schema).clone(), protocols(plugin), scopes)
 }
 
+/// Plugins that run for more than HTTP's family unless told otherwise, as Kong's do.
+const WIDER: &[(&str, &[&str])] = &[("ip-restriction", &["http", "https", "tcp", "tls", "grpc", "grpcs"])];
+
 /// The `protocols` field of a plugin: what it knows, and of that, HTTP's family by default.
 fn protocols(plugin: &Plugin) -> Field {
     let known: Vec<&str> = sorted(plugin.protocols.iter().map(Protocol::as_str));
     let http: Vec<&str> = sorted(["grpc", "grpcs", "http", "https"].into_iter().filter(|p| known.contains(p)));
-    let default = if http.is_empty() { known.clone() } else { http };
+    let wider = WIDER.iter().find(|(name, _)| *name == &*plugin.name).map(|(_, protocols)| protocols.to_vec());
+    let default = wider.unwrap_or(if http.is_empty() { known.clone() } else { http });
     Field::set(Field::string().one_of(known)).required().default(serde_json::json!(default))
 }
 

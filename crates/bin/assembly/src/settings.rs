@@ -6,6 +6,7 @@ use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings};
 use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
 use gibbon_proxy::error_body::{Form, Templates};
+use gibbon_tls::TrustStore;
 use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
 
 /// As in Server and Via.
@@ -131,6 +132,19 @@ pub fn server(client: &ClientLimits) -> ServerSettings {
         send_timeout: client.send_timeout,
         ..ServerSettings::default()
     }
+}
+
+/// Who vouches for the peers of the gateway's own calls; `None` means the system's authorities alone.
+///
+/// # Errors
+/// A file that cannot be read or holds no certificates.
+pub fn trust(settings: &Settings) -> anyhow::Result<Option<TrustStore>> {
+    let trusted: Vec<String> = settings.tls.trusted.iter().map(text_of).collect::<Result<_, _>>()?;
+    if trusted.is_empty() {
+        return Ok(if settings.tls.trust_system { None } else { Some(TrustStore::empty()) });
+    }
+    let given = TrustStore::from_pem(trusted.iter().map(|pem| ("lua_ssl_trusted_certificate", pem.as_bytes())))?;
+    Ok(Some(if settings.tls.trust_system { given.and(&TrustStore::system()?) } else { given }))
 }
 
 /// The node's resolver: its settings, the system's `resolv.conf` where they name no server, and the hosts file.

@@ -2,30 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::net::SocketAddr;
-use std::path::Path;
+#[path = "it/rig.rs"]
+#[allow(dead_code)]
+mod rig;
 
-use gibbon_assembly::Running;
-use gibbon_conf::{Input, Surroundings};
-use gibbon_net::Inherited;
-use gibbon_pdk::NodeFacts;
 use gibbon_testkit::client::{self, Response};
 use gibbon_testkit::upstream::{self, Upstream};
 
-struct Machine;
-
-impl Surroundings for Machine {
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-}
+use rig::Rig;
 
 /// A node with four workers, and the upstream that its one service leads to.
 struct Gateway {
-    address: SocketAddr,
     upstream: Upstream,
-    running: Option<Running>,
-    _prefix: tempfile::TempDir,
+    rig: Rig,
 }
 
 impl Gateway {
@@ -35,40 +24,21 @@ impl Gateway {
     }
 
     fn before(upstream: Upstream, plugins: &str) -> Self {
-        let prefix = tempfile::tempdir().unwrap();
-        let address = gibbon_testkit::ports::free_tcp_address().unwrap();
-        let arguments = [
-            ("prefix", prefix.path().display().to_string()),
-            ("database", "off".into()),
-            ("proxy_listen", format!("{address} reuseport")),
-            ("nginx_worker_processes", "4".into()),
-        ];
-        let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-        let running = Running::start(&loaded.settings, NodeFacts::default(), Inherited::none()).unwrap();
         let config = format!(
             "_format_version: '3.0'\nservices:\n- name: up\n  url: http://{}\n  routes:\n  - name: all\n    paths: [/]\n    strip_path: false\n  plugins:\n{plugins}",
             upstream.address()
         );
-        running.declarative.replace(config.as_bytes()).unwrap();
-        Gateway { address, upstream, running: Some(running), _prefix: prefix }
+        let rig = Rig::start(&[("nginx_worker_processes", "4".to_owned())], &config);
+        Gateway { upstream, rig }
     }
 
     fn get(&self, target: &str) -> Response {
-        client::get(self.address, "api.test", target).unwrap()
+        client::get(self.rig.proxy, "api.test", target).unwrap()
     }
 
     /// A whole request but for the Host header and the empty line.
     fn send(&self, head: &str, body: &str) -> Response {
-        client::once(self.address, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop_fast();
-        }
+        client::once(self.rig.proxy, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
     }
 }
 
@@ -84,13 +54,14 @@ fn request_termination_answers_in_place_of_the_upstream() {
 #[test]
 fn four_workers_admit_exactly_what_a_local_limit_allows() {
     let gateway = Gateway::with("  - {name: rate-limiting, config: {hour: 1000, policy: local}}");
-    let address = gateway.address;
+    let address = gateway.rig.proxy;
     let admitted: usize = std::thread::scope(|scope| {
         let client = || {
             // Several connections per client, so that every worker gets some.
             let each = |_| {
                 let mut client = client::Client::connect(address).unwrap();
-                let answers = (0..50).map(|_| client.exchange("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap().status());
+                let answers =
+                    (0..50).map(|_| client.exchange("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap().status());
                 answers.filter(|status| *status == 200).count()
             };
             (0..6).map(each).sum::<usize>()
@@ -123,24 +94,33 @@ fn counts_that_cannot_be_reached_are_no_reason_to_refuse_unless_that_is_asked_fo
     let dead = gibbon_testkit::ports::free_tcp_address().unwrap();
     let config = |tolerant: bool| {
         let redis = format!("{{host: {}, port: {}}}", dead.ip(), dead.port());
-        format!("  - {{name: rate-limiting, config: {{hour: 1, policy: redis, fault_tolerant: {tolerant}, redis: {redis}}}}}")
+        format!(
+            "  - {{name: rate-limiting, config: {{hour: 1, policy: redis, fault_tolerant: {tolerant}, redis: {redis}}}}}"
+        )
     };
     let tolerant = Gateway::with(&config(true));
     assert_eq!([tolerant.get("/").status(), tolerant.get("/").status()], [200, 200]);
     let strict = Gateway::with(&config(false)).get("/");
-    assert_eq!((strict.status(), strict.json().unwrap()["message"].clone()), (500, "An unexpected error occurred".into()));
+    assert_eq!(
+        (strict.status(), strict.json().unwrap()["message"].clone()),
+        (500, "An unexpected error occurred".into())
+    );
 }
 
 #[test]
 fn request_size_limiting_stops_reading_at_the_limit() {
-    let gateway = Gateway::with("  - {name: request-size-limiting, config: {allowed_payload_size: 10, size_unit: bytes}}");
+    let gateway =
+        Gateway::with("  - {name: request-size-limiting, config: {allowed_payload_size: 10, size_unit: bytes}}");
     let post = |headers: &str, body: &str| gateway.send(&format!("POST / HTTP/1.1\r\n{headers}"), body);
     assert_eq!(post("Content-Length: 10", "0123456789").status(), 200);
     let large = post("Content-Length: 11", "01234567890");
     assert_eq!((large.status(), large.json().unwrap()["message"].clone()), (413, "Request size limit exceeded".into()));
     assert_eq!(post("Transfer-Encoding: chunked", "3\r\n012\r\n0\r\n\r\n").status(), 200);
     let chunked = post("Transfer-Encoding: chunked", "b\r\n01234567890\r\n0\r\n\r\n");
-    assert_eq!((chunked.status(), chunked.json().unwrap()["message"].clone()), (413, "Request size limit exceeded".into()));
+    assert_eq!(
+        (chunked.status(), chunked.json().unwrap()["message"].clone()),
+        (413, "Request size limit exceeded".into())
+    );
     // A body that never ends is refused as soon as it is too large.
     let endless = post("Transfer-Encoding: chunked", "b\r\n01234567890\r\n");
     assert_eq!(endless.status(), 413);
@@ -148,7 +128,8 @@ fn request_size_limiting_stops_reading_at_the_limit() {
 
 #[test]
 fn redirect_keeps_path_and_query_where_told_to() {
-    let gateway = Gateway::with("  - {name: redirect, config: {location: 'https://new.test/x', keep_incoming_path: true}}");
+    let gateway =
+        Gateway::with("  - {name: redirect, config: {location: 'https://new.test/x', keep_incoming_path: true}}");
     let answer = gateway.get("/a/b?c=d");
     assert_eq!((answer.status(), answer.text().as_str()), (301, "redirecting"));
     assert_eq!(answer.header("location"), Some("https://new.test/a/b?c=d"));
@@ -161,4 +142,55 @@ fn correlation_ids_reach_upstream_and_client() {
     let id = answer.header("x-id").unwrap();
     assert!(id.ends_with("#1"), "{id}");
     assert_eq!(gateway.upstream.requests()[0].header("x-id"), Some(id));
+}
+
+/// An upstream that answers each request with these headers.
+fn upstream_with(headers: &'static [(&'static str, &'static str)]) -> Upstream {
+    upstream::Upstream::serve(move |mut connection| {
+        while connection.read_request()?.is_some() {
+            connection.answer(200, headers, "0123456789")?;
+        }
+        Ok(())
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_an_answer_costs_is_counted_and_refused_when_used_up() {
+    let upstream = upstream_with(&[("X-Kong-Limit", "video=2"), ("Content-Type", "text/plain")]);
+    let gateway =
+        Gateway::before(upstream, "  - {name: response-ratelimiting, config: {policy: local, limits: {video: {hour: 3}}}}");
+    let first = gateway.get("/");
+    assert_eq!((first.status(), first.text().as_str()), (200, "0123456789"));
+    assert_eq!(first.header("x-ratelimit-remaining-video-hour"), Some("1"));
+    assert_eq!((first.header("x-kong-limit"), first.header("x-ratelimit-limit-video-hour")), (None, Some("3")));
+    assert_eq!(gateway.get("/").status(), 200);
+    let refused = gateway.get("/");
+    assert_eq!((refused.status(), refused.text().as_str()), (429, ""));
+    assert_eq!(refused.header("content-length"), Some("0"));
+}
+
+#[test]
+fn a_cached_answer_is_given_by_every_worker() {
+    let upstream = upstream_with(&[("Content-Type", "text/plain"), ("X-Upstream", "up")]);
+    let gateway = Gateway::before(upstream, "  - {name: proxy-cache, config: {strategy: memory}}");
+    let first = gateway.get("/a?b=1");
+    assert_eq!(first.header("x-cache-status"), Some("Miss"), "{first:?}");
+    for _ in 0..20 {
+        let again = gateway.get("/a?b=1");
+        assert_eq!((again.header("x-cache-status"), again.text().as_str()), (Some("Hit"), "0123456789"));
+        assert_eq!((again.header("x-upstream"), again.header("age").is_some()), (Some("up"), true));
+        assert!(again.header("via").is_some_and(|via| via.starts_with("1.1 gibbon/")), "as if it were proxied");
+        assert_eq!(again.header("x-cache-key"), first.header("x-cache-key"));
+    }
+    assert_eq!(gateway.upstream.requests().len(), 1);
+}
+
+#[test]
+fn a_client_that_wants_a_cached_answer_only_gets_the_page_of_504() {
+    let gateway = Gateway::with("  - {name: proxy-cache, config: {strategy: memory, cache_control: true}}");
+    let answer = gateway.send("GET / HTTP/1.1\r\nCache-Control: only-if-cached", "");
+    assert_eq!((answer.status(), answer.header("content-type")), (504, Some("text/plain; charset=utf-8")));
+    assert!(answer.text().starts_with("The upstream server is timing out\nrequest_id: "), "{}", answer.text());
+    assert!(answer.header("x-cache-key").is_some() && answer.header("x-cache-status").is_none());
 }

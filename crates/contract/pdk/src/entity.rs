@@ -6,23 +6,42 @@ use uuid::Uuid;
 /// An entity as the Admin API shows it, kept as compact JSON text: a third of the memory of a tree,
 /// and a log entry takes it over as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document(Box<str>);
+pub struct Document {
+    whole: Box<str>,
+    /// Without null fields, as log entries show it; `None` if there are none.
+    compact: Option<Box<str>>,
+}
 
 impl Document {
     #[must_use]
     pub fn new(value: &Value) -> Self {
-        Document(value.to_string().into_boxed_str())
+        let whole = value.to_string().into_boxed_str();
+        let compact = match value.as_object() {
+            Some(fields) if fields.values().any(Value::is_null) => {
+                let mut fields = fields.clone();
+                fields.retain(|_, value| !value.is_null());
+                Some(Value::Object(fields).to_string().into_boxed_str())
+            }
+            _ => None,
+        };
+        Document { whole, compact }
+    }
+
+    /// The text without fields that are null.
+    #[must_use]
+    pub fn compact(&self) -> &str {
+        self.compact.as_deref().unwrap_or(&self.whole)
     }
 
     #[must_use]
     pub fn json(&self) -> &str {
-        &self.0
+        &self.whole
     }
 
     /// The tree, made anew at each call.
     #[must_use]
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
+        serde_json::from_str(&self.whole).unwrap_or_default()
     }
 }
 

@@ -158,6 +158,21 @@ pub struct Destination {
     pub tls: Option<UpstreamTls>,
 }
 
+impl Destination {
+    /// Back to what the service says, keeping the path's memory.
+    pub fn clear(&mut self) {
+        self.protocol = None;
+        self.upstream = None;
+        self.target = None;
+        self.path.clear();
+        self.query = None;
+        self.host_header = None;
+        self.retries = None;
+        self.timeouts = None;
+        self.tls = None;
+    }
+}
+
 /// One attempt at a target, as the log entry shows it.
 #[derive(Clone, Debug)]
 pub struct Try {
@@ -296,6 +311,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
+    /// sent, and whatever body there was is dropped.
+    pub replacement_body: Option<Bytes>,
     pub tries: SmallVec<[Try; 1]>,
     /// Status of the upstream's answer (0 if none came), whatever the client got.
     pub upstream_status: u16,
@@ -311,18 +329,70 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Makes the exchange ready for the next request, keeping its buffers.
+    /// Makes the exchange ready for the next request, keeping its buffers: field by field, because a fresh one
+    /// would be built and copied whole for every request. Taking it apart makes the compiler ask about a new field:
+    /// what is not cleared here would reach another client's request.
     pub fn clear(&mut self) {
-        let mut request = std::mem::take(&mut self.request);
-        let mut response = std::mem::take(&mut self.response);
-        let mut added_headers = std::mem::take(&mut self.added_headers);
-        let mut path = std::mem::take(&mut self.destination.path);
+        let Exchange {
+            id,
+            started_ns,
+            client,
+            request,
+            body,
+            body_limit,
+            workspace,
+            matched,
+            captures,
+            stripped_prefix,
+            consumer,
+            credential,
+            consumer_groups,
+            authenticated_groups,
+            destination,
+            added_headers,
+            response,
+            response_source,
+            buffer_response,
+            response_body,
+            replacement_body,
+            tries,
+            upstream_status,
+            latencies,
+            request_bytes,
+            response_bytes,
+            response_body_bytes,
+            log_values,
+            slots,
+        } = self;
+        *id = RequestId::default();
+        *started_ns = 0;
+        *client = Client::default();
         request.clear();
-        response.clear();
+        *body = RequestBody::Empty;
+        *body_limit = None;
+        *workspace = Uuid::nil();
+        *matched = None;
+        captures.clear();
+        *stripped_prefix = None;
+        *consumer = None;
+        *credential = None;
+        *consumer_groups = None;
+        *authenticated_groups = None;
+        destination.clear();
         added_headers.clear();
-        path.clear();
-        let destination = Destination { path, ..Destination::default() };
-        *self = Exchange { request, response, added_headers, destination, ..Exchange::default() };
+        response.clear();
+        *response_source = ResponseSource::Error;
+        *buffer_response = false;
+        *response_body = None;
+        *replacement_body = None;
+        tries.clear();
+        *upstream_status = 0;
+        *latencies = Latencies::default();
+        *request_bytes = 0;
+        *response_bytes = 0;
+        *response_body_bytes = 0;
+        log_values.clear();
+        slots.clear();
     }
 
     #[must_use]

@@ -2,7 +2,7 @@
 //! plugin never names a socket, a runtime or a database.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, LocalFuture, SendFuture};
+use crate::{Directory, Exporter, LocalFuture, SendFuture};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -151,6 +151,8 @@ pub enum DialTarget {
     Tcp { host: String, port: u16 },
     Udp { host: String, port: u16 },
     Unix { path: String },
+    /// A datagram socket such as `/dev/log`.
+    UnixDatagram { path: String },
 }
 
 /// A raw connection: what is written is sent whole, a read gives what has come.
@@ -267,6 +269,8 @@ pub trait Metrics: Send + Sync {
     fn add(&self, name: &'static str, labels: &[(&'static str, &str)], by: u64);
     /// What the engine itself counts (connections, workers, upstream health, …), for an exporter.
     fn engine_snapshot(&self) -> Value;
+    /// From now on `/metrics` shows this exporter's families too, as long as somebody holds it.
+    fn register(&self, _exporter: Weak<dyn Exporter>) {}
 }
 
 /// State that exists once per node, is shared by all workers and outlives plans: counters, caches.

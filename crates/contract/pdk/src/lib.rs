@@ -27,9 +27,11 @@ mod body;
 mod directory;
 mod entity;
 mod exchange;
+mod exposition;
 mod fault;
 mod handler;
 mod host;
+mod log_entry;
 mod part;
 mod phase;
 mod queue;
@@ -39,15 +41,17 @@ pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts, TlsFacts,
-    Try, UpstreamTls,
+    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts,
+    TlsFacts, Try, UpstreamTls,
 };
+pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use handler::{BodyChunk, Flow, Handler, LocalFuture, SendFuture, Step};
 pub use host::{
     Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts,
     NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
 };
+pub use log_entry::{LatencyFigures, log_entry, set_log_value, write_log_entry};
 pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};

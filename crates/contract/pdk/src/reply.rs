@@ -26,6 +26,9 @@ pub struct Reply {
     pub status: u16,
     pub headers: Headers,
     pub body: ReplyBody,
+    /// The answer is another server's (out of a cache, from a function): it leaves with the headers of a
+    /// proxied one.
+    pub proxied: bool,
 }
 
 impl Reply {
@@ -37,17 +40,17 @@ impl Reply {
     /// The negotiated error body with the default message of the status.
     #[must_use]
     pub fn error(status: u16) -> Self {
-        Reply { status, headers: Headers::new(), body: ReplyBody::Error(None) }
+        Reply { status, body: ReplyBody::Error(None), ..Reply::default() }
     }
 
     #[must_use]
     pub fn error_with(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
-        Reply { status, headers: Headers::new(), body: ReplyBody::Error(Some(message.into())) }
+        Reply { status, body: ReplyBody::Error(Some(message.into())), ..Reply::default() }
     }
 
     #[must_use]
     pub fn json(status: u16, value: Value) -> Self {
-        Reply { status, headers: Headers::new(), body: ReplyBody::Json(value) }
+        Reply { status, body: ReplyBody::Json(value), ..Reply::default() }
     }
 
     /// `{"message": …}`, as `kong.response.exit(status, { message = … })` gives it.
@@ -58,7 +61,7 @@ impl Reply {
 
     #[must_use]
     pub fn bytes(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let mut reply = Reply { status, headers: Headers::new(), body: ReplyBody::Bytes(body.into()) };
+        let mut reply = Reply { status, body: ReplyBody::Bytes(body.into()), ..Reply::default() };
         reply.headers.append("Content-Type", content_type);
         reply
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gibbon_pdk::{Document, PathHandling, Protocol, Protocols, Route, Service, Timeouts, UpstreamTls};
-use gibbon_router::{Address, Endpoint, RouteSpec, Subsystem};
+use gibbon_router::{Flavor, Address, Endpoint, RouteSpec, Subsystem};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -76,6 +76,14 @@ pub(crate) fn protocols(list: &[Value]) -> Protocols {
         set.insert(protocol);
     }
     set
+}
+
+/// Checks a route as the router will read it.
+///
+/// # Errors
+/// The text for the answer.
+pub fn check_route(flavor: Flavor, document: &Value) -> Result<(), String> {
+    route_spec(document).and_then(|spec| gibbon_router::validate(flavor, &spec))
 }
 
 /// What the router needs of a route.

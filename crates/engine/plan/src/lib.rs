@@ -22,6 +22,7 @@ pub use compile::{
     BuildScope, Builder, CompileError, Compiler, Plugins, binding_of, document_id, in_order_of_reference,
 };
 pub use directory::Directories;
+pub use entity::check_route;
 pub use funnel::Funnel;
 pub use plan::{Instances, Plan, Sni};
 pub use publish::Publisher;

@@ -1,59 +1,66 @@
-//! Look-ups by identity in the version of the directories that a worker works with.
+//! Look-ups by identity in the version of the directories that is in force.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use gibbon_pdk::{Clock, Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
-use gibbon_plan::Directories;
+use gibbon_plan::{Directories, Publisher};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-/// One worker's view: the worker puts a new version in when it takes up a new plan.
-#[derive(Clone)]
+/// One worker's view. It takes up a new version at the first look-up after its publication, so that a revoked
+/// credential is refused from the next request; until then a look-up costs one comparison more.
 pub struct DirectoryPort {
-    version: Rc<RefCell<Directories>>,
+    publisher: Arc<Publisher>,
+    number: Cell<u64>,
+    version: RefCell<Directories>,
     clock: Arc<dyn Clock>,
 }
 
 impl DirectoryPort {
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        DirectoryPort { version: Rc::default(), clock }
+    pub fn new(publisher: Arc<Publisher>, clock: Arc<dyn Clock>) -> Self {
+        let number = Cell::new(publisher.number());
+        let version = RefCell::new(publisher.current().directories.clone());
+        DirectoryPort { publisher, number, version, clock }
     }
 
-    /// Look-ups from now on see this version.
-    pub fn set(&self, version: Directories) {
-        *self.version.borrow_mut() = version;
+    fn look_up<T>(&self, find: impl FnOnce(&Directories) -> T) -> T {
+        // The number is read before the plan: a publication in between is noticed by the next look-up.
+        let number = self.publisher.number();
+        if self.number.replace(number) != number {
+            *self.version.borrow_mut() = self.publisher.current().directories.clone();
+        }
+        find(&self.version.borrow())
     }
 }
 
 impl Directory for DirectoryPort {
     fn consumer(&self, id: Uuid) -> Option<Arc<Consumer>> {
-        self.version.borrow().consumer(id)
+        self.look_up(|d| d.consumer(id))
     }
 
     fn consumer_by_username(&self, workspace: Uuid, username: &str) -> Option<Arc<Consumer>> {
-        self.version.borrow().consumer_by_username(workspace, username)
+        self.look_up(|d| d.consumer_by_username(workspace, username))
     }
 
     fn consumer_by_custom_id(&self, workspace: Uuid, custom_id: &str) -> Option<Arc<Consumer>> {
-        self.version.borrow().consumer_by_custom_id(workspace, custom_id)
+        self.look_up(|d| d.consumer_by_custom_id(workspace, custom_id))
     }
 
     fn credential(&self, workspace: Uuid, kind: CredentialKind, key: &str) -> Option<Arc<Credential>> {
-        self.version.borrow().credential(workspace, kind, key, self.clock.wall())
+        self.look_up(|d| d.credential(workspace, kind, key, self.clock.wall()))
     }
 
     fn credential_by_id(&self, kind: CredentialKind, id: Uuid) -> Option<Arc<Credential>> {
-        self.version.borrow().credential_by_id(kind, id, self.clock.wall())
+        self.look_up(|d| d.credential_by_id(kind, id, self.clock.wall()))
     }
 
     fn credentials_of(&self, kind: CredentialKind, consumer: Uuid) -> SmallVec<[Arc<Credential>; 4]> {
-        self.version.borrow().credentials_of(kind, consumer, self.clock.wall())
+        self.look_up(|d| d.credentials_of(kind, consumer, self.clock.wall()))
     }
 
     fn groups_of(&self, consumer: Uuid) -> Option<Arc<[Arc<ConsumerGroup>]>> {
-        self.version.borrow().groups_of(consumer)
+        self.look_up(|d| d.groups_of(consumer))
     }
 }

@@ -5,12 +5,22 @@
 
 mod absent;
 mod clock;
+mod compute;
 mod directory;
+mod kv;
+mod metrics;
 mod node_state;
+mod outcall;
+mod queue;
 mod random;
 
 pub use absent::Absent;
 pub use clock::SystemClock;
+pub use compute::ComputePool;
 pub use directory::DirectoryPort;
+pub use kv::KvHub;
+pub use metrics::{NodeMetrics, Snapshot};
 pub use node_state::SharedState;
+pub use outcall::{DialPort, HttpPort};
+pub use queue::QueueHub;
 pub use random::SystemRandomness;

@@ -52,6 +52,10 @@ pub async fn proxied<F: Future<Output = Sent>>(
         return buffered(f, x, reader, sending, out, stage).await;
     }
     finish_head(worker, x, stage);
+    if let Some(body) = x.replacement_body.take() {
+        // What is left of the upstream's body stays unread, so its connection is not pooled.
+        return send_whole(worker, x, body, out, stage).await.map_err(|_| client_gone());
+    }
     let Some(out) = out.as_mut() else { return Ok(Answered::Cut) };
     let filters = walk::listens(stage.chain, stage.collection, Phase::BodyFilter);
     let length = if filters { announced(&x.response.headers) } else { length };
@@ -181,6 +185,7 @@ async fn buffered<F: Future<Output = Sent>>(
     }
     let body = x.response_body.take().unwrap_or_default();
     finish_head(f.worker, x, stage);
+    let body = x.replacement_body.take().unwrap_or(body);
     send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
 
@@ -263,8 +268,27 @@ pub async fn own(
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
     x.response_source = ResponseSource::Exit;
+    let proxied = reply.proxied;
+    let reply = match reply.body {
+        ReplyBody::Empty if has_error_page(reply.status) => with_error_page(worker, x, reply),
+        _ => reply,
+    };
     let body = fill_reply(worker, x, reply);
-    send_own(worker, x, body, out, stage).await
+    send_own(worker, x, body, proxied, out, stage).await
+}
+
+/// Statuses that get the core's page when nobody says anything, as nginx's `error_page` has it.
+fn has_error_page(status: u16) -> bool {
+    matches!(status, 400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504)
+}
+
+/// The core's page with the headers of an answer that has none.
+fn with_error_page(worker: &Worker, x: &Exchange, reply: Reply) -> Reply {
+    let mut page = core_reply(worker, x, reply.status, true);
+    for (name, value) in reply.headers.iter() {
+        page.headers.set(name, value);
+    }
+    page
 }
 
 /// Sends the answer for a fault: the core's message in the form that Accept, else the request's own
@@ -294,7 +318,9 @@ pub async fn fault(
         out.close_after();
     }
     let body = fill_reply(worker, x, reply);
-    send_own(worker, x, body, out, stage).await
+    // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
+    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit;
+    send_own(worker, x, body, proxied, out, stage).await
 }
 
 fn core_reply(worker: &Worker, x: &Exchange, status: u16, negotiable: bool) -> Reply {
@@ -374,6 +400,7 @@ async fn send_own(
     worker: &Worker,
     x: &mut Exchange,
     body: Bytes,
+    proxied: bool,
     out: &mut Option<Responder<'_>>,
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
@@ -382,13 +409,13 @@ async fn send_own(
     let mut length = itoa::Buffer::new();
     x.response.headers.set("Content-Length", length.format(body.len()));
     walk::header_filter(stage.chain, stage.collection, x, &worker.host);
+    let body = x.replacement_body.take().unwrap_or(body);
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
-    // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
-    if x.latencies.access_end == 0 || x.response_source == ResponseSource::Exit {
-        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
-    } else {
+    if proxied {
         response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+    } else {
+        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
     }
     add_debug(worker, x, &mut headers);
     if !headers.contains("date") {

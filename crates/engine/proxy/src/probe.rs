@@ -68,7 +68,8 @@ async fn ask(worker: &Rc<Worker>, live: &Live, index: AddressIndex, limit: Durat
     let tls = if secure {
         let rules = UpstreamTls { verify: Some(probe.verify), ..UpstreamTls::default() };
         let name = probe.sni.as_deref().unwrap_or(host);
-        let profile = Rc::new(profile(&rules, live.upstream.client_certificate, name, false, &worker.settings.upstream));
+        let profile =
+            Rc::new(profile(&rules, live.upstream.client_certificate, name, false, &worker.settings.upstream));
         match worker.tls.get(&profile, &worker.pin().plan, &worker.node, &worker.settings.upstream) {
             Ok(tls) => Some(tls),
             Err(_) => return Outcome::TcpFailure,
@@ -77,7 +78,12 @@ async fn ask(worker: &Rc<Worker>, live: &Live, index: AddressIndex, limit: Durat
         None
     };
     let at = ConnectAddress::Ip(address.socket());
-    let target = Target { address: &at, timeout: limit, tls: tls.as_ref().map(|(tls, name)| TlsTarget { tls, name }), proxy_header: None };
+    let target = Target {
+        address: &at,
+        timeout: limit,
+        tls: tls.as_ref().map(|(tls, name)| TlsTarget { tls, name }),
+        proxy_header: None,
+    };
     let stream = match worker.connector.connect(&target).await {
         Ok(stream) => stream,
         Err(error) if error.failure() == ConnectFailure::Timeout => return Outcome::Timeout,
@@ -86,7 +92,9 @@ async fn ask(worker: &Rc<Worker>, live: &Live, index: AddressIndex, limit: Durat
     let mut connection = Connection::new(stream, &worker.wires, Rc::clone(&worker.client_settings));
     let (mut writer, mut reader) = connection.exchange(Timeouts { read: limit, send: limit });
     let headers = request_headers(live, host, address.port, secure);
-    if writer.head(&Method::Get, probe.path.as_bytes(), &headers, BodyLength::None).is_err() || writer.finish(None).await.is_err() {
+    if writer.head(&Method::Get, probe.path.as_bytes(), &headers, BodyLength::None).is_err()
+        || writer.finish(None).await.is_err()
+    {
         return Outcome::TcpFailure;
     }
     let mut head = ResponseHead::default();

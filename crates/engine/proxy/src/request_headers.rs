@@ -152,15 +152,16 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     out.append_clean(b"X-Real-IP", ip.of(x.client.ip));
 }
 
-/// The existing list, even from peers that are not trusted, and the direct peer behind it.
+/// The existing list, even from peers that are not trusted, with the direct peer behind it; without a
+/// list, the client.
 fn write_forwarded_for(out: &mut Headers, x: &Exchange) {
-    let mut peer = AddressText::default();
-    let peer = peer.of(x.client.peer_ip);
+    let mut text = AddressText::default();
     let mut earlier = x.request.headers.get_all("x-forwarded-for").peekable();
     if earlier.peek().is_none() {
-        out.append_clean(b"X-Forwarded-For", peer);
+        out.append_clean(b"X-Forwarded-For", text.of(x.client.ip));
         return;
     }
+    let peer = text.of(x.client.peer_ip);
     // An empty list is kept as one, as Kong does: `, peer`.
     let list = earlier.chain([peer]).collect::<Vec<_>>().join(&b", "[..]);
     out.append("X-Forwarded-For", &list);

@@ -14,8 +14,8 @@ use crate::node::Node;
 use crate::run::Gateway;
 use crate::serve::{self, Kind, Mode};
 use crate::settings::ProxySettings;
-use crate::{probe, stream};
 use crate::worker::Worker;
+use crate::{probe, stream};
 
 /// What the threads are told, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

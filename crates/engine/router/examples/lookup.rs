@@ -17,7 +17,6 @@ use gibbon_router::{Change, Flavor, Protocol, Query, RouteSpec, Router, Scratch,
 use uuid::Uuid;
 
 const CHANGES: usize = 200;
-const ROUNDS: usize = 20;
 
 struct Random(u64);
 
@@ -65,6 +64,12 @@ fn write_request(number: usize, host: &mut String, path: &mut String) {
     let _ = write!(path, "/service-{number}/v1/4711");
 }
 
+/// CPU time of this thread: what other work takes meanwhile does not count.
+fn cpu_nanoseconds() -> usize {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    statistics.split(' ').next().and_then(|time| time.parse().ok()).unwrap_or(0)
+}
+
 fn resident_mib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
@@ -87,36 +92,34 @@ fn measure(flavor: Flavor, count: usize, lookups: usize) {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut scratch = Scratch::default();
     let (mut host, mut path) = (String::new(), String::new());
-    let (mut hits, mut with, mut without) = (0, usize::MAX, usize::MAX);
-    // The best of several rounds: what other work on the machine adds is not the router's. Requests are written
-    // while the clock runs, as a server finds them in its buffer; what that takes alone is measured too.
-    for round in numbers.chunks(lookups.div_ceil(ROUNDS)) {
-        let start = Instant::now();
-        for number in round {
-            write_request(*number, &mut host, &mut path);
-            black_box((&host, &path));
-        }
-        without = without.min(start.elapsed().as_nanos() as usize / round.len());
-        let start = Instant::now();
-        for number in round {
-            write_request(*number, &mut host, &mut path);
-            let query = Query {
-                protocol: Protocol::Http,
-                method: "GET",
-                host: host.as_bytes(),
-                path: path.as_bytes(),
-                raw_query: None,
-                headers: &headers,
-                sni: None,
-                source: (local, 1),
-                destination: (local, 80),
-            };
-            let found = black_box(&router).find(&query, &mut scratch);
-            hits += found.map_or(0, |found| usize::from(**found.value == *number));
-        }
-        with = with.min(start.elapsed().as_nanos() as usize / round.len());
+    let mut hits = 0;
+    // Requests are written while the clock runs, as a server finds them in its buffer; what that takes alone is
+    // measured too.
+    let start = cpu_nanoseconds();
+    for number in &numbers {
+        write_request(*number, &mut host, &mut path);
+        black_box((&host, &path));
     }
-    let lookup = with.saturating_sub(without);
+    let without = cpu_nanoseconds() - start;
+    let start = cpu_nanoseconds();
+    for number in &numbers {
+        write_request(*number, &mut host, &mut path);
+        let query = Query {
+            protocol: Protocol::Http,
+            method: "GET",
+            host: host.as_bytes(),
+            path: path.as_bytes(),
+            raw_query: None,
+            headers: &headers,
+            sni: None,
+            source: (local, 1),
+            destination: (local, 80),
+        };
+        let found = black_box(&router).find(&query, &mut scratch);
+        hits += found.map_or(0, |found| usize::from(**found.value == *number));
+    }
+    let with = cpu_nanoseconds() - start;
+    let lookup = with.saturating_sub(without) / lookups;
 
     let start = Instant::now();
     let mut current = router.clone();

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use gibbon_expr::{Comparison, Field, Node, Test};
 
 use crate::keys::MAX_KEY;
-use crate::pattern::literal_prefix;
+use crate::pattern::Shape;
 use crate::spec::Subsystem;
 
 /// Alternatives of which one must hold; `None` means that nothing is demanded.
@@ -114,7 +114,9 @@ fn name_of(comparison: &Comparison) -> Option<Name> {
 fn path_of(comparison: &Comparison) -> Option<Vec<u8>> {
     match comparison {
         Comparison::Equal(path) | Comparison::Prefix(path) => Some(path.to_vec()),
-        Comparison::Pattern(pattern) => Some(literal_prefix(pattern.as_str())).filter(|prefix| !prefix.is_empty()),
+        Comparison::Pattern(pattern) => {
+            Some(Shape::of(pattern.as_str()).prefix.into_vec()).filter(|prefix| !prefix.is_empty())
+        }
         _ => None,
     }
 }

@@ -74,7 +74,7 @@ fn of_attributes<T>(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>, value: 
     let is_plain = matches!(paths, PathRule::Key) && conditions.is_none();
     let rules = Rules { paths, conditions, expression: None };
     Ok(Entry {
-        rank: Rank::new(flavor, spec, group),
+        rank: Rank::of_attributes(flavor, spec, group),
         rules: (!is_plain).then(|| Box::new(rules)),
         keys: product(&hosts, &path_keys),
         value,
@@ -112,7 +112,11 @@ fn path_rule(
             .iter()
             .map(|path| Regex::of_path(flavor, path.strip_prefix('~').unwrap_or(path)))
             .collect::<Result<Box<[Regex]>, String>>()?;
-        let keys = if too_many { everywhere() } else { distinct(patterns.iter().map(Regex::literal_prefix)) };
+        let keys = if too_many {
+            everywhere()
+        } else {
+            distinct(patterns.iter().map(|regex| regex.literal_prefix().to_vec()))
+        };
         return Ok((PathRule::Patterns(patterns), keys));
     }
     let prefixes = paths.iter().map(|path| prefix(flavor, path));
@@ -159,7 +163,7 @@ fn of_expression<T>(flavor: Flavor, spec: &RouteSpec, text: &str, value: T) -> R
     let protocols_only = RouteSpec { id: spec.id, protocols: spec.protocols, ..RouteSpec::default() };
     let conditions = Conditions::new(flavor, &protocols_only)?;
     Ok(Entry {
-        rank: Rank::new(flavor, spec, &Group { number: 0, id: spec.id, paths: Vec::new() }),
+        rank: Rank::of_expression(spec),
         keys: expression_keys(&program, subsystem),
         rules: Some(Box::new(Rules { paths: PathRule::Key, conditions, expression: Some(program) })),
         value,

@@ -3,7 +3,7 @@
 use gibbon_expr::{PathHit, Pattern};
 
 use crate::entry::Hit;
-use crate::pattern::Regex;
+use crate::pattern::Engine;
 
 /// The winning route.
 #[derive(Debug)]
@@ -46,8 +46,10 @@ impl<'a, T> Found<'a, T> {
     pub fn captures(&self) -> Option<Captures> {
         let mut captures = Captures::default();
         match &self.hit {
-            Hit::Regex { regex: Regex::Linear(pattern), .. } => captures.add_linear(pattern, self.path),
-            Hit::Regex { regex: Regex::Backtracking(regex), .. } => captures.add_backtracking(regex, self.path),
+            Hit::Regex { regex, .. } => match regex.engine() {
+                Engine::Linear(pattern) => captures.add_linear(pattern, self.path),
+                Engine::Backtracking(regex) => captures.add_backtracking(regex, self.path),
+            },
             Hit::Expression(hits) => {
                 for hit in &hits.patterns {
                     if hit.lower {

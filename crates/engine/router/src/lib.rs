@@ -31,5 +31,4 @@ pub use found::{Captures, Found};
 pub use router::{Change, RouteError, Router, Scratch};
 pub use spec::{Address, Endpoint, Flavor, Protocol, Protocols, Query, RouteSpec, Subsystem};
 pub use upstream_uri::{PathHandling, UriParts, upstream_uri};
-pub use validate::{check_path, validate};
-pub use wording::expression_of;
+pub use validate::validate;

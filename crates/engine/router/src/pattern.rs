@@ -11,8 +11,15 @@ use crate::spec::Flavor;
 /// Steps after which PCRE gives up, so that a pattern cannot be made to backtrack for seconds.
 const MATCH_LIMIT: &str = "(*LIMIT_MATCH=10000)";
 
+/// A regular expression with what is known of every text it matches.
 #[derive(Debug, Clone)]
-pub(crate) enum Regex {
+pub(crate) struct Regex {
+    engine: Engine,
+    shape: Shape,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
     Linear(Pattern),
     /// Look-around or back-references.
     Backtracking(Arc<pcre2::bytes::Regex>),
@@ -23,7 +30,7 @@ impl Regex {
     pub(crate) fn of_path(flavor: Flavor, text: &str) -> Result<Regex, String> {
         match flavor {
             Flavor::Traditional => Regex::traditional(&format!("^(?:{text})")),
-            _ => Pattern::new(&compatible(text)).map(Regex::Linear).map_err(|e| e.to_string()),
+            _ => Regex::linear(&compatible(text)),
         }
     }
 
@@ -31,39 +38,117 @@ impl Regex {
     pub(crate) fn of_header(flavor: Flavor, text: &str) -> Result<Regex, String> {
         match flavor {
             Flavor::Traditional => Regex::traditional(text),
-            _ => Pattern::new(&text.to_ascii_lowercase()).map(Regex::Linear).map_err(|e| e.to_string()),
+            _ => Regex::linear(&text.to_ascii_lowercase()),
         }
+    }
+
+    fn linear(text: &str) -> Result<Regex, String> {
+        let pattern = Pattern::new(text).map_err(|e| e.to_string())?;
+        Ok(Regex { shape: Shape::of(text), engine: Engine::Linear(pattern) })
     }
 
     fn traditional(text: &str) -> Result<Regex, String> {
         if let Ok(pattern) = Pattern::new_for_bytes(text) {
-            return Ok(Regex::Linear(pattern));
+            return Ok(Regex { shape: Shape::of(text), engine: Engine::Linear(pattern) });
         }
         pcre2::bytes::Regex::new(&format!("{MATCH_LIMIT}{text}"))
-            .map(|regex| Regex::Backtracking(Arc::new(regex)))
+            .map(|regex| Regex { shape: Shape::default(), engine: Engine::Backtracking(Arc::new(regex)) })
             .map_err(|e| e.to_string())
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) fn find(&self, input: &[u8]) -> Option<(usize, usize)> {
-        match self {
-            Regex::Linear(pattern) => pattern.find(input),
+        if !self.shape.allows(input) {
+            return None;
+        }
+        match &self.engine {
+            Engine::Linear(pattern) => pattern.find(input),
             // An exceeded limit counts as no match.
-            Regex::Backtracking(regex) => regex.find(input).ok().flatten().map(|m| (m.start(), m.end())),
+            Engine::Backtracking(regex) => regex.find(input).ok().flatten().map(|m| (m.start(), m.end())),
         }
     }
 
     pub(crate) fn is_match(&self, input: &[u8]) -> bool {
-        match self {
-            Regex::Linear(pattern) => pattern.is_match(input),
-            Regex::Backtracking(regex) => regex.is_match(input).unwrap_or(false),
+        if !self.shape.allows(input) {
+            return false;
+        }
+        match &self.engine {
+            Engine::Linear(pattern) => pattern.is_match(input),
+            Engine::Backtracking(regex) => regex.is_match(input).unwrap_or(false),
         }
     }
 
-    /// What every path that matches begins with.
-    pub(crate) fn literal_prefix(&self) -> Vec<u8> {
-        match self {
-            Regex::Linear(pattern) => literal_prefix(pattern.as_str()),
-            Regex::Backtracking(_) => Vec::new(),
+    /// What every text that matches begins with.
+    pub(crate) fn literal_prefix(&self) -> &[u8] {
+        &self.shape.prefix
+    }
+}
+
+/// What the syntax of an expression tells about the texts it matches. Many routes share the start of their path and
+/// differ behind a parameter (`/users/\d+/orders$`, `/users/\d+/groups$`): comparing the end is far cheaper than
+/// running each expression.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    /// The literal start, if the expression is anchored there.
+    pub(crate) prefix: Box<[u8]>,
+    /// The literal end, if it is anchored there.
+    suffix: Box<[u8]>,
+}
+
+impl Shape {
+    /// Of an expression that may be wrong, which then tells nothing.
+    pub(crate) fn of(text: &str) -> Shape {
+        let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
+        let Ok(hir) = parsed else { return Shape::default() };
+        let (mut prefix, mut suffix) = (Literal::default(), Literal::default());
+        prefix.collect(&hir, End::Start);
+        suffix.collect(&hir, End::End);
+        suffix.text.reverse();
+        Shape { prefix: prefix.text.into(), suffix: suffix.text.into() }
+    }
+
+    fn allows(&self, input: &[u8]) -> bool {
+        input.ends_with(&self.suffix)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Start,
+    End,
+}
+
+/// The literal text at one end of an expression, gathered from that end inwards.
+#[derive(Default)]
+struct Literal {
+    anchored: bool,
+    text: Vec<u8>,
+}
+
+impl Literal {
+    /// Tells whether all of `hir` was literal, so that what lies further in may follow.
+    fn collect(&mut self, hir: &Hir, end: End) -> bool {
+        let anchor = if end == End::Start { Look::Start } else { Look::End };
+        match hir.kind() {
+            HirKind::Empty => true,
+            HirKind::Look(look) if *look == anchor => {
+                self.anchored = true;
+                true
+            }
+            HirKind::Literal(literal) if self.anchored => {
+                match end {
+                    End::Start => self.text.extend_from_slice(&literal.0),
+                    End::End => self.text.extend(literal.0.iter().rev()),
+                }
+                true
+            }
+            HirKind::Capture(group) => self.collect(&group.sub, end),
+            HirKind::Concat(parts) if end == End::Start => parts.iter().all(|part| self.collect(part, end)),
+            HirKind::Concat(parts) => parts.iter().rev().all(|part| self.collect(part, end)),
+            _ => false,
         }
     }
 }
@@ -73,35 +158,6 @@ pub(crate) fn compatible(text: &str) -> String {
     format!("^{}", text.replace("?<", "?P<"))
 }
 
-/// The literal bytes behind a leading `^`; empty if there is no such anchor.
-pub(crate) fn literal_prefix(text: &str) -> Vec<u8> {
-    let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
-    let mut prefix = Vec::new();
-    if let Ok(hir) = parsed {
-        let mut anchored = false;
-        collect_literal(&hir, &mut anchored, &mut prefix);
-    }
-    prefix
-}
-
-/// Appends the literal start of `hir`; tells whether all of it was literal.
-fn collect_literal(hir: &Hir, anchored: &mut bool, prefix: &mut Vec<u8>) -> bool {
-    match hir.kind() {
-        HirKind::Empty => true,
-        HirKind::Look(Look::Start) => {
-            *anchored = true;
-            true
-        }
-        HirKind::Literal(literal) if *anchored => {
-            prefix.extend_from_slice(&literal.0);
-            true
-        }
-        HirKind::Capture(group) => collect_literal(&group.sub, anchored, prefix),
-        HirKind::Concat(parts) => parts.iter().all(|part| collect_literal(part, anchored, prefix)),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -109,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_literal_start_ends_where_choice_begins() {
-        let prefix = |text: &str| String::from_utf8(literal_prefix(text)).unwrap();
+        let prefix = |text: &str| String::from_utf8(Shape::of(text).prefix.into()).unwrap();
         assert_eq!(prefix(r"^/api/v1/\d+"), "/api/v1/");
         assert_eq!(prefix(r"^/api(/v1)/x?"), "/api/v1/");
         assert_eq!(prefix(r"^/(?i)abc"), "/");
@@ -120,9 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn the_literal_end_begins_where_choice_ends() {
+        let suffix = |text: &str| String::from_utf8(Shape::of(text).suffix.into()).unwrap();
+        assert_eq!(suffix(r"^/users/\d+/orders$"), "/orders");
+        assert_eq!(suffix(r"^/users/(?<id>\d+)(/orders)$"), "/orders");
+        assert_eq!(suffix(r"^/users/\d+/orders"), "");
+        assert_eq!(suffix(r"^/a$|^/b$"), "");
+        assert_eq!(suffix(r"^/a$"), "/a");
+        assert_eq!(suffix(r"(?m)^/a$"), "");
+    }
+
+    #[test]
     fn traditional_falls_back_to_pcre_for_look_around() {
         let regex = Regex::of_path(Flavor::Traditional, r"/a(?!b)").unwrap();
-        assert!(matches!(regex, Regex::Backtracking(_)));
+        assert!(matches!(regex.engine, Engine::Backtracking(_)));
         assert!(regex.is_match(b"/ac") && !regex.is_match(b"/ab") && !regex.is_match(b"/x/ac"));
         assert!(Regex::of_path(Flavor::TraditionalCompatible, r"/a(?!b)").is_err());
     }

@@ -21,7 +21,7 @@ pub(crate) trait Slot: Clone + Default {
 type Piece = SmallVec<[u8; 24]>;
 
 /// Most keys that lie side by side below a node.
-const MOST_ITEMS: usize = 16;
+const MOST_ITEMS: usize = 32;
 
 #[derive(Clone)]
 pub(crate) struct Tree<V>(Node<V>);
@@ -342,6 +342,7 @@ fn unshared<A: Clone + Default>(mut array: Arc<[A]>) -> Vec<A> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -385,5 +386,35 @@ mod tests {
         assert_eq!((found(&second, "/a/b", 0), second.top()), (vec![], 4));
         second.update(b"/a/c", Vec::clear);
         assert!(second.is_empty() && !first.is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_tree_is_a_map_looked_up_by_prefixes(
+            steps in proptest::collection::vec(("[ab\\x00]{0,1}[a-f\\x00]{0,3}[a-z]{0,2}", 0u64..9), 0..200),
+            probes in proptest::collection::vec("[ab\\x00]{0,1}[a-f\\x00]{0,3}[a-z]{0,3}", 1..20),
+        ) {
+            let (mut tree, mut map) = (Tree::default(), std::collections::BTreeMap::new());
+            let mut copies = Vec::new();
+            for (key, value) in steps {
+                // Zero removes.
+                let new = if value == 0 { Vec::new() } else { vec![value] };
+                tree.update(key.as_bytes(), |values: &mut Vec<u64>| values.clone_from(&new));
+                if value == 0 { map.remove(&key) } else { map.insert(key, new) };
+                copies.push((tree.clone(), map.clone()));
+            }
+            for (tree, map) in copies {
+                proptest::prop_assert_eq!(tree.is_empty(), map.is_empty());
+                proptest::prop_assert_eq!(tree.top(), map.values().map(|v| v[0]).max().unwrap_or(0));
+                for probe in &probes {
+                    let expected: Vec<(Vec<u64>, usize)> = map
+                        .iter()
+                        .filter(|(key, values)| probe.starts_with(key.as_str()) && values[0] >= 4)
+                        .map(|(key, values)| (values.clone(), key.len()))
+                        .collect();
+                    proptest::prop_assert_eq!(found(&tree, probe, 4), expected);
+                }
+            }
+        }
     }
 }

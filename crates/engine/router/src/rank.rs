@@ -1,5 +1,7 @@
 //! Which of several matching routes wins: a total order over all compiled routes of a router.
 
+use uuid::Uuid;
+
 use crate::compile::Group;
 use crate::spec::{Address, Endpoint, Flavor, RouteSpec, Subsystem};
 
@@ -16,19 +18,26 @@ impl Rank {
         (self.primary >> 64) as u64
     }
 
-    pub(crate) fn new(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>) -> Rank {
+    /// The rank of a group of a route's paths.
+    pub(crate) fn of_attributes(flavor: Flavor, spec: &RouteSpec, group: &Group<'_>) -> Rank {
         match flavor {
             Flavor::Traditional => traditional(spec, group),
-            _ => Rank { primary: u128::from(priority(spec, &group.paths)) << 64, tie: group.id.as_u128() },
+            _ => Rank::of_priority(priority(spec, &group.paths), group.id),
         }
+    }
+
+    /// Expressions rank above all attributes of up to three kinds.
+    pub(crate) fn of_expression(spec: &RouteSpec) -> Rank {
+        Rank::of_priority(0xff << 56 | spec.priority, spec.id)
+    }
+
+    /// Kong's engine evaluates by descending priority, and equal ones by descending id.
+    fn of_priority(priority: u64, id: Uuid) -> Rank {
+        Rank { primary: u128::from(priority) << 64, tie: id.as_u128() }
     }
 }
 
-/// The 64-bit priority under which Kong's engine evaluates a route; equal ones go by the greater id.
-pub(crate) fn priority(spec: &RouteSpec, paths: &[&str]) -> u64 {
-    if spec.expression.is_some() {
-        return 0xff << 56 | spec.priority;
-    }
+fn priority(spec: &RouteSpec, paths: &[&str]) -> u64 {
     match spec.subsystem() {
         Subsystem::Http => http_priority(spec, paths),
         Subsystem::Stream => stream_priority(spec),
@@ -205,9 +214,9 @@ mod tests {
 
     #[test]
     fn an_expression_outranks_attributes_and_goes_by_its_priority() {
-        let with = |priority| RouteSpec { expression: Some("x".into()), priority, ..RouteSpec::default() };
-        assert!(priority(&with(1), &[]) > priority(&with(0), &[]));
-        assert!(priority(&with(0), &[]) > priority(&route(&["a"], &[], 1), &["/a"]));
+        let with = |priority| Rank::of_expression(&RouteSpec { priority, ..RouteSpec::default() });
+        assert!(with(1) > with(0));
+        assert!(with(0).top() > priority(&route(&["a"], &[], 1), &["/a"]));
     }
 
     #[test]

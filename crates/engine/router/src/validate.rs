@@ -1,7 +1,6 @@
 //! Whether a route makes sense to the router, with the error texts that Kong's API gives.
 
 use gibbon_expr::Schema;
-use gibbon_message::uri;
 
 use crate::spec::{Flavor, RouteSpec, Subsystem};
 use crate::wording::expression_of;
@@ -56,43 +55,13 @@ fn check_combination(spec: &RouteSpec) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks one element of `paths` that has the right form (`/...` or `~/...`): a prefix must be normalised, a regular
-/// expression must compile in PCRE (that it compiles in the router's own engine is [`validate`]'s business).
-///
-/// # Errors
-/// The text for the element.
-pub fn check_path(path: &str) -> Result<(), String> {
-    if let Some(regex) = path.strip_prefix('~') {
-        return pcre2::bytes::Regex::new(regex)
-            .map(|_| ())
-            .map_err(|e| format!("invalid regex: '{regex}' (PCRE returned: {e})"));
-    }
-    let normal = uri::normalize(path.as_bytes());
-    if *normal == *path.as_bytes() {
-        return Ok(());
-    }
-    Err(format!("non-normalized path, consider use '{}' instead", String::from_utf8_lossy(&normal)))
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::Protocol;
 
     fn route() -> RouteSpec {
         RouteSpec { protocols: [Protocol::Http, Protocol::Https].into_iter().collect(), ..RouteSpec::default() }
-    }
-
-    #[test]
-    fn a_path_that_is_not_normal_is_refused_with_the_normal_one() {
-        let error = |path: &str| check_path(path).unwrap_err();
-        assert_eq!(error("/sp%20ace"), "non-normalized path, consider use '/sp ace' instead");
-        assert_eq!(error("/a%2fb"), "non-normalized path, consider use '/a%2Fb' instead");
-        assert_eq!(error("/a/../b"), "non-normalized path, consider use '/b' instead");
-        assert_eq!(error("/%7Ex"), "non-normalized path, consider use '/~x' instead");
-        assert_eq!(check_path("/a%2Fb"), Ok(()));
-        assert!(error("~/(unclosed").starts_with("invalid regex: '/(unclosed' (PCRE returned: "));
     }
 
     #[test]

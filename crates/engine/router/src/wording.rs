@@ -1,4 +1,4 @@
-//! A route of attributes written as an expression, as Kong does, for error texts and for people.
+//! A route of attributes written as an expression, as Kong does, for error texts.
 
 use crate::conditions::HostPattern;
 use crate::conditions::NamePattern;
@@ -6,8 +6,7 @@ use crate::pattern::compatible;
 use crate::spec::{Address, Endpoint, Flavor, RouteSpec, Subsystem};
 
 /// The expression that stands for the attributes of `spec`; its own if it has one.
-#[must_use]
-pub fn expression_of(spec: &RouteSpec) -> String {
+pub(crate) fn expression_of(spec: &RouteSpec) -> String {
     if let Some(own) = &spec.expression {
         return own.clone();
     }

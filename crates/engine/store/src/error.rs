@@ -45,9 +45,9 @@ pub enum ChangeError {
     Invalid(Faults),
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// A reference by name that leads nowhere: field, key, value.
+    /// A reference by name that leads nowhere.
     #[error("the foreign key cannot be resolved")]
-    Unresolved { field: String, key: String, value: String },
+    Unresolved { field: String, entity: String, key: String, value: String },
     /// The configuration as a whole would not work.
     #[error("{0}")]
     Refused(String),

@@ -11,11 +11,13 @@ mod conductor;
 mod documents;
 mod error;
 mod memory;
+mod postgres;
 mod query;
 mod row;
 pub mod rules;
 mod saved;
 mod sources;
+mod sqlite;
 mod thread;
 
 pub use backend::{Pending, Reader, Reading, Writer};
@@ -23,7 +25,11 @@ pub use conductor::{Conductor, Declaration, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
 pub use memory::{Memory, MemoryWriter, Table};
+pub use postgres::{
+    MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter, listen as listen_to_postgres,
+};
 pub use query::{Query, Rows, Tagged, Tags};
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;
+pub use sqlite::{Sqlite, SqliteWriter};

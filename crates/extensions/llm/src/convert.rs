@@ -5,7 +5,9 @@
 
 use crate::Result;
 use crate::canonical::{Event, Failure, Request, Response};
-use crate::dialect::{Beside, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target};
+use crate::dialect::{Beside, Dialect, Encoded, Host, Reply, StreamDecoder, StreamEncoder, Target};
+use crate::origin::{self, StreamMarker};
+use crate::pass::{self, Changes};
 use crate::seen::Seen;
 
 /// Reads a client's request and writes it for the provider.
@@ -21,8 +23,56 @@ pub fn request(
     target: &Target,
 ) -> Result<(Request, Encoded)> {
     let request = client.codec().decode_request(body, beside)?;
-    let encoded = provider.codec().encode_request(&request, target)?;
+    let encoded = encode(&request, client, provider, target)?;
     Ok((request, encoded))
+}
+
+/// Writes a request that a client sent for one of the providers that may answer it. Called anew for
+/// every target that is tried.
+///
+/// # Errors
+/// The request says what the provider's dialect cannot express.
+pub fn encode(request: &Request, client: Dialect, provider: Dialect, target: &Target) -> Result<Encoded> {
+    let mut request = request.clone();
+    origin::to_provider(&mut request, client, provider);
+    provider.codec().encode_request(&request, target)
+}
+
+/// A client's request, ready for a provider but for address and credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The body, and what was left out of it with leave.
+    pub encoded: Encoded,
+    /// The client's bytes passed through: so may the answer's.
+    pub passed: bool,
+}
+
+/// The whole way of a request body: passed through with `changes` where client and provider speak
+/// the same dialect, converted otherwise.
+///
+/// # Errors
+/// As [`request`].
+pub fn prepare(
+    client: Dialect,
+    provider: Dialect,
+    body: &[u8],
+    beside: &Beside,
+    target: &Target,
+    changes: &Changes<'_>,
+) -> Result<Prepared> {
+    let passed = client == provider && target.host == Host::Own;
+    if passed && !origin::is_marked(body) {
+        let body = pass::request(client, body, changes)?;
+        return Ok(Prepared { encoded: Encoded { body, dropped: Vec::new() }, passed });
+    }
+    let mut request = client.codec().decode_request(body, beside)?;
+    if let Some(model) = changes.model {
+        model.clone_into(&mut request.model);
+    }
+    request.stream = changes.stream.unwrap_or(request.stream);
+    request.include_usage |= changes.want_usage;
+    changes.overrides.apply(&mut request);
+    Ok(Prepared { encoded: encode(&request, client, provider, target)?, passed })
 }
 
 /// Reads a provider's answer and writes it for the client.
@@ -30,7 +80,8 @@ pub fn request(
 /// # Errors
 /// The answer is not of the provider's dialect: the provider's error (502).
 pub fn response(provider: Dialect, client: Dialect, body: &[u8], reply: &Reply) -> Result<(Response, Encoded)> {
-    let response = provider.codec().decode_response(body)?;
+    let mut response = provider.codec().decode_response(body)?;
+    origin::to_client(&mut response, provider, client);
     let encoded = client.codec().encode_response(&response, reply)?;
     Ok((response, encoded))
 }
@@ -47,6 +98,7 @@ pub fn failure(provider: Dialect, client: Dialect, status: u16, body: &[u8]) -> 
 pub struct StreamConverter {
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
+    marker: StreamMarker,
     events: Vec<Event>,
     seen: Seen,
 }
@@ -58,6 +110,7 @@ impl StreamConverter {
         Self {
             decoder: provider.codec().stream_decoder(),
             encoder: client.codec().stream_encoder(reply),
+            marker: StreamMarker::new(provider, client),
             events: Vec::new(),
             seen: Seen::default(),
         }
@@ -106,8 +159,9 @@ impl StreamConverter {
         if let Err(e) = result {
             self.events.push(Event::Failure(Failure::new(502, format!("the provider's stream is broken: {e}"))));
         }
-        for event in self.events.drain(..) {
+        for mut event in self.events.drain(..) {
             self.seen.event(&event);
+            self.marker.push(&mut event);
             self.encoder.push(&event, out);
         }
     }

@@ -29,6 +29,9 @@ pub enum Error {
         /// What it lacks.
         what: String,
     },
+    /// The answer says that the provider failed, under a status that says it did not.
+    #[error("the provider failed: {}", .0.message)]
+    Failed(Box<crate::canonical::Failure>),
     /// The stream's framing is broken.
     #[error(transparent)]
     Frames(#[from] FrameError),

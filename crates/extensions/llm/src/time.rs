@@ -56,6 +56,18 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     u64::try_from(days * 86_400 + hh * 3_600 + mm * 60 + ss - offset * 60).ok()
 }
 
+/// Seconds since 1970 of an HTTP date in its preferred form (RFC 9110, section 5.6.7), as in
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+#[must_use]
+pub fn parse_http_date(text: &str) -> Option<u64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut words = rest.split(' ');
+    let (day, month, year, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
+    parse_rfc3339(&format!("{year}-{month:02}-{day}T{clock}Z"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {

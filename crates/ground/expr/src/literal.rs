@@ -20,10 +20,10 @@ pub(crate) fn ipv6(text: &str) -> Result<IpAddr, String> {
 
 pub(crate) fn cidr(text: &str, family: &'static str) -> Result<IpNet, String> {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
-    let address = if family == "V4" { ipv4(address) } else { ipv6(address) }
+    let address = if family == "Ipv4" { ipv4(address) } else { ipv6(address) }
         .map_err(|e| format!("couldn't parse address in network: {e}"))?;
     let length: u8 = length.parse().map_err(|e| format!("couldn't parse length in network: {e}"))?;
-    let max = if family == "V4" { 32 } else { 128 };
+    let max = if family == "Ipv4" { 32 } else { 128 };
     if length > max {
         return Err(format!(
             "invalid length for network: Network length {length} is too long for {family} (maximum: {max})"

@@ -515,8 +515,8 @@ fn typed_value(source: &str, operator: Operator, raw: RawValue) -> Result<Litera
         RawKind::Text(text) => Literal::Text(text.into()),
         RawKind::Ipv4 => Literal::Ip(literal::ipv4(text).map_err(wrong)?),
         RawKind::Ipv6 => Literal::Ip(literal::ipv6(text).map_err(wrong)?),
-        RawKind::Ipv4Cidr => Literal::Cidr(literal::cidr(text, "V4").map_err(wrong)?),
-        RawKind::Ipv6Cidr => Literal::Cidr(literal::cidr(text, "V6").map_err(wrong)?),
+        RawKind::Ipv4Cidr => Literal::Cidr(literal::cidr(text, "Ipv4").map_err(wrong)?),
+        RawKind::Ipv6Cidr => Literal::Cidr(literal::cidr(text, "Ipv6").map_err(wrong)?),
         RawKind::Int { digits, radix } => {
             let written = source.get(digits.clone()).unwrap_or_default();
             let value = literal::int(written, radix, text.starts_with('-'));

@@ -6,7 +6,6 @@
 //! of headers are the parser's business.
 
 use memchr::memchr3;
-use smallvec::SmallVec;
 
 /// A range of bytes inside the arena of a [`Headers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     arena: Vec<u8>,
-    entries: SmallVec<[Entry; 24]>,
+    /// On the heap, since blocks are kept and reused, and a small block moves cheaply.
+    entries: Vec<Entry>,
 }
 
 impl Headers {

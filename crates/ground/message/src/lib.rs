@@ -3,6 +3,7 @@
 //! It knows nothing of sockets, framing or Kong. Parsing bytes into these types and writing them
 //! out again is left to `wires/http`; what a gateway does with a message is left to the engine.
 
+pub mod date;
 mod head;
 mod headers;
 mod method;

@@ -5,29 +5,30 @@
 
 mod correlation_id;
 mod counters;
-//mod proxy_cache;
+mod numbers;
+mod proxy_cache;
 mod rate_limiting;
 mod redirect;
 mod redis;
 mod request_size_limiting;
 mod request_termination;
-//mod response_ratelimiting;
+mod response_ratelimiting;
 
 use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
 use gibbon_schema::Schema;
 use serde_json::Value;
 
-//pub use proxy_cache::{CachedAnswer, Caches};
+pub use proxy_cache::{CachedAnswer, Caches};
 
 /// The plugins of this family.
 pub const PARTS: &[Part] = &[
     correlation_id::PART,
-    //proxy_cache::PART,
+    proxy_cache::PART,
     rate_limiting::PART,
     redirect::PART,
     request_size_limiting::PART,
     request_termination::PART,
-    //response_ratelimiting::PART,
+    response_ratelimiting::PART,
 ];
 
 /// The Kong version whose plugins these are.

@@ -9,6 +9,7 @@ fn schemas_are_kongs_and_additions_are_listed() {
         "rate-limiting: config.on_limit (ours)",
         "rate-limiting: config.max_delay (ours)",
         "rate-limiting: config.max_delayed (ours)",
+        "response-ratelimiting: config.redis.cloud_authentication (Kong 3.15)",
     ];
     assert_eq!(additions, expected);
 }

@@ -27,12 +27,23 @@ impl Body {
     /// JSON or YAML that holds no fields.
     pub fn fields(&self, record: &Record) -> Result<Map<String, Value>, Answer> {
         match self {
+            Body::Form(form) => Ok(infer::record(record, form)),
+            other => other.fields_as_sent(),
+        }
+    }
+
+    /// As `fields`, with the texts of a form left as they are.
+    ///
+    /// # Errors
+    /// JSON or YAML that holds no fields.
+    pub fn fields_as_sent(&self) -> Result<Map<String, Value>, Answer> {
+        match self {
             Body::Nothing => Ok(Map::new()),
             Body::Json(Value::Object(fields)) => Ok(fields.clone()),
             // An empty list is what some encoders make of an empty table.
             Body::Json(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
             Body::Json(_) => Err(unreadable()),
-            Body::Form(form) => Ok(infer::record(record, form)),
+            Body::Form(form) => Ok(infer::record(&Record::new(), form)),
             Body::Yaml(_) => Err(unsupported()),
         }
     }
@@ -65,7 +76,8 @@ pub fn read(headers: &HeaderMap, bytes: Vec<u8>, yaml: bool) -> Result<Body, Ans
         "application/json" => serde_json::from_slice(&bytes).map(Body::Json).map_err(|_| unreadable()),
         "application/x-www-form-urlencoded" => Ok(Body::Form(Node::from_urlencoded(&bytes))),
         "multipart/form-data" => {
-            let parts = multipart::parse(&bytes, parameters).ok_or_else(|| Answer::bad("Cannot parse multipart body"))?;
+            let parts =
+                multipart::parse(&bytes, parameters).ok_or_else(|| Answer::bad("Cannot parse multipart body"))?;
             Ok(Body::Form(Node::from_pairs(parts)))
         }
         "application/yaml" | "text/yaml" if yaml => Ok(Body::Yaml(bytes)),

@@ -134,24 +134,30 @@ fn not_in_force(error: &ChangeError) -> Answer {
     if let ChangeError::Store(_) = error {
         return Answer::message(StatusCode::SERVICE_UNAVAILABLE, "Kong currently exiting");
     }
-    Answer::json(StatusCode::BAD_REQUEST, json!({
-        "code": 14,
-        "name": "invalid declarative configuration",
-        "message": format!("declarative config is invalid: {error}"),
-        "fields": { "@entity": [error.to_string()] },
-    }))
+    Answer::json(
+        StatusCode::BAD_REQUEST,
+        json!({
+            "code": 14,
+            "name": "invalid declarative configuration",
+            "message": format!("declarative config is invalid: {error}"),
+            "fields": { "@entity": [error.to_string()] },
+        }),
+    )
 }
 
 /// The answer to a file that is not sound.
 fn refusal(error: &DeclareError, text: &[u8], flattened: bool, registry: &gibbon_model::Registry) -> Answer {
     let DeclareError::Invalid(invalid) = error else {
         let message = error.to_string();
-        return Answer::json(StatusCode::BAD_REQUEST, json!({
-            "code": 14,
-            "name": "invalid declarative configuration",
-            "message": format!("declarative config is invalid: {{error=\"{message}\"}}"),
-            "fields": { "error": message },
-        }));
+        return Answer::json(
+            StatusCode::BAD_REQUEST,
+            json!({
+                "code": 14,
+                "name": "invalid declarative configuration",
+                "message": format!("declarative config is invalid: {{error=\"{message}\"}}"),
+                "fields": { "error": message },
+            }),
+        );
     };
     let mut body = invalid.to_json();
     if flattened && let (Ok(document), Value::Object(fields)) = (gibbon_declare::parse(text), &mut body) {

@@ -15,7 +15,12 @@ use crate::routes::Family;
 use crate::{Admin, page};
 
 /// `/services`; `parent` as field and identifier for lists below one.
-pub async fn collection(admin: &Admin, call: &Call, def: &Arc<EntityDef>, parent: Option<(&str, Uuid, &str)>) -> Answer {
+pub async fn collection(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    parent: Option<(&str, Uuid, &str)>,
+) -> Answer {
     let fixed = parent.map(|(field, id, _)| (field, id));
     if call.method == Method::POST {
         return match fields(call, def, fixed) {
@@ -25,6 +30,7 @@ pub async fn collection(admin: &Admin, call: &Call, def: &Arc<EntityDef>, parent
     }
     match parent {
         None => match lookup(call, def) {
+            Some(Address::Key { value, .. }) if value.is_empty() => Answer::bad("custom_id must be an unempty string"),
             Some(address) => one_in_a_list(admin, call, def, &address).await,
             None => page::list(admin, call, def, &format!("/{}", def.admin_path), None).await,
         },
@@ -60,7 +66,13 @@ pub async fn entity(admin: &Admin, call: &Call, def: &Arc<EntityDef>, id: &str) 
 }
 
 /// What the verbs mean for one entity; `parent` is the field and identifier it gets with PUT and keeps with PATCH.
-async fn at(admin: &Admin, call: &Call, def: &Arc<EntityDef>, address: &Address, parent: Option<(&str, Uuid)>) -> Answer {
+async fn at(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    address: &Address,
+    parent: Option<(&str, Uuid)>,
+) -> Answer {
     let documents = &admin.documents;
     match call.method {
         Method::GET => match documents.find(def, call.workspace, address).await {
@@ -205,7 +217,7 @@ pub async fn existing(admin: &Admin, call: &Call, def: &Arc<EntityDef>, text: &s
 pub async fn nested(admin: &Admin, call: &Call, family: &Family) -> Answer {
     match existing(admin, call, &family.parent, call.parameter(0)).await {
         Ok(parent) => {
-            let path = format!("/{}/{}/{}", family.parent.admin_path, parent.id, family.child.nested_path);
+            let path = format!("/{}/{}/{}", family.parent.admin_path, call.parameter(0), family.child.nested_path);
             collection(admin, call, &family.child, Some((&family.field, parent.id, &path))).await
         }
         Err(answer) => answer,
@@ -226,7 +238,6 @@ pub async fn nested_entity(admin: &Admin, call: &Call, family: &Family) -> Answe
     if call.method != Method::PUT {
         match admin.documents.find(child, call.workspace, &address).await {
             Ok(Some(row)) if reference(&row, field) == Some(parent.id) => {}
-            Ok(None) if call.method == Method::DELETE => return Answer::no_content(),
             Ok(None) if call.method == Method::PATCH => return failure::missing(&address),
             Ok(_) => return Answer::not_found(),
             Err(error) => return failure::of_store(&error),
@@ -255,7 +266,6 @@ async fn child_address(admin: &Admin, call: &Call, family: &Family, parent: &Row
             let inserted = admin.documents.insert(&family.child, call.workspace, document).await;
             Err(done(admin, &family.child, inserted, StatusCode::OK, Deed::Create).await)
         }
-        Ok(None) if call.method == Method::DELETE => Err(Answer::no_content()),
         Ok(None) => Err(Answer::not_found()),
         Err(error) => Err(failure::of_store(&error)),
     }

@@ -53,7 +53,12 @@ pub fn invalid_offset(offset: &str) -> Answer {
 
 /// Options of a query that cannot be used: `{"tags": "…"}`.
 pub fn invalid_options(options: Value) -> Answer {
-    let parts: Vec<String> = options.as_object().into_iter().flatten().map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default())).collect();
+    let parts: Vec<String> = options
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default()))
+        .collect();
     let message = format!("invalid option ({})", parts.join("; "));
     failure(StatusCode::BAD_REQUEST, 11, "invalid options", &message, Some(("options", options)))
 }
@@ -79,10 +84,8 @@ pub fn of_change(error: &ChangeError, def: &EntityDef, deed: Deed<'_>) -> Answer
     match error {
         ChangeError::Invalid(faults) => schema_violation(faults),
         ChangeError::Violation(violation) => of_violation(violation, deed),
-        ChangeError::Unresolved { field, key, value } => unresolved(field, key, value),
-        ChangeError::Refused(reason) => {
-            schema_violation(&Faults { entity: vec![reason.clone()], ..Faults::default() })
-        }
+        ChangeError::Unresolved { field, entity, key, value } => unresolved(field, entity, key, value),
+        ChangeError::Refused(reason) => schema_violation(&Faults { entity: vec![reason.clone()], ..Faults::default() }),
         ChangeError::Store(error) => of_store(error),
         ChangeError::ReadOnly => unsupported(def, deed),
     }
@@ -102,7 +105,8 @@ fn of_violation(violation: &Violation, deed: Deed<'_>) -> Answer {
         }
         Violation::ForeignKey { field, entity, id } => {
             let key = json!({"id": id.to_string()});
-            let message = format!("the foreign key '{}' does not reference an existing '{entity}' entity.", lua::literal(&key));
+            let message =
+                format!("the foreign key '{}' does not reference an existing '{entity}' entity.", lua::literal(&key));
             let fields = json!({ field: key });
             failure(StatusCode::BAD_REQUEST, 4, "foreign key violation", &message, Some(("fields", fields)))
         }
@@ -123,8 +127,9 @@ fn of_violation(violation: &Violation, deed: Deed<'_>) -> Answer {
     }
 }
 
-fn unresolved(field: &str, key: &str, value: &str) -> Answer {
-    let reason = format!("the foreign key cannot be resolved with '{}'", lua::literal(&json!({ key: value })));
+fn unresolved(field: &str, entity: &str, key: &str, value: &str) -> Answer {
+    let table = lua::literal(&json!({ key: value }));
+    let reason = format!("the foreign key cannot be resolved with '{table}' for an existing '{entity}' entity");
     let message = format!("foreign key unresolved ({field}.{key}: {reason})");
     let fields = json!({ field: { key: reason } });
     failure(StatusCode::BAD_REQUEST, 13, "foreign keys unresolved", &message, Some(("fields", fields)))

@@ -62,6 +62,9 @@ fn list(elements: &Field, node: &Node) -> Value {
                 }
             }
             places.sort_by_key(|(place, _)| *place);
+            if places.iter().enumerate().any(|(at, (place, _))| *place != at + 1) {
+                return untyped(node); // a list with holes is none
+            }
             places.into_iter().map(|(_, node)| value(Some(elements), node)).collect()
         }
     }
@@ -123,7 +126,10 @@ mod tests {
 
     #[test]
     fn texts_become_what_the_schema_asks_for() {
-        assert_eq!(inferred("redis.port=6379&redis.ssl=true&weight=0.5"), json!({"redis": {"port": 6379, "ssl": true}, "weight": 0.5}));
+        assert_eq!(
+            inferred("redis.port=6379&redis.ssl=true&weight=0.5"),
+            json!({"redis": {"port": 6379, "ssl": true}, "weight": 0.5})
+        );
         assert_eq!(inferred("weight=x&name=5"), json!({"weight": "x", "name": "5"}));
     }
 

@@ -48,7 +48,8 @@ async fn enabled_in_cluster(admin: &Admin) -> Result<BTreeSet<String>, Answer> {
         after: None,
         limit: MOST,
     };
-    let rows = admin.documents.conductor.read(move |rows| rows.page(&query)).await.map_err(|e| failure::of_store(&e))?;
+    let rows =
+        admin.documents.conductor.read(move |rows| rows.page(&query)).await.map_err(|e| failure::of_store(&e))?;
     let enabled = rows.iter().filter(|row| row.document.get("enabled") != Some(&Value::Bool(false)));
     Ok(enabled.filter_map(|row| row.document.get("name")?.as_str().map(ToOwned::to_owned)).collect())
 }

@@ -7,7 +7,8 @@ pub fn literal(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{text}\""),
         Value::Object(fields) => {
-            let mut parts: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", literal(value))).collect();
+            let mut parts: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}={}", literal(value))).collect();
             parts.sort();
             format!("{{{}}}", parts.join(","))
         }

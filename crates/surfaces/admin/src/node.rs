@@ -87,7 +87,13 @@ pub trait NodeView: Send + Sync {
     fn upstream(&self, id: Uuid) -> Pending<'_, Option<UpstreamReport>>;
 
     /// Sets the health of a target, or of one address of it.
-    fn set_health(&self, upstream: Uuid, target: Uuid, address: Option<(IpAddr, u16)>, healthy: bool) -> Pending<'_, Result<(), HealthError>>;
+    fn set_health(
+        &self,
+        upstream: Uuid,
+        target: Uuid,
+        address: Option<(IpAddr, u16)>,
+        healthy: bool,
+    ) -> Pending<'_, Result<(), HealthError>>;
 
     /// The level of the error log, as Kong names it.
     fn log_level(&self) -> String;

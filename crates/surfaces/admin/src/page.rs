@@ -94,7 +94,13 @@ fn decode(offset: &str) -> Option<Uuid> {
 }
 
 /// A list of one kind; of one parent's children if it is given as field and identifier.
-pub async fn list(admin: &Admin, call: &Call, def: &Arc<EntityDef>, path: &str, parent: Option<(&str, Uuid)>) -> Answer {
+pub async fn list(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    path: &str,
+    parent: Option<(&str, Uuid)>,
+) -> Answer {
     let window = match Window::of(&call.arguments, admin.documents.conductor.is_declarative()) {
         Ok(window) => window,
         Err(answer) => return answer,

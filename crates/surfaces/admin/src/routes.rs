@@ -199,7 +199,8 @@ pub struct RouteTable {
 
 impl RouteTable {
     pub fn admin(registry: &Registry) -> Self {
-        let by_hand = BY_HAND.iter().map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods));
+        let by_hand =
+            BY_HAND.iter().map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods));
         let mut routes: Vec<Route> = by_hand.collect();
         for route in generated(registry) {
             if !routes.iter().any(|known| known.pattern == route.pattern) {
@@ -213,7 +214,9 @@ impl RouteTable {
     pub fn status(declarative: bool) -> Self {
         let more = if declarative { STATUS_DECLARATIVE } else { &[] };
         let all = STATUS.iter().chain(more);
-        Self::of(all.map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods)).collect())
+        Self::of(
+            all.map(|(pattern, hand, methods)| Route::new((*pattern).into(), Action::Hand(*hand), methods)).collect(),
+        )
     }
 
     fn of(mut routes: Vec<Route>) -> Self {
@@ -304,7 +307,13 @@ mod tests {
 
     #[test]
     fn every_path_of_an_entity_exists() {
-        for path in ["/consumers/c/key-auth", "/key-auths/k/consumer", "/certificates/c/upstreams", "/key-sets/s/keys/k", "/keys/k/set"] {
+        for path in [
+            "/consumers/c/key-auth",
+            "/key-auths/k/consumer",
+            "/certificates/c/upstreams",
+            "/key-sets/s/keys/k",
+            "/keys/k/set",
+        ] {
             assert!(pattern(path).is_some(), "{path}");
         }
     }

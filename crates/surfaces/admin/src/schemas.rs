@@ -14,7 +14,7 @@ use crate::{Admin, failure};
 /// `/schemas/services`
 pub fn entity(admin: &Admin, name: &str) -> Answer {
     match admin.documents.registry.get(name) {
-        Some(def) => Answer::ok(def.record.render(admin.documents.compat)),
+        Some(def) => Answer::ok(rendered(admin, &def.record)),
         None => no_entity(name),
     }
 }
@@ -22,9 +22,18 @@ pub fn entity(admin: &Admin, name: &str) -> Answer {
 /// `/schemas/plugins/key-auth`, `/schemas/vaults/env`
 pub fn subschema(admin: &Admin, entity: &str, name: &str) -> Answer {
     match find_subschema(admin, entity, name) {
-        Some(record) => Answer::ok(record.render(admin.documents.compat)),
+        Some(record) => Answer::ok(rendered(admin, &record)),
         None => Answer::message(StatusCode::NOT_FOUND, format!("No {} named '{name}'", singular(entity))),
     }
+}
+
+/// Shorthands of the whole entity are not shown: clients that fill in defaults would take them for fields.
+fn rendered(admin: &Admin, record: &Record) -> Value {
+    let mut schema = record.render(admin.documents.compat);
+    if let Value::Object(fields) = &mut schema {
+        fields.shift_remove("shorthand_fields");
+    }
+    schema
 }
 
 fn find_subschema(admin: &Admin, entity: &str, name: &str) -> Option<Arc<Record>> {
@@ -46,8 +55,8 @@ pub fn old_plugin(admin: &Admin, name: &str) -> Answer {
         return Answer::message(StatusCode::NOT_FOUND, format!("No plugin named '{name}'"));
     };
     let config = record.get("config").map(|field| field.render(admin.documents.compat));
-    let fields = config.as_ref().and_then(|config| config.get("fields")).cloned().unwrap_or(Value::Null);
-    Answer::ok(json!({ "fields": fields }))
+    let part = |name| config.as_ref().and_then(|config| config.get(name)).cloned().unwrap_or_else(|| json!([]));
+    Answer::ok(json!({ "fields": part("fields"), "entity_checks": part("entity_checks") }))
 }
 
 pub fn validate(admin: &Admin, call: &Call, name: &str) -> Answer {
@@ -58,7 +67,7 @@ pub fn validate(admin: &Admin, call: &Call, name: &str) -> Answer {
 }
 
 fn checked(admin: &Admin, call: &Call, def: &EntityDef) -> Answer {
-    let document = match call.body.fields(&def.record) {
+    let document = match call.body.fields_as_sent() {
         Ok(document) => document,
         Err(answer) => return answer,
     };

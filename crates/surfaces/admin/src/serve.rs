@@ -139,7 +139,9 @@ fn options(allow: &str, headers: &HeaderMap) -> Answer {
 fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
     let (body, media_type) = match answer.content {
         Content::Nothing => (Bytes::new(), None),
-        Content::Json(value) => (serde_json::to_vec(&value).unwrap_or_default().into(), Some("application/json; charset=utf-8")),
+        Content::Json(value) => {
+            (serde_json::to_vec(&value).unwrap_or_default().into(), Some("application/json; charset=utf-8"))
+        }
         Content::Text { media_type, text } => (Bytes::from(text), Some(media_type)),
     };
     let length = body.len();

@@ -22,15 +22,18 @@ pub async fn status(admin: &Admin, call: &Call) -> Answer {
     if declarative {
         body.insert("configuration_hash".into(), admin.node.configuration_hash().into());
     }
-    body.insert("server".into(), json!({
-        "connections_accepted": connections.accepted,
-        "connections_handled": connections.handled,
-        "connections_active": connections.active,
-        "connections_reading": connections.reading,
-        "connections_writing": connections.writing,
-        "connections_waiting": connections.waiting,
-        "total_requests": connections.requests,
-    }));
+    body.insert(
+        "server".into(),
+        json!({
+            "connections_accepted": connections.accepted,
+            "connections_handled": connections.handled,
+            "connections_active": connections.active,
+            "connections_reading": connections.reading,
+            "connections_writing": connections.writing,
+            "connections_waiting": connections.waiting,
+            "total_requests": connections.requests,
+        }),
+    );
     if !declarative {
         let reachable = admin.documents.conductor.read(|rows| rows.sequence()).await.is_ok();
         body.insert("database".into(), json!({ "reachable": reachable }));
@@ -44,8 +47,9 @@ fn memory(admin: &Admin, unit: Unit, scale: usize) -> Value {
     let workers = admin.node.about().workers.max(1) as u64;
     let resident = resident_bytes();
     let pid = std::process::id();
-    let vms: Vec<Value> =
-        (0..workers).map(|_| json!({ "pid": pid, "http_allocated_gc": unit.show(resident / workers, scale) })).collect();
+    let vms: Vec<Value> = (0..workers)
+        .map(|_| json!({ "pid": pid, "http_allocated_gc": unit.show(resident / workers, scale) }))
+        .collect();
     json!({ "workers_lua_vms": vms, "lua_shared_dicts": {} })
 }
 

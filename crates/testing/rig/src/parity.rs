@@ -71,7 +71,11 @@ fn collect_additions(plugin: &str, record: &Record, additions: &mut Vec<String>)
             let origin = field.since.as_ref().map_or("ours".to_owned(), |since| format!("Kong {since}"));
             additions.push(format!("{plugin}: {path} ({origin})"));
         }
-        for value in &field.also_one_of {
+        let inner = match &field.kind {
+            Kind::Array(elements) | Kind::Set(elements) => elements.also_one_of.as_slice(),
+            _ => &[],
+        };
+        for value in field.also_one_of.iter().chain(inner) {
             additions.push(format!("{plugin}: {path} may also be {value}"));
         }
     });

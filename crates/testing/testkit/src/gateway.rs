@@ -128,7 +128,7 @@ impl Addresses {
 
     fn settings(&self) -> BTreeMap<String, String> {
         [
-            ("PROXY_LISTEN", format!("{}, {} ssl http2", self.proxy, self.proxy_tls)),
+            ("PROXY_LISTEN", format!("{} http2, {} ssl http2", self.proxy, self.proxy_tls)),
             ("ADMIN_LISTEN", self.admin.to_string()),
             ("STATUS_LISTEN", self.status.to_string()),
             ("ADMIN_GUI_LISTEN", "off".to_owned()),
@@ -278,12 +278,14 @@ impl Gateway {
         }
     }
 
-    /// Everything the process wrote, the last part of each file: its own output first, then the logs in its prefix.
+    /// What the process wrote, the last part of each file: its own output first, then the logs in its prefix. Access
+    /// logs are left out: they drown the rest.
     #[must_use]
     pub fn logs(&self) -> String {
         let mut files = vec![self.prefix.path().join("output.log")];
         if let Ok(entries) = fs::read_dir(self.prefix.path().join("logs")) {
-            files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+            let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            files.extend(paths.filter(|path| !path.to_string_lossy().contains("access")));
         }
         files.iter().map(|path| log_tail(path)).collect()
     }

@@ -14,5 +14,6 @@ pub mod upstream;
 
 pub use client::{Client, Response};
 pub use gateway::{Gateway, Settings};
+pub use nix::sys::signal::Signal;
 pub use reader::Fields;
 pub use upstream::Upstream;

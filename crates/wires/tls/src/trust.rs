@@ -74,6 +74,14 @@ impl TrustStore {
         Ok(SYSTEM.get_or_init(|| Self(Arc::new(store))).clone())
     }
 
+    /// These certificates and the other's.
+    #[must_use]
+    pub fn and(&self, other: &TrustStore) -> Self {
+        let certificates = self.0.certificates.iter().chain(&other.0.certificates).cloned().collect();
+        let anchors = self.0.anchors.iter().chain(&other.0.anchors).cloned().collect();
+        Self(Arc::new(Store { certificates, anchors }))
+    }
+
     /// How many certificates are trusted.
     pub fn len(&self) -> usize {
         self.0.certificates.len()

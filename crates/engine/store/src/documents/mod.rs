@@ -10,7 +10,7 @@ mod plugins;
 use std::sync::Arc;
 
 use gibbon_model::{EntityDef, Registry, Write as Circumstances};
-use gibbon_schema::{Compat, Faults};
+use gibbon_schema::{Compat, ErrorTree, Faults};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -166,7 +166,7 @@ impl Documents {
         let workspace = base.workspace;
         let mut changes = changes;
         let mut sources = SystemSources::new();
-        self.resolve_references(def, workspace, &mut changes).await?;
+        let faults = self.resolve_references(def, workspace, &mut changes).await?;
         let expiry = match take_ttl(def, &mut changes)? {
             Some(ttl) => ttl.map(|ttl| sources.time() + ttl),
             None => expires_at(&base.document),
@@ -175,7 +175,7 @@ impl Documents {
         fields.shift_remove(EXPIRES_AT);
         let document = {
             let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-            def.update(&fields, changes, &mut circumstances)?
+            with_faults(def.update(&fields, changes, &mut circumstances), faults)?
         };
         let (row, more) = self.finish(def, workspace, Some(base.id), document, expiry, false).await?;
         self.put(def, row, Condition::Is(base.document), more).await
@@ -236,11 +236,11 @@ impl Documents {
     ) -> Result<(Row, Vec<Write>), ChangeError> {
         let workspace = workspace_of(def, workspace);
         let mut sources = SystemSources::new();
-        self.resolve_references(def, workspace, document).await?;
+        let faults = self.resolve_references(def, workspace, document).await?;
         let expiry = take_ttl(def, document)?.flatten().map(|ttl| sources.time() + ttl);
         let complete = {
             let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-            def.insert(std::mem::take(document), &mut circumstances)?
+            with_faults(def.insert(std::mem::take(document), &mut circumstances), faults)?
         };
         self.finish(def, workspace, None, complete, expiry, *condition == Condition::Whatever).await
     }
@@ -279,33 +279,55 @@ impl Documents {
         Ok(row)
     }
 
-    /// Turns references by name into references by identifier.
+    /// Turns references by name into references by identifier. Returns the faults of those that give neither; they are
+    /// taken out, so that the rest of the document can be looked at.
     async fn resolve_references(
         &self,
         def: &EntityDef,
         workspace: Uuid,
         document: &mut Document,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<Faults, ChangeError> {
+        let mut faults = Faults::default();
         for (field, foreign) in def.foreign_fields() {
             let Some(Value::Object(reference)) = document.get(field) else { continue };
-            if reference.contains_key("id") {
+            if reference.contains_key("id") || reference.is_empty() {
                 continue;
             }
             let Some(parent) = self.registry.get(&foreign.entity) else { continue };
-            let named = parent.unique_fields().map(|(name, _)| name).chain(parent.endpoint_key.as_deref());
-            let Some((key, value)) = named.filter_map(|key| Some((key, reference.get(key)?.as_str()?))).next() else {
+            let Some((key, value)) = named(parent, reference) else {
+                let unknown = reference.keys().map(|name| (name.clone(), ErrorTree::from("unknown field"))).collect();
+                faults.insert_tree(field, ErrorTree::Fields(Faults { fields: unknown, ..Faults::default() }));
+                document.shift_remove(field);
                 continue;
             };
-            let address = Address::Key { field: key.into(), value: value.into() };
+            let address = Address::Key { field: key.as_str().into(), value: value.as_str().into() };
             match self.find(parent, workspace, &address).await? {
                 Some(row) => document.insert(field.to_owned(), json!({ "id": row.id.to_string() })),
                 None => {
-                    let (key, value) = (key.to_owned(), value.to_owned());
-                    return Err(ChangeError::Unresolved { field: field.to_owned(), key, value });
+                    let (field, entity) = (field.to_owned(), parent.name.to_string());
+                    return Err(ChangeError::Unresolved { field, entity, key, value });
                 }
             };
         }
-        Ok(())
+        Ok(faults)
+    }
+}
+
+/// The unique field a reference names its entity by, and its value.
+fn named(parent: &EntityDef, reference: &Document) -> Option<(String, String)> {
+    let keys = parent.unique_fields().map(|(name, _)| name).chain(parent.endpoint_key.as_deref());
+    keys.filter_map(|key| Some((key.to_owned(), reference.get(key)?.as_str()?.to_owned()))).next()
+}
+
+/// A result of the schema, with faults found before.
+fn with_faults(result: Result<Document, Faults>, before: Faults) -> Result<Document, Faults> {
+    match result {
+        Ok(document) if before.is_empty() => Ok(document),
+        Ok(_) => Err(before),
+        Err(mut faults) => {
+            faults.merge(before);
+            Err(faults)
+        }
     }
 }
 

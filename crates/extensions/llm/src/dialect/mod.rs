@@ -5,11 +5,16 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
 mod failure;
 mod gemini;
 mod notes;
+mod ollama;
 mod openai;
 mod openai_chat;
+mod openai_completions;
+mod openai_responses;
+mod prompts;
 mod sequencer;
 mod sse;
 
@@ -25,26 +30,77 @@ use std::fmt;
 pub enum Dialect {
     /// `POST /v1/chat/completions` of OpenAI and all who speak like it.
     OpenAiChat,
+    /// `POST /v1/completions` of OpenAI.
+    OpenAiCompletions,
+    /// `POST /v1/responses` of OpenAI.
+    OpenAiResponses,
     /// `POST /v1/messages` of Anthropic.
     Anthropic,
     /// `generateContent` of Gemini and Vertex AI.
     Gemini,
     /// Converse of Amazon Bedrock.
     Bedrock,
+    /// `POST /v2/chat` of Cohere. Only providers speak it, and all that follow.
+    Cohere,
+    /// `POST /v1/generate` of Cohere.
+    CohereGenerate,
+    /// `POST /api/chat` of Ollama.
+    Ollama,
+    /// `POST /api/generate` of Ollama.
+    OllamaGenerate,
+    /// `POST /v1/complete` of Anthropic.
+    AnthropicComplete,
+    /// Llama 2 with its prompt layout, as text generation servers take it.
+    LlamaRaw,
+    /// Text generation of Hugging Face.
+    HuggingFace,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: &[Self] = &[Self::OpenAiChat, Self::Anthropic, Self::Gemini, Self::Bedrock];
+    pub const ALL: &[Self] = &[
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Bedrock,
+        Self::Cohere,
+        Self::CohereGenerate,
+        Self::Ollama,
+        Self::OllamaGenerate,
+        Self::AnthropicComplete,
+        Self::LlamaRaw,
+        Self::HuggingFace,
+    ];
+
+    /// Those that clients may speak.
+    pub const CLIENTS: &[Self] = &[
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Bedrock,
+    ];
 
     /// The name in errors and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAiChat => "OpenAI chat completions",
+            Self::OpenAiCompletions => "OpenAI completions",
+            Self::OpenAiResponses => "OpenAI responses",
             Self::Anthropic => "Anthropic messages",
             Self::Gemini => "Gemini generateContent",
             Self::Bedrock => "Bedrock Converse",
+            Self::Cohere => "Cohere chat",
+            Self::CohereGenerate => "Cohere generate",
+            Self::Ollama => "Ollama chat",
+            Self::OllamaGenerate => "Ollama generate",
+            Self::AnthropicComplete => "Anthropic complete",
+            Self::LlamaRaw => "Llama 2 text generation",
+            Self::HuggingFace => "Hugging Face text generation",
         }
     }
 
@@ -53,9 +109,18 @@ impl Dialect {
     pub fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &openai_chat::OpenAiChat,
+            Self::OpenAiCompletions => &openai_completions::OpenAiCompletions,
+            Self::OpenAiResponses => &openai_responses::OpenAiResponses,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
             Self::Bedrock => &bedrock::Bedrock,
+            Self::Cohere => &cohere::Cohere,
+            Self::CohereGenerate => &prompts::COHERE,
+            Self::Ollama => &ollama::Ollama,
+            Self::OllamaGenerate => &prompts::OLLAMA,
+            Self::AnthropicComplete => &prompts::ANTHROPIC,
+            Self::LlamaRaw => &prompts::LLAMA,
+            Self::HuggingFace => &prompts::HUGGING_FACE,
         }
     }
 }
@@ -84,8 +149,11 @@ pub struct Target {
     pub default_max_tokens: u64,
     /// The field for that bound in OpenAI's chat format.
     pub max_tokens_field: MaxTokensField,
-    /// Gemini's format as Vertex AI has it, not AI Studio.
-    pub vertex: bool,
+    /// Who hosts the model: others want a dialect slightly changed.
+    pub host: Host,
+    /// OpenAI's chat format: what the model thought earlier is sent back. OpenAI refuses it, some of
+    /// its imitators insist on it.
+    pub history_reasoning: bool,
 }
 
 impl Default for Target {
@@ -94,9 +162,21 @@ impl Default for Target {
             leniency: Leniency::Standard,
             default_max_tokens: 4096,
             max_tokens_field: MaxTokensField::ByModel,
-            vertex: false,
+            host: Host::Own,
+            history_reasoning: true,
         }
     }
+}
+
+/// Who hosts a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Whoever the dialect is named after.
+    Own,
+    /// Vertex AI: Gemini with projects and labels, Anthropic without a model in the body.
+    Vertex,
+    /// Bedrock's `invoke`: Anthropic without model and stream flag in the body.
+    BedrockInvoke,
 }
 
 /// The field that bounds an answer in OpenAI's chat format.
@@ -165,7 +245,8 @@ impl Framing {
 }
 
 /// Reads and writes one dialect. Methods for what a dialect does not have answer
-/// [`Error::Unsupported`].
+/// [`Error::Unsupported`]. Dialects that only providers speak have no clients: they neither read
+/// requests nor write answers, and leave those methods as they are.
 pub trait Codec: Sync + fmt::Debug {
     /// Which dialect.
     fn dialect(&self) -> Dialect;
@@ -179,7 +260,9 @@ pub trait Codec: Sync + fmt::Debug {
     ///
     /// # Errors
     /// The body is no JSON, or not of this shape.
-    fn decode_request(&self, body: &[u8], beside: &Beside) -> Result<Request>;
+    fn decode_request(&self, _body: &[u8], _beside: &Beside) -> Result<Request> {
+        Err(self.lacks("requests of clients"))
+    }
 
     /// Writes a request. Model and stream flag are not in the body of dialects that have them in
     /// the path.
@@ -198,19 +281,32 @@ pub trait Codec: Sync + fmt::Debug {
     ///
     /// # Errors
     /// The dialect has no place for several alternatives.
-    fn encode_response(&self, response: &Response, reply: &Reply) -> Result<Encoded>;
+    fn encode_response(&self, _response: &Response, _reply: &Reply) -> Result<Encoded> {
+        Err(self.lacks("answers to clients"))
+    }
 
     /// Reads an error answer, whatever it is: a page of HTML gives a failure too.
-    fn decode_failure(&self, status: u16, body: &[u8]) -> Failure;
+    fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
+        failure::read(status, body)
+    }
 
     /// Writes an error answer.
-    fn encode_failure(&self, failure: &Failure) -> Vec<u8>;
+    fn encode_failure(&self, failure: &Failure) -> Vec<u8> {
+        serde_json::json!({"error": failure.message}).to_string().into_bytes()
+    }
+
+    /// Headers that belong to an error answer beside `Content-Type: application/json`.
+    fn failure_headers(&self, _failure: &Failure) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Reads a stream.
     fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
 
-    /// Writes a stream.
-    fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
+    /// Writes a stream. Of a dialect without clients nothing comes.
+    fn stream_encoder(&self, _reply: Reply) -> Box<dyn StreamEncoder> {
+        Box::new(Silent)
+    }
 
     /// Takes in one event of a stream that passes through: its name and its JSON.
     fn tap_event(&self, name: &str, data: &[u8], seen: &mut Seen);
@@ -307,6 +403,14 @@ pub trait Codec: Sync + fmt::Debug {
     fn lacks(&self, what: &str) -> Error {
         Error::Unsupported { target: self.dialect(), what: what.to_owned() }
     }
+}
+
+/// Stands for the writer of a dialect that only providers speak.
+#[derive(Debug)]
+struct Silent;
+
+impl StreamEncoder for Silent {
+    fn push(&mut self, _event: &Event, _out: &mut Vec<u8>) {}
 }
 
 /// Reads the bytes of a stream, cut anywhere, as events.

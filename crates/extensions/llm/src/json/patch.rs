@@ -2,26 +2,27 @@
 //! passes through gets its model name, and nothing else of the client's is rewritten.
 
 use super::scan;
+use std::borrow::Cow;
 
 /// What to do with a top-level field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Set it to this JSON text, replacing or appending.
-    Set(&'static str, Vec<u8>),
+    Set(Cow<'static, str>, Vec<u8>),
     /// Set it to this JSON text unless it is there and not null.
-    Default(&'static str, Vec<u8>),
+    Default(Cow<'static, str>, Vec<u8>),
     /// Take it out.
-    Remove(&'static str),
+    Remove(Cow<'static, str>),
 }
 
 impl Change {
     /// Sets `key` to a string.
     #[must_use]
     pub fn set_str(key: &'static str, value: &str) -> Self {
-        Self::Set(key, serde_json::Value::from(value).to_string().into_bytes())
+        Self::Set(key.into(), serde_json::Value::from(value).to_string().into_bytes())
     }
 
-    fn key(&self) -> &'static str {
+    fn key(&self) -> &str {
         match self {
             Self::Set(key, _) | Self::Default(key, _) | Self::Remove(key) => key,
         }
@@ -75,7 +76,7 @@ pub fn apply(body: &[u8], changes: &[Change]) -> Option<Vec<u8>> {
         if std::mem::replace(&mut any, true) {
             out.push(b',');
         }
-        out.extend_from_slice(serde_json::Value::from(*key).to_string().as_bytes());
+        out.extend_from_slice(serde_json::Value::from(key.as_ref()).to_string().as_bytes());
         out.push(b':');
         out.extend_from_slice(value);
     }
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_appended_and_an_unwanted_one_removed() {
-        let changes = [Change::set_str("model", "b"), Change::Remove("top_k")];
+        let changes = [Change::set_str("model", "b"), Change::Remove("top_k".into())];
         assert_eq!(patched(r#"{"top_k":5,"a":1}"#, &changes).unwrap(), r#"{"a":1,"model":"b"}"#);
         assert_eq!(patched("{}", &changes).unwrap(), r#"{"model":"b"}"#);
     }
@@ -112,12 +113,12 @@ mod tests {
     fn a_field_that_hides_behind_a_duplicate_or_an_escape_does_not_survive() {
         let changes = [Change::set_str("model", "allowed")];
         assert_eq!(patched(r#"{"model":"x","mod\u0065l":"costly"}"#, &changes).unwrap(), r#"{"model":"allowed"}"#);
-        assert_eq!(patched(r#"{"k":1,"k":2}"#, &[Change::Remove("k")]).unwrap(), "{}");
+        assert_eq!(patched(r#"{"k":1,"k":2}"#, &[Change::Remove("k".into())]).unwrap(), "{}");
     }
 
     #[test]
     fn a_default_gives_way_to_what_is_there() {
-        let default = [Change::Default("n", b"7".to_vec())];
+        let default = [Change::Default("n".into(), b"7".to_vec())];
         assert_eq!(patched(r#"{"n":1}"#, &default).unwrap(), r#"{"n":1}"#);
         assert_eq!(patched(r#"{"n":null}"#, &default).unwrap(), r#"{"n":7}"#);
         assert_eq!(patched("{}", &default).unwrap(), r#"{"n":7}"#);

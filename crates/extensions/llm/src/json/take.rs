@@ -100,6 +100,12 @@ impl<'p> Fields<'p> {
         self.map.get(key).is_some_and(|v| !v.is_null())
     }
 
+    /// All that was not taken yet, as it is.
+    #[must_use]
+    pub fn peek_all(&self) -> Value {
+        Value::Object(self.map.clone())
+    }
+
     /// Looks at a string without taking it.
     #[must_use]
     pub fn peek_str(&self, key: &str) -> Option<&str> {

@@ -3,6 +3,7 @@
 use gibbon_llm::Error;
 use gibbon_llm::convert::{self, StreamConverter};
 use gibbon_llm::dialect::{Beside, Dialect, Leniency, Reply, Target};
+use gibbon_llm::pass::Changes;
 use serde_json::{Value, json};
 
 fn to_anthropic(body: Value) -> Result<(Value, Vec<String>), Error> {
@@ -157,7 +158,7 @@ fn signed_thoughts_go_to_an_openai_client_and_come_back() {
     assert_eq!(
         body["usage"],
         json!({"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18,
-        "prompt_tokens_details": {"cached_tokens": 4}})
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}})
     );
     assert_eq!(body["created"], 7);
     let (request, dropped) = to_anthropic(json!({"messages": [
@@ -331,4 +332,34 @@ fn errors_are_told_in_the_clients_words() {
     let (_, body) = convert::failure(Dialect::Anthropic, Dialect::OpenAiChat, 529, b"<html>");
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["error"]["type"], "overloaded_error");
+}
+
+#[test]
+fn a_request_passes_through_unless_it_carries_another_providers_signature() {
+    let anthropic = Dialect::Anthropic;
+    let prepare = |signature: &str| {
+        let body = format!(
+            r#"{{ "model":"mine","max_tokens":5,"messages":[{{"role":"user","content":"q"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"t","signature":"{signature}"}},{{"type":"text","text":"a"}}]}},{{"role":"user","content":"q"}}]}}"#
+        );
+        let changes = Changes { model: Some("theirs"), ..Changes::default() };
+        convert::prepare(anthropic, anthropic, body.as_bytes(), &Beside::default(), &Target::default(), &changes)
+            .unwrap()
+    };
+    let own = prepare("SIG");
+    let text = String::from_utf8(own.encoded.body).unwrap();
+    assert!(own.passed && text.contains("SIG") && text.starts_with(r#"{"model":"theirs","max_tokens":5"#));
+    let other = prepare("gibbonGESIG");
+    let body: Value = serde_json::from_slice(&other.encoded.body).unwrap();
+    assert_eq!(body["messages"][1]["content"], json!([{"type": "text", "text": "a"}]));
+    assert_eq!(other.encoded.dropped, ["reasoning without a signature"]);
+    let back = prepare("gibbonANSIG");
+    let body: Value = serde_json::from_slice(&back.encoded.body).unwrap();
+    assert_eq!(body["messages"][1]["content"][0]["signature"], "SIG");
+}
+
+#[test]
+fn failures_of_bedrock_name_their_type_in_a_header() {
+    let failure = gibbon_llm::canonical::Failure::new(429, "slow");
+    let headers = Dialect::Bedrock.codec().failure_headers(&failure);
+    assert_eq!(headers, [("x-amzn-errortype", "ThrottlingException".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! Counting after the answer: what a request cost is known when it is over, and nobody waits for the count then.
+//! Counting behind the answer: what it costs is known as it leaves, where nothing can wait.
 
 use std::sync::Arc;
 use std::time::Duration;

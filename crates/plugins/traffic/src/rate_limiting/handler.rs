@@ -11,6 +11,7 @@ use super::delay::{Delay, Held};
 use super::headers;
 use super::policy::{Counting, Shared};
 use crate::counters::{CounterError, Keys, Who};
+use crate::numbers::set_count;
 
 pub struct RateLimiter {
     limits: Limits,
@@ -73,7 +74,7 @@ impl RateLimiter {
         if !self.hide_headers
             && let Some(summary) = decision.summary()
         {
-            headers::set_count(&mut reply.headers, "Retry-After", summary.reset_seconds);
+            set_count(&mut reply.headers, "Retry-After", summary.reset_seconds);
         }
         reply.into()
     }

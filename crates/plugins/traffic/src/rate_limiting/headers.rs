@@ -3,6 +3,8 @@
 use gibbon_limit::{Decision, Period};
 use gibbon_message::Headers;
 
+use crate::numbers::{set_count, set_number};
+
 /// Sets the headers of a decision.
 pub fn show(headers: &mut Headers, decision: &Decision) {
     for usage in decision.usages() {
@@ -26,17 +28,4 @@ fn names(period: Period) -> (&'static str, &'static str) {
         Period::Month => ("X-RateLimit-Limit-Month", "X-RateLimit-Remaining-Month"),
         Period::Year => ("X-RateLimit-Limit-Year", "X-RateLimit-Remaining-Year"),
     }
-}
-
-/// Limits are numbers, mostly whole ones, which need no allocation.
-fn set_number(headers: &mut Headers, name: &str, value: f64) {
-    if value.fract() == 0.0 && value.abs() < 9e15 {
-        headers.set(name, itoa::Buffer::new().format(value as i64));
-    } else {
-        headers.set(name, value.to_string());
-    }
-}
-
-pub fn set_count(headers: &mut Headers, name: &str, value: u64) {
-    headers.set(name, itoa::Buffer::new().format(value));
 }

@@ -35,12 +35,16 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
     out.reserve(head.headers.wire_len() + 160);
     write_status_line(out, head.status);
     let mut date = lines.date;
+    let mut offers_upgrade = false;
     for (name, value) in head.headers.iter() {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             4 if date.is_some() && is("date") => date = None,
             // `Connection: Upgrade` belongs to an `Upgrade` field that the service offers (426, RFC 9110 15.5.22).
-            10 if is("connection") && value.eq_ignore_ascii_case(b"upgrade") => {}
+            10 if lines.connection != ConnectionLine::AsGiven && is("connection") && value.eq_ignore_ascii_case(b"upgrade") => {
+                offers_upgrade = true;
+                continue;
+            }
             10 if lines.connection != ConnectionLine::AsGiven && (is("connection") || is("keep-alive")) => continue,
             14 if lines.length != LengthLine::AsGiven && is("content-length") => continue,
             17 if is("transfer-encoding") => continue,
@@ -56,6 +60,9 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
         ConnectionLine::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         ConnectionLine::Close => out.extend_from_slice(b"Connection: close\r\n"),
         ConnectionLine::AsGiven => {}
+    }
+    if offers_upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -171,6 +171,7 @@ fn read_usage(usage: &Value) -> Option<Usage> {
                 cache_read: a.cache_read.saturating_add(b.cache_read),
                 cache_write: a.cache_write.saturating_add(b.cache_write),
                 cache_write_1h: a.cache_write_1h.saturating_add(b.cache_write_1h),
+                reasoning: a.reasoning.saturating_add(b.reasoning),
                 ..a
             }))
         }
@@ -182,12 +183,14 @@ fn read_counts(usage: &Map<String, Value>) -> Usage {
     let count = |key: &str| usage.get(key).and_then(Value::as_u64).unwrap_or(0);
     let (read, written) = (count("cache_read_input_tokens"), count("cache_creation_input_tokens"));
     let hour = usage.get("cache_creation").and_then(|c| c.get("ephemeral_1h_input_tokens"));
+    let thinking = usage.get("output_tokens_details").and_then(|d| d.get("thinking_tokens"));
     Usage {
         input: count("input_tokens").saturating_add(read).saturating_add(written),
         output: count("output_tokens"),
         cache_read: read,
         cache_write: written,
         cache_write_1h: hour.and_then(Value::as_u64).unwrap_or(0),
+        reasoning: thinking.and_then(Value::as_u64).unwrap_or(0),
         ..Usage::default()
     }
 }
@@ -208,5 +211,8 @@ fn write_usage(usage: &Usage) -> Map<String, Value> {
         );
     }
     out.insert("output_tokens".into(), usage.output.into());
+    if usage.reasoning > 0 {
+        out.insert("output_tokens_details".into(), json!({"thinking_tokens": usage.reasoning}));
+    }
     out
 }

@@ -8,7 +8,7 @@ use crate::canonical::{
 use crate::dialect::notes::Supports;
 use crate::dialect::openai_chat::messages::read_cache;
 use crate::dialect::openai_chat::request::{describe_tool, read_effort};
-use crate::dialect::{Beside, Dialect, Encoded, Notes, Target};
+use crate::dialect::{Beside, Dialect, Encoded, Host, Notes, Target};
 use crate::json::Fields;
 use serde_json::{Map, Value, json};
 
@@ -32,9 +32,10 @@ pub(super) fn read(body: &[u8], beside: &Beside) -> Result<Request> {
     let (tool_choice, parallel_tool_calls) = read_choice(&mut f)?;
     let (output, effort, config_rest) = read_output_config(&mut f)?;
     let mut reasoning = Reasoning { effort, ..Reasoning::default() };
-    if let Some(thinking) = f.take("thinking") {
-        read_thinking(Fields::of(thinking, f.path("thinking"))?, &mut reasoning)?;
-    }
+    let own_thinking = match f.take("thinking") {
+        Some(thinking) => read_thinking(Fields::of(thinking, f.path("thinking"))?, &mut reasoning)?,
+        None => None,
+    };
     let sampling = Sampling {
         max_tokens: f.integer("max_tokens")?,
         temperature: f.number("temperature")?,
@@ -70,6 +71,9 @@ pub(super) fn read(body: &[u8], beside: &Beside) -> Result<Request> {
     let mut rest = f.rest();
     if !config_rest.is_empty() {
         rest.insert("output_config".into(), config_rest.into());
+    }
+    if let Some(thinking) = own_thinking {
+        rest.insert("thinking".into(), thinking);
     }
     request.extra = Extra::new(HERE, rest);
     Ok(request)
@@ -150,15 +154,24 @@ fn read_output_config(f: &mut Fields<'_>) -> Result<OutputConfig> {
     Ok((output.or(older), effort, rest))
 }
 
-/// Reads a `thinking` object.
-pub(in crate::dialect) fn read_thinking(mut t: Fields<'_>, reasoning: &mut Reasoning) -> Result<()> {
+/// Reads a `thinking` object. One that says more than the core knows is given back as it came: only
+/// its own dialect understands it.
+pub(in crate::dialect) fn read_thinking(thinking: Fields<'_>, reasoning: &mut Reasoning) -> Result<Option<Value>> {
+    let whole = thinking.peek_all();
+    let mut t = thinking;
     match t.need_string("type")?.as_str() {
         "enabled" => reasoning.budget = t.integer("budget_tokens")?,
         "adaptive" => reasoning.adaptive = true,
         "disabled" => reasoning.budget = Some(0),
-        _ => return Err(t.must_be("type", "enabled, adaptive or disabled")),
+        _ => return Ok(Some(whole)),
     }
-    Ok(())
+    // Whether the thoughts are shown; OpenAI's word for it is a summary.
+    match t.string("display")?.as_deref() {
+        None => {}
+        Some("summarized") => reasoning.summary = Some("auto".to_owned()),
+        Some(_) => return Ok(Some(whole)),
+    }
+    Ok(None)
 }
 
 /// Writes a request.
@@ -182,7 +195,19 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
         Some(_) => notes.hint("the service tier")?,
         None => {}
     }
-    body.insert("stream".into(), request.stream.into());
+    match target.host {
+        Host::Own => drop(body.insert("stream".into(), request.stream.into())),
+        // Hosts of others name the model in the path and the version in the body.
+        Host::Vertex => {
+            body.remove("model");
+            body.insert("anthropic_version".into(), "vertex-2023-10-16".into());
+            body.insert("stream".into(), request.stream.into());
+        }
+        Host::BedrockInvoke => {
+            body.remove("model");
+            body.insert("anthropic_version".into(), "bedrock-2023-05-31".into());
+        }
+    }
     notes.extra(&request.extra, &["container", "context_management", "mcp_servers"], &mut body)?;
     Ok(notes.done(body))
 }
@@ -255,8 +280,9 @@ fn write_tools(request: &Request, notes: &mut Notes, body: &mut Map<String, Valu
                 }
                 let schema = parameters.clone().unwrap_or_else(|| json!({"type": "object", "properties": {}}));
                 t.insert("input_schema".into(), schema);
-                if let Some(strict) = strict {
-                    t.insert("strict".into(), (*strict).into());
+                // Not strict is what it is by itself, and older versions do not know the word.
+                if *strict == Some(true) {
+                    t.insert("strict".into(), true.into());
                 }
             }
             ToolKind::Native { dialect: HERE, value: Value::Object(o) } => t.clone_from(o),
@@ -312,7 +338,7 @@ fn write_sampling(request: &Request, target: &Target, notes: &mut Notes, body: &
     if let Some(reasoning) = &request.reasoning
         && let Some((thinking, effort)) = write_reasoning(request, reasoning, &mut max_tokens, notes)?
     {
-        if let Some(thinking) = thinking {
+        if let (Some(thinking), None) = (thinking, request.extra.of(HERE).and_then(|x| x.get("thinking"))) {
             body.insert("thinking".into(), thinking);
         }
         if let Some(effort) = effort {

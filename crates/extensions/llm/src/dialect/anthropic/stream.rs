@@ -177,6 +177,7 @@ impl State {
                 self.usage = usage;
             } else {
                 self.usage.output = usage.output;
+                self.usage.reasoning = usage.reasoning;
             }
             out.push(Event::Usage(self.usage));
         }

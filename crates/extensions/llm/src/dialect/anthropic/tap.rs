@@ -32,7 +32,11 @@ pub(super) fn event(name: &str, data: &[u8], seen: &mut Seen) {
             tap::finish(seen, scan::get(delta, "stop_reason"), |w| read_finish(w, None));
             if let Some(now) = usage(scan::get(data, "usage")) {
                 let before = seen.usage.unwrap_or_default();
-                seen.usage = Some(if now.input > 0 { now } else { Usage { output: now.output, ..before } });
+                seen.usage = Some(if now.input > 0 {
+                    now
+                } else {
+                    Usage { output: now.output, reasoning: now.reasoning, ..before }
+                });
             }
         }
         "message_stop" => seen.ended = true,

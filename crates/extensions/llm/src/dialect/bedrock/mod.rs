@@ -8,6 +8,8 @@ mod response;
 mod stream;
 mod tap;
 
+pub(super) use embeddings::{cohere_task, rows};
+
 use super::{Beside, Codec, Dialect, Encoded, Framing, Reply, StreamDecoder, StreamEncoder, Target, failure};
 use crate::Result;
 use crate::canonical::{EmbeddingRequest, EmbeddingResponse, Failure, FailureKind, Finish, Request, Response, Usage};
@@ -50,6 +52,10 @@ impl Codec for Bedrock {
 
     fn encode_failure(&self, failure: &Failure) -> Vec<u8> {
         json!({"message": failure.message}).to_string().into_bytes()
+    }
+
+    fn failure_headers(&self, failure: &Failure) -> Vec<(&'static str, String)> {
+        vec![("x-amzn-errortype", error_type(failure).to_owned())]
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
@@ -100,7 +106,7 @@ impl Codec for Bedrock {
 }
 
 /// The name of the error a failure is, for the `x-amzn-errortype` header and exceptions in streams.
-pub(super) fn error_type(failure: &Failure) -> &'static str {
+fn error_type(failure: &Failure) -> &'static str {
     match failure.kind {
         FailureKind::InvalidRequest | FailureKind::TooLarge => "ValidationException",
         FailureKind::Authentication => "UnrecognizedClientException",

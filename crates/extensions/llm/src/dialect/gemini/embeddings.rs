@@ -4,7 +4,7 @@ use super::{camel_keys, either};
 use crate::Result;
 use crate::canonical::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingTask, Extra, Usage};
 use crate::dialect::openai::embeddings::{floats, texts};
-use crate::dialect::{Beside, Dialect, Encoded, Notes, Target};
+use crate::dialect::{Beside, Dialect, Encoded, Host, Notes, Target};
 use crate::json::Fields;
 use serde_json::{Map, Value, json};
 
@@ -74,7 +74,7 @@ pub(super) fn write_request(request: &EmbeddingRequest, target: &Target) -> Resu
     }
     let texts = texts(request, HERE)?;
     let mut body = Map::new();
-    if target.vertex {
+    if target.host == Host::Vertex {
         let instance = |text: &&str| match request.task {
             Some(task) => json!({"content": text, "task_type": write_task(task)}),
             None => json!({"content": text}),

@@ -7,7 +7,7 @@ use crate::canonical::{
     ToolKind,
 };
 use crate::dialect::openai_chat::request::describe_tool;
-use crate::dialect::{Beside, Dialect, Encoded, Notes, Supports, Target};
+use crate::dialect::{Beside, Dialect, Encoded, Host, Notes, Supports, Target};
 use crate::json::{Fields, Path};
 use serde_json::{Map, Value, json};
 
@@ -282,7 +282,7 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
     }
     match &request.metadata {
         // Vertex calls them labels; AI Studio has none.
-        Some(metadata) if target.vertex => drop(body.insert("labels".into(), metadata.clone().into())),
+        Some(metadata) if target.host == Host::Vertex => drop(body.insert("labels".into(), metadata.clone().into())),
         Some(_) => notes.hint("the field `metadata`")?,
         None => {}
     }
@@ -298,7 +298,7 @@ pub(super) fn write_count(request: &Request, target: &Target) -> Result<Encoded>
     let mut notes = Notes::new(HERE, target.leniency);
     let mut body = write_prompt(request, &mut notes)?;
     // AI Studio takes more than bare contents only inside a whole request; Vertex takes it as it is.
-    if !target.vertex && body.len() > 1 {
+    if target.host != Host::Vertex && body.len() > 1 {
         body.insert("model".into(), format!("models/{}", request.model).into());
         body = Map::from_iter([("generateContentRequest".to_owned(), Value::Object(body))]);
     }

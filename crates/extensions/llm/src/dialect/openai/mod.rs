@@ -19,6 +19,7 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         input: count(usage.get("prompt_tokens")).unwrap_or(0),
         output: count(usage.get("completion_tokens")).unwrap_or(0),
         cache_read: cached.unwrap_or(0),
+        cache_write: detail("prompt_tokens_details", "cache_write_tokens").unwrap_or(0),
         reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
         input_audio: detail("prompt_tokens_details", "audio_tokens").unwrap_or(0),
         output_audio: detail("completion_tokens_details", "audio_tokens").unwrap_or(0),
@@ -39,7 +40,14 @@ pub(super) fn write_usage(usage: &Usage) -> Value {
             out.insert(name.into(), some.into());
         }
     };
-    details("prompt_tokens_details", &[("cached_tokens", usage.cache_read), ("audio_tokens", usage.input_audio)]);
+    details(
+        "prompt_tokens_details",
+        &[
+            ("cached_tokens", usage.cache_read),
+            ("cache_write_tokens", usage.cache_write),
+            ("audio_tokens", usage.input_audio),
+        ],
+    );
     details(
         "completion_tokens_details",
         &[("reasoning_tokens", usage.reasoning), ("audio_tokens", usage.output_audio)],

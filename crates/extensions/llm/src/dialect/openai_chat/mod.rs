@@ -2,10 +2,11 @@
 //! (reasoning texts under several names, cache markers, signatures) is read here too; what they
 //! refuse is the provider's business.
 
+mod decoder;
+mod encoder;
 pub(super) mod messages;
 pub(super) mod request;
 pub(super) mod response;
-mod stream;
 pub(super) mod tap;
 
 use super::{Beside, Codec, Dialect, Encoded, Reply, StreamDecoder, StreamEncoder, Target, failure, openai};
@@ -48,11 +49,11 @@ impl Codec for OpenAiChat {
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(decoder::Decoder::default())
     }
 
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
-        Box::new(stream::Encoder::new(reply))
+        Box::new(encoder::Encoder::new(reply))
     }
 
     fn tap_event(&self, _name: &str, data: &[u8], seen: &mut Seen) {

@@ -32,6 +32,7 @@ pub(super) fn read(body: &[u8], beside: &Beside) -> Result<Request> {
         top_logprobs: f.integer("top_logprobs")?,
         logit_bias: f.object("logit_bias")?,
     };
+    let (reasoning, own_thinking) = read_reasoning(&mut f)?;
     let mut request = Request {
         model: beside.model.clone().or(f.string("model")?).unwrap_or_default(),
         messages,
@@ -40,7 +41,7 @@ pub(super) fn read(body: &[u8], beside: &Beside) -> Result<Request> {
         parallel_tool_calls: f.boolean("parallel_tool_calls")?,
         output: f.inner("response_format", read_output)?,
         sampling,
-        reasoning: read_reasoning(&mut f)?,
+        reasoning,
         modalities: read_modalities(&mut f)?,
         stream: beside.stream.or(f.boolean("stream")?).unwrap_or(false),
         include_usage,
@@ -52,6 +53,9 @@ pub(super) fn read(body: &[u8], beside: &Beside) -> Result<Request> {
     let mut rest = f.rest();
     if !stream_rest.is_empty() {
         rest.insert("stream_options".into(), stream_rest.into());
+    }
+    if let Some(thinking) = own_thinking {
+        rest.insert("thinking".into(), thinking);
     }
     request.extra = Extra::new(HERE, rest);
     Ok(request)
@@ -144,7 +148,7 @@ fn read_output(mut format: Fields<'_>) -> Result<Output> {
 
 /// Reads `reasoning_effort`, and the `reasoning` and `thinking` objects that compatible servers and
 /// clients use instead.
-fn read_reasoning(f: &mut Fields<'_>) -> Result<Option<Reasoning>> {
+fn read_reasoning(f: &mut Fields<'_>) -> Result<(Option<Reasoning>, Option<Value>)> {
     let word = f.string("reasoning_effort")?;
     let mut reasoning = Reasoning { effort: read_effort(word, f.path("reasoning_effort"))?, ..Reasoning::default() };
     if let Some(Value::Object(o)) = f.take("reasoning") {
@@ -154,10 +158,13 @@ fn read_reasoning(f: &mut Fields<'_>) -> Result<Option<Reasoning>> {
         reasoning.budget = o.integer("max_tokens")?;
         reasoning.summary = o.lenient_string("summary");
     }
-    if let Some(value) = f.take("thinking") {
-        crate::dialect::anthropic::read_thinking(Fields::of(value, f.path("thinking"))?, &mut reasoning)?;
-    }
-    Ok((reasoning != Reasoning::default()).then_some(reasoning))
+    let own_thinking = match f.take("thinking") {
+        Some(value) => {
+            crate::dialect::anthropic::read_thinking(Fields::of(value, f.path("thinking"))?, &mut reasoning)?
+        }
+        None => None,
+    };
+    Ok(((reasoning != Reasoning::default()).then_some(reasoning), own_thinking))
 }
 
 /// Reads an effort word.
@@ -191,6 +198,9 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
     for message in &request.messages {
         messages::write(message, &mut notes, &mut out)?;
     }
+    if !target.history_reasoning {
+        drop_reasoning(&mut out, &mut notes)?;
+    }
     body.insert("messages".into(), out.into());
     write_sampling(request, target, &mut body);
     write_tools(request, &mut notes, &mut body)?;
@@ -221,6 +231,17 @@ pub(super) fn write(request: &Request, target: &Target) -> Result<Encoded> {
     }
     notes.extra(&request.extra, &[], &mut body)?;
     Ok(notes.done(body))
+}
+
+fn drop_reasoning(messages: &mut [Value], notes: &mut Notes) -> Result<()> {
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        for field in ["reasoning_content", "thinking_blocks"] {
+            if message.remove(field).is_some() {
+                notes.hint("earlier reasoning")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn modality(m: Modality) -> &'static str {

@@ -1,0 +1,57 @@
+//! What the engine counts, as the document that exporters of metrics read.
+
+use std::sync::Arc;
+
+use gibbon_balance::{TargetReport, UpstreamReport};
+use gibbon_ports::Snapshot;
+use gibbon_proxy::Node;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+/// Reads the node's figures whenever it is asked.
+pub fn snapshot(node: &Arc<Node>, control: &Handle) -> Snapshot {
+    let (node, control) = (Arc::clone(node), control.clone());
+    Box::new(move || {
+        let accepted = node.sum(|worker| &worker.net.accepted);
+        let active = node.sum(|worker| &worker.net.active);
+        let refused = node.sum(|w| &w.net.refused_total) + node.sum(|w| &w.net.refused_per_address);
+        let requests = node.sum(|worker| &worker.requests);
+        json!({
+            "connections": {
+                "accepted": accepted,
+                "handled": accepted.saturating_sub(refused),
+                "active": active,
+                "total": requests,
+                "reading": 0,
+                "writing": active,
+                "waiting": 0,
+            },
+            "requests": requests,
+            "panics": node.sum(|worker| &worker.panics),
+            "workers": node.counters.len(),
+            "timers": { "running": control.metrics().num_alive_tasks(), "pending": 0 },
+            "upstreams": upstreams(&node),
+        })
+    })
+}
+
+/// Every upstream with its targets' health; words as the Admin API has them.
+fn upstreams(node: &Node) -> Value {
+    let all = node.upstreams.all();
+    let of = |live: &Arc<gibbon_proxy::Live>| {
+        let report = UpstreamReport::of(&live.balancer, &live.health);
+        json!({ "name": &*live.upstream.name, "targets": report.targets.iter().map(target).collect::<Vec<_>>() })
+    };
+    all.iter().map(of).collect()
+}
+
+fn target(report: &TargetReport) -> Value {
+    let addresses = report.addresses.iter().map(|address| {
+        json!({ "address": format!("{}:{}", address.ip, address.port), "health": address.health.as_str() })
+    });
+    json!({
+        "target": format!("{}:{}", report.host, report.port),
+        "health": report.health.as_str(),
+        "addresses": addresses.collect::<Vec<_>>(),
+    })
+}

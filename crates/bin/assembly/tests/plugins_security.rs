@@ -1,0 +1,97 @@
+//! Plugins that guard what is behind them, through a whole node.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "it/rig.rs"]
+#[allow(dead_code)]
+mod rig;
+
+use std::path::Path;
+
+use gibbon_testkit::client::{self, Response};
+use gibbon_testkit::upstream::{self, Upstream};
+
+use rig::Rig;
+
+/// A node, and the upstream that its one service leads to.
+struct Gateway {
+    upstream: Upstream,
+    rig: Rig,
+}
+
+impl Gateway {
+    /// Serves `/` with these plugins on the service: a YAML list, indented by two.
+    fn with(plugins: &str) -> Self {
+        let upstream = upstream::echo().unwrap();
+        let config = format!(
+            "_format_version: '3.0'\nservices:\n- name: up\n  url: http://{}\n  routes:\n  - name: all\n    paths: [/]\n  plugins:\n{plugins}",
+            upstream.address()
+        );
+        let rig = Rig::start(&[("nginx_worker_processes", "2".to_owned())], &config);
+        Gateway { upstream, rig }
+    }
+
+    /// A whole request but for the Host header and the empty line.
+    fn send(&self, head: &str, body: &str) -> Response {
+        client::once(self.rig.proxy, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
+    }
+}
+
+#[test]
+fn preflights_are_answered_here_and_answers_are_marked() {
+    let gateway = Gateway::with("  - {name: cors, config: {origins: ['http://a.test']}}");
+    let preflight = gateway.send("OPTIONS / HTTP/1.1\r\nOrigin: http://a.test\r\nAccess-Control-Request-Method: PUT", "");
+    assert_eq!((preflight.status(), preflight.header("content-length")), (200, Some("0")));
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("http://a.test"));
+    assert_eq!(preflight.header("vary"), Some("Origin"));
+    assert!(gateway.upstream.requests().is_empty());
+    let answer = gateway.send("GET / HTTP/1.1\r\nOrigin: http://a.test", "");
+    assert_eq!((answer.status(), answer.header("access-control-allow-origin")), (200, Some("http://a.test")));
+}
+
+#[test]
+fn addresses_are_let_in_or_kept_out() {
+    let gateway = Gateway::with("  - {name: ip-restriction, config: {deny: [127.0.0.0/8]}}");
+    let refused = gateway.send("GET / HTTP/1.1", "");
+    assert_eq!((refused.status(), refused.json().unwrap()["message"].clone()), (403, "IP address not allowed: 127.0.0.1".into()));
+    // A header does not change the address of a client that is not trusted.
+    let refused = gateway.send("GET / HTTP/1.1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1", "");
+    assert_eq!(refused.status(), 403);
+    assert_eq!(Gateway::with("  - {name: ip-restriction, config: {allow: [127.0.0.1]}}").send("GET / HTTP/1.1", "").status(), 200);
+}
+
+#[test]
+fn robots_are_kept_out() {
+    let gateway = Gateway::with("  - {name: bot-detection}");
+    let refused = gateway.send("GET / HTTP/1.1\r\nUser-Agent: Googlebot/2.1", "");
+    assert_eq!((refused.status(), refused.json().unwrap()["message"].clone()), (403, "Forbidden".into()));
+    assert_eq!(gateway.send("GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0", "").status(), 200);
+}
+
+#[test]
+fn webhooks_must_be_signed() {
+    let gateway = Gateway::with("  - {name: standard-webhooks, config: {secret_v1: s}}");
+    let refused = gateway.send("POST / HTTP/1.1\r\nContent-Length: 1", "x");
+    assert_eq!((refused.status(), refused.json().unwrap()["message"].clone()), (400, "Bad request".into()));
+}
+
+/// Examples in the plugins' READMEs, and in those of the traffic family.
+#[test]
+fn every_example_of_a_readme_is_accepted() {
+    let gateway = Gateway::with("  - {name: bot-detection}");
+    let mut examples = 0;
+    for family in ["security", "traffic"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(family).join("src");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let readme = entry.unwrap().path().join("README.md");
+            let Ok(text) = std::fs::read_to_string(&readme) else { continue };
+            for block in text.split("```yaml\n").skip(1) {
+                let example = block.split("```").next().unwrap();
+                let declared = gateway.rig.running().declarative.replace(example.as_bytes());
+                assert!(declared.is_ok(), "{}: {:#}", readme.display(), declared.err().unwrap());
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples >= 12, "{examples}");
+}

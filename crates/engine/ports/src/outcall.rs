@@ -1,0 +1,90 @@
+//! Outgoing HTTP calls and raw connections, over `wires/outcall`.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gibbon_outcall::{CallError, Client, Line, LineTarget, Reach, ReachError, Request, Tls};
+use gibbon_pdk::{
+    Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, SendFuture,
+};
+
+/// The node's HTTP client.
+pub struct HttpPort(pub Client);
+
+impl HttpClient for HttpPort {
+    fn call(&self, request: OutcallRequest) -> SendFuture<'_, Result<OutcallResponse, OutcallError>> {
+        Box::pin(async move {
+            let request = Request {
+                method: request.method,
+                url: request.url,
+                headers: request.headers,
+                body: request.body,
+                timeout: request.timeout,
+                keepalive: request.keepalive,
+                tls: tls(request.tls),
+                max_response_bytes: request.max_response_bytes,
+            };
+            let answer = self.0.call(request).await.map_err(error)?;
+            Ok(OutcallResponse { status: answer.status, headers: answer.headers, body: answer.body })
+        })
+    }
+}
+
+/// The node's way to raw connections.
+pub struct DialPort(pub Arc<Reach>);
+
+impl Dial for DialPort {
+    fn connect(
+        &self,
+        target: DialTarget,
+        secure: Option<OutcallTls>,
+        timeout: Duration,
+    ) -> SendFuture<'_, io::Result<Box<dyn Duplex>>> {
+        Box::pin(async move {
+            let to = match &target {
+                DialTarget::Tcp { host, port } => LineTarget::Tcp { host, port: *port },
+                DialTarget::Udp { host, port } => LineTarget::Udp { host, port: *port },
+                DialTarget::Unix { path } => LineTarget::Unix { path },
+                DialTarget::UnixDatagram { path } => LineTarget::UnixDatagram { path },
+            };
+            let line = Line::connect(&self.0, to, secure.map(tls).as_ref(), timeout).await?;
+            Ok(Box::new(Dialled(line)) as Box<dyn Duplex>)
+        })
+    }
+}
+
+struct Dialled(Line);
+
+impl Duplex for Dialled {
+    fn read(&mut self, max: usize) -> SendFuture<'_, io::Result<Bytes>> {
+        Box::pin(self.0.read(max))
+    }
+
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> SendFuture<'a, io::Result<()>> {
+        Box::pin(self.0.write(bytes))
+    }
+
+    fn close(&mut self) -> SendFuture<'_, ()> {
+        Box::pin(self.0.close())
+    }
+}
+
+fn tls(of: OutcallTls) -> Tls {
+    Tls { verify: of.verify, server_name: of.server_name }
+}
+
+fn error(error: CallError) -> OutcallError {
+    match error {
+        CallError::Url(url) => OutcallError::Url(url),
+        CallError::Timeout | CallError::Reach(ReachError::Timeout { .. }) => OutcallError::Timeout,
+        CallError::Reach(ReachError::Resolve { host, .. }) => OutcallError::Resolve(host),
+        CallError::Reach(ReachError::Connect { peer, cause }) => {
+            OutcallError::Connect { peer, cause: cause.to_string() }
+        }
+        CallError::Reach(ReachError::Tls { peer, cause }) => OutcallError::Tls(format!("{peer}: {cause}")),
+        CallError::TooLarge(limit) => OutcallError::TooLarge(limit),
+        CallError::Request(cause) | CallError::Protocol(cause) => OutcallError::Protocol(cause),
+    }
+}

@@ -1,0 +1,180 @@
+//! Writing to the tables.
+
+use gibbon_plan::Change;
+use tokio::runtime::Handle;
+
+use super::connection::{Parameters, PostgresSettings, Session};
+use super::listen::CHANNEL;
+use super::rows::View;
+use crate::backend::Writer;
+use crate::error::StoreError;
+use crate::query::Rows;
+use crate::row::{Index, expires_at};
+use crate::rules::Settled;
+use crate::thread::is_planned;
+
+/// How many changes are kept for nodes that follow. Who was away for longer reads everything again.
+const KEPT_CHANGES: i64 = 20_000;
+/// How often old changes are removed, in changes.
+const CLEANING_INTERVAL: i64 = 1_000;
+
+/// Whoever changes something holds this lock, so that numbers are given in the order of commits.
+const LOCK: i64 = 0x6769_6262_6f6e;
+
+/// The connection that writes; made anew when it is lost.
+pub struct PostgresWriter {
+    settings: PostgresSettings,
+    runtime: Handle,
+    session: Option<Session>,
+    /// The number of the last change, known while a transaction is open.
+    last: i64,
+    told: bool,
+}
+
+impl PostgresWriter {
+    pub(super) fn open(settings: PostgresSettings, runtime: Handle) -> Result<Self, StoreError> {
+        let session = Some(Session::open(&settings, &runtime)?);
+        Ok(PostgresWriter { settings, runtime, session, last: 0, told: false })
+    }
+
+    fn session(&self) -> Result<&Session, StoreError> {
+        self.session.as_ref().ok_or_else(|| StoreError::new("PostgreSQL: not connected"))
+    }
+
+    fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        self.session()?.batch(sql)
+    }
+
+    fn run(&self, sql: &str, of: Parameters<'_>) -> Result<(), StoreError> {
+        self.session()?.run(sql, of)
+    }
+
+    fn write_all(&mut self, changes: &[Settled]) -> Result<u64, StoreError> {
+        let mut last = 0;
+        for settled in changes {
+            self.unlink(&settled.change, &settled.before)?;
+            self.write_row(&settled.change)?;
+            self.link(&settled.change, &settled.after)?;
+            if is_planned(&settled.change.entity) {
+                last = self.tell(&settled.change)?;
+            }
+        }
+        Ok(last)
+    }
+
+    fn write_row(&self, change: &Change) -> Result<(), StoreError> {
+        let kind = &*change.entity;
+        let Some(document) = &change.after else {
+            return self.run("DELETE FROM entities WHERE kind = $1 AND id = $2", &[&kind, &change.id]);
+        };
+        let sql = "INSERT INTO entities (kind, id, workspace, expires, document) VALUES ($1, $2, $3, $4, $5)
+                   ON CONFLICT (kind, id) DO UPDATE SET workspace = excluded.workspace, expires = excluded.expires, document = excluded.document";
+        self.run(sql, &[&kind, &change.id, &change.workspace, &expires_at(document), &document.to_string()])
+    }
+
+    /// Removes what the row was found by.
+    fn unlink(&self, change: &Change, index: &Index) -> Result<(), StoreError> {
+        let (kind, id) = (&*change.entity, change.id);
+        for key in &index.keys {
+            let sql = "DELETE FROM keys WHERE kind = $1 AND name = $2 AND workspace = $3 AND value = $4 AND id = $5";
+            self.run(sql, &[&kind, &&*key.name, &key.workspace, &&*key.value, &id])?;
+        }
+        for (field, parent) in &index.references {
+            let sql = "DELETE FROM links WHERE kind = $1 AND field = $2 AND parent = $3 AND id = $4";
+            self.run(sql, &[&kind, &&**field, parent, &id])?;
+        }
+        for tag in &index.tags {
+            self.run("DELETE FROM tags WHERE kind = $1 AND tag = $2 AND id = $3", &[&kind, &&**tag, &id])?;
+        }
+        Ok(())
+    }
+
+    fn link(&self, change: &Change, index: &Index) -> Result<(), StoreError> {
+        let (kind, id) = (&*change.entity, change.id);
+        for key in &index.keys {
+            // Fails if somebody else has it: the last guard behind the rules.
+            let sql = "INSERT INTO keys (kind, name, workspace, value, id) VALUES ($1, $2, $3, $4, $5)";
+            self.run(sql, &[&kind, &&*key.name, &key.workspace, &&*key.value, &id])?;
+        }
+        for (field, parent) in &index.references {
+            let sql = "INSERT INTO links (kind, field, parent, id) VALUES ($1, $2, $3, $4)";
+            self.run(sql, &[&kind, &&**field, parent, &id])?;
+        }
+        for tag in &index.tags {
+            let sql = "INSERT INTO tags (kind, tag, id, workspace) VALUES ($1, $2, $3, $4)";
+            self.run(sql, &[&kind, &&**tag, &id, &change.workspace])?;
+        }
+        Ok(())
+    }
+
+    /// Notes a change for the other nodes.
+    fn tell(&mut self, change: &Change) -> Result<u64, StoreError> {
+        self.last += 1;
+        self.told = true;
+        let sql = "INSERT INTO changes (sequence, kind, id, workspace, before, after) VALUES ($1, $2, $3, $4, $5, $6)";
+        let text = |document: &Option<std::sync::Arc<serde_json::Value>>| document.as_ref().map(ToString::to_string);
+        let (before, after) = (text(&change.before), text(&change.after));
+        self.run(sql, &[&self.last, &&*change.entity, &change.id, &change.workspace, &before, &after])?;
+        if self.last % CLEANING_INTERVAL == 0 {
+            self.run("DELETE FROM changes WHERE sequence <= $1", &[&(self.last - KEPT_CHANGES)])?;
+        }
+        Ok(u64::try_from(self.last).unwrap_or(0))
+    }
+}
+
+impl Writer for PostgresWriter {
+    fn begin(&mut self) -> Result<(), StoreError> {
+        if self.session.as_ref().is_none_or(Session::is_closed) {
+            self.session = None;
+            self.session = Some(Session::open(&self.settings, &self.runtime)?);
+        }
+        self.told = false;
+        self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
+        let mut last = Ok(0);
+        self.read(&mut |rows| last = rows.sequence());
+        self.last = i64::try_from(last?).unwrap_or(i64::MAX);
+        Ok(())
+    }
+
+    fn read(&mut self, reading: &mut dyn FnMut(&mut dyn Rows)) {
+        if let Some(session) = &self.session {
+            reading(&mut View(session));
+        }
+    }
+
+    fn write(&mut self, changes: &[Settled]) -> Result<u64, StoreError> {
+        let before = self.last;
+        self.batch("SAVEPOINT one")?;
+        match self.write_all(changes) {
+            Ok(last) => self.batch("RELEASE one").map(|()| last),
+            Err(error) => {
+                self.last = before;
+                self.batch("ROLLBACK TO one; RELEASE one")?;
+                Err(error)
+            }
+        }
+    }
+
+    fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO parameters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.run(sql, &[&name, &value])
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if self.told {
+            self.batch(&format!("NOTIFY {CHANNEL}"))?;
+        }
+        let done = self.batch("COMMIT");
+        if done.is_err() {
+            // Whether it was committed is not known: what is in the database is looked at when it is reached again.
+            self.session = None;
+        }
+        done
+    }
+
+    fn rollback(&mut self) {
+        if self.session.is_some() && self.batch("ROLLBACK").is_err() {
+            self.session = None;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The published schemas are Kong's.
+
+#[test]
+fn schemas_are_kongs_and_additions_are_listed() {
+    let additions = gibbon_rig::parity::compare(gibbon_auth::PARTS, include_str!("parity.json"));
+    println!("additions:\n  {}", additions.join("\n  "));
+    let expected = [
+        "acl: config.include_consumer_groups (Kong 3.15)",
+        "hmac-auth: config.algorithms may also be \"hmac-sha224\"",
+        "session: config.bind (Kong 3.15)",
+    ];
+    assert_eq!(additions, expected);
+}

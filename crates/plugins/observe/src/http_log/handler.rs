@@ -1,0 +1,129 @@
+//! Entries go through a queue; a batch becomes one request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use gibbon_message::{Headers, Method};
+use gibbon_pdk::{
+    Build, BuildError, Deliver, Exchange, Handler, Host, HttpClient, OutcallRequest, OutcallTls, Queue, QueueEntry,
+    SendFuture, write_log_entry,
+};
+
+use super::config::Config;
+use crate::queue_settings::milliseconds;
+
+pub struct HttpLog {
+    queue: Arc<dyn Queue>,
+}
+
+impl HttpLog {
+    pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
+        crate::custom_fields::warn_unless_empty("http-log", config.custom_fields_by_lua.as_ref());
+        let settings =
+            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let delivery = Delivery {
+            http: Arc::clone(&build.http),
+            method: Method::parse(config.method.as_bytes()).unwrap_or(Method::Post),
+            url: endpoint(&config.http_endpoint),
+            headers: headers(config),
+            timeout: milliseconds(config.timeout),
+            keepalive: milliseconds(config.keepalive),
+            single: settings.max_batch_size == 1,
+        };
+        Ok(HttpLog { queue: build.queue(settings, Arc::new(delivery)) })
+    }
+}
+
+impl Handler for HttpLog {
+    fn log(&self, x: &mut Exchange, _: &Host) {
+        let mut entry = Vec::with_capacity(2048);
+        write_log_entry(&mut entry, x);
+        self.queue.push(entry.into());
+    }
+}
+
+/// How a batch is sent.
+struct Delivery {
+    http: Arc<dyn HttpClient>,
+    method: Method,
+    url: String,
+    headers: Headers,
+    timeout: Duration,
+    keepalive: Duration,
+    /// Batches of one are sent as an object, others as an array.
+    single: bool,
+}
+
+impl Deliver for Delivery {
+    fn deliver<'a>(&'a self, batch: &'a [QueueEntry]) -> SendFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let request = OutcallRequest {
+                headers: self.headers.clone(),
+                body: self.body(batch),
+                timeout: self.timeout,
+                keepalive: self.keepalive,
+                // As in Kong: collectors often have certificates of their own making.
+                tls: OutcallTls { verify: false, server_name: None },
+                ..OutcallRequest::new(self.method.clone(), self.url.clone())
+            };
+            let answer = self.http.call(request).await.map_err(|error| format!("failed request: {error}"))?;
+            match answer.status {
+                0..300 => Ok(()),
+                status => Err(format!("request to log server returned status code {status}")),
+            }
+        })
+    }
+}
+
+impl Delivery {
+    fn body(&self, batch: &[QueueEntry]) -> Bytes {
+        if let ([entry], true) = (batch, self.single) {
+            return entry.clone();
+        }
+        let mut body = Vec::with_capacity(batch.iter().map(|entry| entry.len() + 1).sum::<usize>() + 2);
+        body.push(b'[');
+        for (at, entry) in batch.iter().enumerate() {
+            if at > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(entry);
+        }
+        body.push(b']');
+        body.into()
+    }
+}
+
+fn headers(config: &Config) -> Headers {
+    let mut headers = Headers::new();
+    headers.append("Content-Type", &config.content_type);
+    if let Some(user) = user_info(&config.http_endpoint) {
+        headers.append("Authorization", format!("Basic {}", STANDARD.encode(user)));
+    }
+    for (name, value) in config.headers.iter().flatten() {
+        if !headers.contains(name) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// `user:password` of a URL.
+pub fn user_info(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(user, _)| user)
+}
+
+/// The URL without credentials, query and fragment.
+fn endpoint(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    match (plain.split_once("://"), user_info(plain)) {
+        (Some((scheme, rest)), Some(user)) => {
+            format!("{scheme}://{}", rest.get(user.len() + 1..).unwrap_or_default())
+        }
+        _ => plain.to_owned(),
+    }
+}

@@ -1,0 +1,228 @@
+//! The lines of an exchange are one entry of the queue; they leave over UDP or TCP.
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gibbon_pdk::{
+    Build, BuildError, Deliver, DialTarget, Exchange, Handler, Host, LatencyFigures, Queue, QueueEntry, Random,
+    SendFuture, Service,
+};
+
+use super::config::{Config, Metric, MetricName, ServiceName, TagStyle, WorkspaceName};
+use crate::line::Line;
+use crate::names::name_or_host;
+
+/// For finding the daemon and connecting.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+pub struct Statsd {
+    config: Config,
+    allowed: Option<Vec<RangeInclusive<u16>>>,
+    random: Arc<dyn Random>,
+    queue: Arc<dyn Queue>,
+}
+
+impl Statsd {
+    pub fn new(config: Config, build: &Build<'_>) -> Result<Self, BuildError> {
+        let (host, port) = (config.host.clone(), config.port);
+        let target = if config.use_tcp { DialTarget::Tcp { host, port } } else { DialTarget::Udp { host, port } };
+        let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, TIMEOUT);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the schema keeps it within 0..=65507
+        let delivery = Lines { line, tcp: config.use_tcp, together: config.udp_packet_size as usize };
+        let settings =
+            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let range = |text: &String| {
+            let (from, to) = text.split_once('-')?;
+            Some(from.parse().ok()?..=to.parse().ok()?)
+        };
+        let allowed = config.allow_status_codes.as_ref().map(|ranges| ranges.iter().filter_map(range).collect());
+        let queue = build.queue(settings, Arc::new(delivery));
+        Ok(Statsd { allowed, random: Arc::clone(&build.random), queue, config })
+    }
+
+    fn is_sampled(&self, metric: &Metric) -> bool {
+        let Some(rate) = metric.sample_rate.filter(|rate| *rate < 1.0) else { return true };
+        let mut bytes = [0; 4];
+        self.random.fill(&mut bytes);
+        f64::from(u32::from_le_bytes(bytes)) < rate * f64::from(u32::MAX)
+    }
+
+    fn service(&self, metric: &Metric, service: &Service) -> String {
+        let name = match metric.service_identifier.unwrap_or(self.config.service_identifier_default) {
+            ServiceName::ServiceId => Some(&*service.id_text),
+            ServiceName::ServiceName => service.name.as_deref(),
+            ServiceName::ServiceHost => Some(&*service.host),
+            ServiceName::ServiceNameOrHost => Some(name_or_host(service)),
+        };
+        name.map_or_else(|| "unnamed".to_owned(), |name| name.replace('.', "_"))
+    }
+
+    fn workspace(&self, metric: &Metric, x: &Exchange) -> String {
+        match metric.workspace_identifier.unwrap_or(self.config.workspace_identifier_default) {
+            WorkspaceName::WorkspaceId => x.workspace.to_string(),
+            WorkspaceName::WorkspaceName => "default".to_owned(),
+        }
+    }
+
+    fn consumer(&self, metric: &Metric, x: &Exchange) -> Option<String> {
+        let naming = metric.consumer_identifier.unwrap_or(self.config.consumer_identifier_default);
+        x.consumer.as_deref().and_then(|consumer| naming.of(consumer))
+    }
+
+    /// Name below the prefix, and value; `None` if there is nothing to send.
+    fn measured(&self, metric: &Metric, x: &Exchange, figures: &LatencyFigures) -> Option<(String, String)> {
+        let scope = || x.service().map_or_else(|| "global.unmatched".to_owned(), |s| format!("service.{}", self.service(metric, s)));
+        let status = x.response.status;
+        let one = || "1".to_owned();
+        let user = || self.consumer(metric, x);
+        Some(match metric.name {
+            MetricName::RequestCount => (format!("{}.request.count", scope()), one()),
+            MetricName::RequestSize => (format!("{}.request.size", scope()), x.request_bytes.to_string()),
+            MetricName::ResponseSize => (format!("{}.response.size", scope()), x.response_bytes.to_string()),
+            MetricName::Latency => (format!("{}.latency", scope()), figures.request.to_string()),
+            MetricName::UpstreamLatency => (format!("{}.upstream_latency", scope()), figures.proxy?.to_string()),
+            MetricName::KongLatency => (format!("{}.kong_latency", scope()), figures.kong.to_string()),
+            MetricName::StatusCount => (format!("{}.status.{status}", scope()), one()),
+            MetricName::StatusCountPerWorkspace => {
+                (format!("{}.workspace.{}.status.{status}", scope(), self.workspace(metric, x)), one())
+            }
+            MetricName::UniqueUsers => (format!("{}.user.uniques", scope()), user()?),
+            MetricName::RequestPerUser => (format!("{}.user.{}.request.count", scope(), user()?), one()),
+            MetricName::StatusCountPerUser => (format!("{}.user.{}.status.{status}", scope(), user()?), one()),
+            MetricName::StatusCountPerUserPerRoute => {
+                (format!("route.{}.user.{}.status.{status}", x.route()?.id_text, user()?), one())
+            }
+            // There are no shared dictionaries to measure.
+            MetricName::ShdictUsage => return None,
+        })
+    }
+
+    /// Plain names: everything is part of the name.
+    fn plain(&self, lines: &mut Vec<String>, x: &Exchange, host: &Host, figures: &LatencyFigures) {
+        for metric in self.config.metrics.iter().filter(|metric| self.is_sampled(metric)) {
+            let Some((name, value)) = self.measured(metric, x, figures) else { continue };
+            let mut line = self.config.prefix.clone();
+            if self.config.hostname_in_prefix {
+                let _ = write!(line, ".node.{}", host.node.hostname.replace('.', "_"));
+            }
+            let _ = write!(line, ".{name}:{value}|{}", metric.stat_type.mark());
+            append_rate(&mut line, metric);
+            lines.push(line);
+        }
+    }
+
+    /// Short names with tags; what only counts users or statuses is in the tags of the others.
+    fn tagged(&self, style: TagStyle, lines: &mut Vec<String>, x: &Exchange, host: &Host, figures: &LatencyFigures) {
+        for metric in self.config.metrics.iter().filter(|metric| self.is_sampled(metric)) {
+            let (name, value) = match metric.name {
+                MetricName::RequestCount => ("request.count", 1),
+                MetricName::RequestSize => ("request.size", x.request_bytes),
+                MetricName::ResponseSize => ("response.size", x.response_bytes),
+                MetricName::Latency => ("latency", figures.request),
+                MetricName::UpstreamLatency => match figures.proxy {
+                    Some(proxy) => ("upstream_latency", proxy),
+                    None => continue,
+                },
+                MetricName::KongLatency => ("kong_latency", figures.kong),
+                _ => continue,
+            };
+            let mut tags = Vec::with_capacity(6);
+            if let Some(service) = x.service() {
+                tags.push(("service", self.service(metric, service)));
+            }
+            if let Some(route) = x.route() {
+                tags.push(("route", route.name.as_deref().unwrap_or(&route.id_text).to_owned()));
+            }
+            tags.push(("workspace", self.workspace(metric, x)));
+            if let Some(consumer) = self.consumer(metric, x) {
+                tags.push(("consumer", consumer));
+            }
+            tags.push(("node", host.node.hostname.clone()));
+            tags.push(("status", x.response.status.to_string()));
+            lines.push(self.with_tags(style, metric, name, value, &tags));
+        }
+    }
+
+    fn with_tags(&self, style: TagStyle, metric: &Metric, name: &str, value: u64, tags: &[(&str, String)]) -> String {
+        let join = |between: char| {
+            let parts: Vec<String> = tags.iter().map(|(tag, value)| format!("{tag}{between}{value}")).collect();
+            parts.join(",")
+        };
+        let (prefix, mark) = (&self.config.prefix, metric.stat_type.mark());
+        let mut line = match style {
+            TagStyle::Dogstatsd => format!("{prefix}.{name}:{value}|{mark}"),
+            TagStyle::Influxdb => format!("{prefix}.{name},{}:{value}|{mark}", join('=')),
+            TagStyle::Librato => format!("{prefix}.{name}#{}:{value}|{mark}", join('=')),
+            TagStyle::Signalfx => format!("{prefix}.{name}[{}]:{value}|{mark}", join('=')),
+        };
+        append_rate(&mut line, metric);
+        if style == TagStyle::Dogstatsd {
+            let _ = write!(line, "|#{}", join(':'));
+        }
+        line
+    }
+}
+
+fn append_rate(line: &mut String, metric: &Metric) {
+    if let Some(rate) = metric.sample_rate.filter(|rate| *rate < 1.0) {
+        // Writing to a String cannot fail.
+        let _ = write!(line, "|@{rate}");
+    }
+}
+
+impl Handler for Statsd {
+    fn log(&self, x: &mut Exchange, host: &Host) {
+        let status = x.response.status;
+        if self.allowed.as_ref().is_some_and(|ranges| !ranges.iter().any(|range| range.contains(&status))) {
+            return;
+        }
+        let figures = LatencyFigures::of(x);
+        let mut lines = Vec::with_capacity(self.config.metrics.len());
+        match self.config.tag_style {
+            Some(style) => self.tagged(style, &mut lines, x, host, &figures),
+            None => self.plain(&mut lines, x, host, &figures),
+        }
+        if !lines.is_empty() {
+            self.queue.push(lines.join("\n").into());
+        }
+    }
+}
+
+struct Lines {
+    line: Line,
+    tcp: bool,
+    /// Bytes per datagram; 0 sends each line by itself.
+    together: usize,
+}
+
+impl Deliver for Lines {
+    fn deliver<'a>(&'a self, batch: &'a [QueueEntry]) -> SendFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let lines = batch.iter().flat_map(|entry| entry.split(|byte| *byte == b'\n'));
+            let packets: Vec<Vec<u8>> = if self.tcp {
+                lines.map(|line| [line, b"\n"].concat()).collect()
+            } else {
+                packets(lines, self.together)
+            };
+            let parts: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+            self.line.send(&parts).await
+        })
+    }
+}
+
+/// As many lines per packet as fit.
+pub fn packets<'a>(lines: impl Iterator<Item = &'a [u8]>, size: usize) -> Vec<Vec<u8>> {
+    let mut packets: Vec<Vec<u8>> = Vec::new();
+    for line in lines {
+        match packets.last_mut() {
+            Some(last) if last.len() + 1 + line.len() <= size => {
+                last.push(b'\n');
+                last.extend_from_slice(line);
+            }
+            _ => packets.push(line.to_vec()),
+        }
+    }
+    packets
+}

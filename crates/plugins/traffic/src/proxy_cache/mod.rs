@@ -1,0 +1,48 @@
+//! Keeps answers of upstreams in memory and gives them again to requests that are alike.
+//!
+//! The memory is the node's: all workers and all configurations that name it share it, and it outlives plans. The
+//! Admin API looks into it through [`Caches`].
+
+mod caches;
+mod config;
+mod directives;
+mod handler;
+mod key;
+mod media;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Part, Phase, Phases, Protocol, Protocols, Scopes};
+use gibbon_schema::Schema;
+
+pub use caches::Caches;
+use config::Config;
+use handler::ProxyCache;
+pub use memory::CachedAnswer;
+
+/// The entry in the family's list.
+pub const PART: Part = Part {
+    name: "proxy-cache",
+    priority: 100,
+    version: crate::VERSION,
+    phases: Phases::of(&[Phase::Access, Phase::HeaderFilter, Phase::BodyFilter]),
+    protocols: Protocols::of(&[
+        Protocol::Grpc,
+        Protocol::Grpcs,
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Tcp,
+        Protocol::Tls,
+        Protocol::TlsPassthrough,
+        Protocol::Udp,
+    ]),
+    scopes: Scopes::ALL,
+    schema: Config::record,
+    build: |document, build| {
+        let caches = build.shared(Caches::KEY, Caches::default);
+        Ok(Arc::new(ProxyCache::new(crate::config(PART.name, document)?, &caches)))
+    },
+};

@@ -1,0 +1,26 @@
+//! Plugins that change requests and answers on their way. One folder per plugin; [`PARTS`] is the list.
+//!
+//! Both transformers write their changes as `name:value` pairs ([`pair`]) and apply them in one order:
+//! remove, rename, replace, add, append.
+
+mod pair;
+mod request_transformer;
+mod response_transformer;
+
+use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
+use gibbon_schema::Schema;
+use serde_json::Value;
+
+/// The plugins of this family.
+pub const PARTS: &[Part] = &[request_transformer::PART, response_transformer::PART];
+
+/// The Kong version whose plugins these are.
+const VERSION: &str = "3.10.0";
+
+/// HTTP and gRPC, plain and over TLS.
+const HTTP: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);
+
+/// Reads a validated configuration.
+fn config<C: Schema>(plugin: &str, document: &Value) -> Result<C, BuildError> {
+    C::from_value(document).map_err(|error| BuildError { plugin: plugin.to_owned(), cause: error.to_string() })
+}

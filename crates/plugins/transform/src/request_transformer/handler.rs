@@ -1,0 +1,201 @@
+//! The access phase. Everything is parsed once; per request only the values are filled in.
+
+use bytes::Bytes;
+use gibbon_message::{Headers, Method};
+use gibbon_pdk::{BuildError, Exchange, Flow, Handler, Host, RequestBody, Step};
+
+use super::body::{self, Changes};
+use super::config::Config;
+use super::query::Arguments;
+use super::template::Template;
+use crate::pair;
+
+/// A value per name, to be filled in per request.
+type Values = Vec<(String, Template)>;
+
+/// The changes of one part of a request.
+#[derive(Default)]
+struct Rules {
+    remove: Vec<String>,
+    rename: Vec<(String, String)>,
+    replace: Values,
+    add: Values,
+    append: Values,
+}
+
+impl Rules {
+    fn new(
+        remove: Vec<String>,
+        rename: &[String],
+        replace: &[String],
+        add: &[String],
+        append: &[String],
+    ) -> Result<Self, BuildError> {
+        let renames = rename.iter().map(|p| pair::split(p)).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        Ok(Rules { remove, rename: renames, replace: values(replace)?, add: values(add)?, append: values(append)? })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty()
+            && self.rename.is_empty()
+            && self.replace.is_empty()
+            && self.add.is_empty()
+            && self.append.is_empty()
+    }
+
+    fn fill(&self, x: &Exchange) -> Changes {
+        let fill = |values: &Values| values.iter().filter_map(|(n, t)| Some((n.clone(), t.render(x)?))).collect();
+        Changes {
+            remove: self.remove.clone(),
+            rename: self.rename.clone(),
+            replace: fill(&self.replace),
+            add: fill(&self.add),
+            append: fill(&self.append),
+        }
+    }
+}
+
+fn values(pairs: &[String]) -> Result<Values, BuildError> {
+    pairs.iter().map(|p| pair::split(p)).map(|(name, value)| Ok((name.to_owned(), template(value)?))).collect()
+}
+
+fn template(text: &str) -> Result<Template, BuildError> {
+    Template::parse(text).map_err(|e| BuildError { plugin: "request-transformer".into(), cause: e.to_string() })
+}
+
+/// One configuration.
+pub struct Transformer {
+    uri: Option<Template>,
+    method: Option<Method>,
+    headers: Rules,
+    body: Rules,
+    query: Rules,
+}
+
+impl Transformer {
+    pub fn new(c: Config) -> Result<Self, BuildError> {
+        Ok(Transformer {
+            uri: c.replace.uri.as_deref().map(template).transpose()?,
+            method: c.http_method.as_deref().and_then(|m| Method::parse(m.as_bytes())),
+            headers: Rules::new(
+                c.remove.headers,
+                &c.rename.headers,
+                &c.replace.headers,
+                &c.add.headers,
+                &c.append.headers,
+            )?,
+            body: Rules::new(c.remove.body, &c.rename.body, &c.replace.body, &c.add.body, &c.append.body)?,
+            query: Rules::new(
+                c.remove.querystring,
+                &c.rename.querystring,
+                &c.replace.querystring,
+                &c.add.querystring,
+                &c.append.querystring,
+            )?,
+        })
+    }
+
+    /// Bodies of a type that is understood are read; a request without any is left alone.
+    fn wants_body(&self, x: &Exchange) -> bool {
+        !self.body.is_empty() && x.body.is_unread() && x.media_type().is_some_and(|m| is_understood(&m))
+    }
+
+    fn change_headers(&self, x: &mut Exchange) {
+        let changes = self.headers.fill(x);
+        let host = changes.replace.iter().find(|(n, _)| n.eq_ignore_ascii_case("host")).map(|(_, v)| v.clone());
+        apply_to_headers(&mut x.request.headers, &changes);
+        if let Some(host) = host {
+            x.destination.host_header = Some(host.into_bytes());
+        }
+    }
+
+    fn change_body(&self, x: &mut Exchange) {
+        let content_type = x.request.headers.get_str("content-type").unwrap_or_default().to_owned();
+        let Some(before) = x.body.bytes() else { return };
+        let changes = self.body.fill(x);
+        if let Some(after) = body::transform(&changes, &content_type, before) {
+            x.body = RequestBody::Whole(Bytes::from(after));
+        }
+    }
+
+    fn change_query(&self, x: &mut Exchange) {
+        let changes = self.query.fill(x);
+        let mut all = Arguments::parse(x.query().unwrap_or_default());
+        changes.apply_to_arguments(&mut all);
+        x.destination.query = Some(all.encode(true));
+    }
+
+    /// A method without a body moves a form's parameters into the query.
+    fn change_method(&self, x: &mut Exchange, method: &Method) {
+        x.request.method = method.clone();
+        let bodyless = matches!(method, Method::Get | Method::Head | Method::Trace);
+        if !bodyless || x.media_type().as_deref() != Some("application/x-www-form-urlencoded") {
+            return;
+        }
+        let Some(form) = x.body.bytes().filter(|b| !b.is_empty()) else { return };
+        let mut query = x.query().unwrap_or_default().to_vec();
+        if !query.is_empty() {
+            query.push(b'&');
+        }
+        query.extend_from_slice(form);
+        x.destination.query = Some(Arguments::parse(&query).encode(true));
+        x.body = RequestBody::Empty;
+    }
+}
+
+fn is_understood(media: &str) -> bool {
+    matches!(media, "application/json" | "application/x-www-form-urlencoded" | "multipart/form-data")
+}
+
+/// `Host` is only ever replaced, and that is done where the request is forwarded.
+fn apply_to_headers(headers: &mut Headers, changes: &Changes) {
+    let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+    for name in changes.remove.iter().filter(|n| !is_host(n)) {
+        headers.remove(name);
+    }
+    for (old, new) in changes.rename.iter().filter(|(o, n)| !is_host(o) && !is_host(n)) {
+        let values: Vec<Vec<u8>> = headers.get_all(old).map(<[u8]>::to_vec).collect();
+        if !values.is_empty() {
+            headers.remove(old);
+            headers.set_all(new, values);
+        }
+    }
+    for (name, value) in changes.replace.iter().filter(|(n, _)| !is_host(n)) {
+        if headers.contains(name) {
+            headers.set(name, value);
+        }
+    }
+    for (name, value) in changes.add.iter().filter(|(n, _)| !is_host(n)) {
+        if !headers.contains(name) {
+            headers.append(name, value);
+        }
+    }
+    for (name, value) in changes.append.iter().filter(|(n, _)| !is_host(n)) {
+        headers.append(name, value);
+    }
+}
+
+impl Handler for Transformer {
+    fn access<'a>(&'a self, x: &'a mut Exchange, _host: &'a Host) -> Step<'a> {
+        if self.wants_body(x) {
+            return Step::Now(Flow::ReadBody);
+        }
+        if let Some(path) = self.uri.as_ref().and_then(|t| t.render(x)) {
+            x.destination.path.clear();
+            gibbon_message::uri::escape_into(&mut x.destination.path, path.as_bytes());
+        }
+        if let Some(method) = &self.method {
+            self.change_method(x, method);
+        }
+        if !self.headers.is_empty() {
+            self.change_headers(x);
+        }
+        if !self.body.is_empty() {
+            self.change_body(x);
+        }
+        if !self.query.is_empty() {
+            self.change_query(x);
+        }
+        Step::NEXT
+    }
+}

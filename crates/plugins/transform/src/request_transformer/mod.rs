@@ -1,0 +1,29 @@
+//! Changes a request before it is forwarded: path, method, headers, body and query string.
+
+mod body;
+mod config;
+mod handler;
+mod query;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Part, Phase, Phases, Scopes};
+use gibbon_schema::Schema;
+
+use config::Config;
+use handler::Transformer;
+
+/// The entry in the family's list.
+pub const PART: Part = Part {
+    name: "request-transformer",
+    priority: 801,
+    version: crate::VERSION,
+    phases: Phases::of(&[Phase::Access]),
+    protocols: crate::HTTP,
+    scopes: Scopes { route: true, service: true, consumer: true, consumer_group: true },
+    schema: Config::record,
+    build: |document, _| Ok(Arc::new(Transformer::new(crate::config::<Config>(PART.name, document)?)?)),
+};

@@ -1,0 +1,8 @@
+//! The built gateway judged from outside. Each module asks one question; all of them start real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod clients;
+mod conformance;
+mod examples;
+mod floods;
+mod life_cycle;
