@@ -315,10 +315,11 @@ pub async fn fault(
         (None, Source::Plugin) => Reply::error(status),
         _ => core_reply(worker, x, status, negotiable),
     };
+    let by_plugin = fault.source == Source::Plugin;
     // An answer of a plugin's says nothing about what follows on the connection.
     if closes(status)
         && fault.message.is_none()
-        && fault.source != Source::Plugin
+        && !by_plugin
         && let Some(out) = out
     {
         out.close_after();

@@ -85,6 +85,7 @@ impl Upstreams {
             ttl_ms = [ttl_ms, ttl].into_iter().flatten().min();
             resolutions.push(resolution);
         }
+        // An answer from the hosts file never ages: its time to live is the largest there is.
         let stale_at_ms = ttl_ms.map(|ttl| self.now_ms().saturating_add(ttl.max(1000)));
         self.install(upstream, resolutions, stale_at_ms)
     }
