@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+use gibbon_conf::{Database, DeclarativeSource, Settings};
 use gibbon_declare::{Declared, Loader, load};
 use gibbon_model::DEFAULT_WORKSPACE_ID;
 use gibbon_store::{Document, Documents, SystemSources, load_saved};
@@ -21,6 +23,34 @@ impl Declarative {
         Declarative { documents, control, prefix }
     }
 
+    /// Puts in force what the settings name. Where they name nothing, a node without a datastore goes on with what it
+    /// accepted last; if that no longer works it starts all the same, for a new configuration can be sent.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or everything that is wrong with it.
+    pub fn load(&self, settings: &Settings) -> anyhow::Result<()> {
+        let text = match &settings.datastore.declarative {
+            _ if settings.datastore.database != Database::Off => return Ok(()),
+            Some(DeclarativeSource::File(path)) => {
+                std::fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?
+            }
+            Some(DeclarativeSource::Text(text)) => text.clone().into_bytes(),
+            None if self.is_loaded() => return Ok(()),
+            None => {
+                if let Err(error) = self.restore() {
+                    tracing::error!("the last accepted configuration is not in force: {error:#}");
+                }
+                return Ok(());
+            }
+        };
+        self.replace(&text).context("error parsing declarative config")?;
+        Ok(())
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.documents.conductor.memory().is_some_and(|memory| memory.look(|table| table.kinds().next().is_some()))
+    }
+
     /// Replaces the whole configuration; a refused text changes nothing.
     ///
     /// # Errors
@@ -38,7 +68,7 @@ impl Declarative {
     ///
     /// # Errors
     /// A file that cannot be read, or a configuration that no longer works.
-    pub fn restore(&self) -> anyhow::Result<bool> {
+    fn restore(&self) -> anyhow::Result<bool> {
         let Some(saved) = load_saved(&self.prefix)? else { return Ok(false) };
         let documents = |list: Value| match list {
             Value::Array(items) => items.into_iter().filter_map(fields).collect(),

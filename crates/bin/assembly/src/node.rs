@@ -107,6 +107,8 @@ impl Running {
         let documents = store::open(settings, registry, &funnel, control.handle())?;
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
+        // Before anything listens: whoever is let in finds the configuration in force.
+        declarative.load(settings)?;
         let view = ThisNode {
             node: Arc::clone(&node),
             about,

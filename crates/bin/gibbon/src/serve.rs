@@ -3,9 +3,8 @@
 
 use std::sync::mpsc::Receiver;
 
-use anyhow::Context as _;
 use gibbon_assembly::{NodeSettings, Running};
-use gibbon_conf::{Database, DeclarativeSource, Settings, Values};
+use gibbon_conf::{Settings, Values};
 use gibbon_net::Inherited;
 
 use crate::journals::OpenLogs;
@@ -47,7 +46,6 @@ pub fn serve(start: Start, events: Receiver<Signal>) -> anyhow::Result<()> {
         log_level: Some(logs.level.clone()),
     };
     let running = Running::start(&node, Inherited::none())?;
-    load_declarative(&running, &settings)?;
     ready.say()?;
     tracing::info!(severity = "notice", node_id = %node_id, "node started");
     let graceful = follow(&running, &settings, &logs, events);
@@ -79,7 +77,7 @@ fn reload(running: &Running, settings: &Settings, logs: &OpenLogs) {
         Ok(loaded) => {
             logs.level.set(loaded.settings.logs.level);
             tracing::info!(severity = "notice", "settings read again");
-            if let Err(error) = load_declarative(running, &loaded.settings) {
+            if let Err(error) = running.declarative.load(&loaded.settings) {
                 tracing::error!("declarative configuration refused, the former one stays in force: {error:#}");
             }
         }
@@ -88,28 +86,4 @@ fn reload(running: &Running, settings: &Settings, logs: &OpenLogs) {
         }
         Err(crate::exit::Exit::Silent(_)) => {}
     }
-}
-
-fn load_declarative(running: &Running, settings: &Settings) -> anyhow::Result<()> {
-    let text = match &settings.datastore.declarative {
-        Some(DeclarativeSource::File(path)) => {
-            std::fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?
-        }
-        Some(DeclarativeSource::Text(text)) => text.clone().into_bytes(),
-        None => return restore(running, settings),
-    };
-    running.declarative.replace(&text).context("error parsing declarative config")?;
-    Ok(())
-}
-
-/// Without a file, a node without a datastore goes on with what it accepted last. A configuration that no longer works is
-/// no reason not to start: a new one can be sent.
-fn restore(running: &Running, settings: &Settings) -> anyhow::Result<()> {
-    if settings.datastore.database != Database::Off || running.node.publisher.current().hash.is_some() {
-        return Ok(());
-    }
-    if let Err(error) = running.declarative.restore() {
-        tracing::error!("the last accepted configuration is not in force: {error:#}");
-    }
-    Ok(())
 }
