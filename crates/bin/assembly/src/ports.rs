@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_conf::Settings;
+use gibbon_conf::{Database, Settings};
 use gibbon_journal::{AccessLog, Handle};
 use gibbon_net::worker_count;
 use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
 use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
-    Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, SystemRandomness,
+    ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort,
+    SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
 use serde_json::Value;
@@ -31,7 +32,7 @@ pub struct Ports {
     kv: KvHub,
     compute: Arc<ComputePool>,
     access_log: Option<(AccessLog, Handle)>,
-    absent: Arc<Absent>,
+    pub store: Arc<StorePort>,
 }
 
 impl Ports {
@@ -64,7 +65,7 @@ impl Ports {
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
             access_log,
-            absent: Arc::new(Absent),
+            store: Arc::new(StorePort::new(settings.datastore.database != Database::Off)),
         })
     }
 
@@ -90,7 +91,7 @@ impl Builder for Ports {
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),
             dial: Arc::clone(&self.dial),
-            store: self.absent.clone(),
+            store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             open_kv: &open_kv,
@@ -117,7 +118,7 @@ impl WorkerParts for Ports {
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),
             dial: Arc::clone(&self.dial),
-            store: self.absent.clone(),
+            store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             node: Arc::clone(&self.facts),

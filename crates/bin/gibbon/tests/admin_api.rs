@@ -204,6 +204,21 @@ fn a_target_is_set_unhealthy_by_hand_and_gets_no_traffic() {
 }
 
 #[test]
+fn plugins_keep_rows_and_counters_of_their_own_in_the_datastore() {
+    let upstream = upstream::echo().unwrap();
+    let gateway = database();
+    let post = |path: &str, body: Value| {
+        let answer = gateway.admin("POST", path, &body.to_string()).unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text());
+    };
+    post("/services", json!({"name": "s", "url": format!("http://{}", upstream.address())}));
+    post("/services/s/routes", json!({"paths": ["/"]}));
+    post("/services/s/plugins", json!({"name": "rate-limiting", "config": {"hour": 2, "policy": "cluster"}}));
+    let statuses: Vec<u16> = (0..3).map(|_| gateway.get("a.test", "/").unwrap().status()).collect();
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[test]
 fn deck_finds_nothing_to_change_after_it_synced() {
     let gateway = database();
     let folder = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ mod node_state;
 mod outcall;
 mod queue;
 mod random;
+mod store;
 
 pub use absent::Absent;
 pub use clock::SystemClock;
@@ -24,3 +25,4 @@ pub use node_state::SharedState;
 pub use outcall::{DialPort, HttpPort};
 pub use queue::QueueHub;
 pub use random::SystemRandomness;
+pub use store::StorePort;

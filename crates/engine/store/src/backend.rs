@@ -19,6 +19,15 @@ pub trait Reader: Send + Sync {
     fn read(&self, reading: Reading) -> Pending<'_, Result<(), StoreError>>;
 }
 
+/// What is added to a counter. Times in seconds since the epoch.
+#[derive(Clone, Debug)]
+pub struct Add {
+    pub name: String,
+    pub by: i64,
+    pub expires: f64,
+    pub now: f64,
+}
+
 /// The writer of a backend. Calls come as `begin`, any number of the others, then `commit` or `rollback`.
 pub trait Writer: Send {
     /// Begins a transaction; from here to its end no other node changes anything.
@@ -32,6 +41,12 @@ pub trait Writer: Send {
 
     /// Sets a value that the gateway keeps for itself.
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), StoreError>;
+
+    /// Adds to a counter that ends at `expires` and returns its value; one whose time is over begins anew.
+    fn count(&mut self, add: &Add) -> Result<i64, StoreError>;
+
+    /// Forgets counters whose time is over.
+    fn forget_counters(&mut self, now: f64) -> Result<(), StoreError>;
 
     /// Ends the transaction; when this returns, what was written survives whatever happens.
     fn commit(&mut self) -> Result<(), StoreError>;

@@ -15,7 +15,7 @@ use gibbon_plan::{Change, Funnel};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::backend::{Reader, Writer};
+use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
 use crate::memory::Memory;
 use crate::query::Rows;
@@ -122,6 +122,16 @@ impl Conductor {
     pub async fn set_parameter(&self, name: &str, value: &str) -> Result<(), ChangeError> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.ask(|reply| Job::SetParameter { name, value, reply }).await
+    }
+
+    /// Adds to a counter and returns its value. It ends `seconds` after it began.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn count(&self, name: &str, by: i64, seconds: f64) -> Result<i64, ChangeError> {
+        let now = now();
+        let add = Add { name: name.to_owned(), by, expires: now + seconds, now };
+        self.ask(|reply| Job::Count { add, reply }).await
     }
 
     /// Takes in what other nodes committed and forgets rows whose time is over. Call it now and then.

@@ -20,7 +20,7 @@ mod sources;
 mod sqlite;
 mod thread;
 
-pub use backend::{Pending, Reader, Reading, Writer};
+pub use backend::{Add, Pending, Reader, Reading, Writer};
 pub use conductor::{Conductor, Declaration, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};

@@ -8,7 +8,7 @@ use gibbon_model::Registry;
 use gibbon_plan::Change;
 use uuid::Uuid;
 
-use crate::backend::{Pending, Reader, Reading, Writer};
+use crate::backend::{Add, Pending, Reader, Reading, Writer};
 use crate::error::StoreError;
 use crate::query::{Query, Rows, Tagged, Tags};
 use crate::row::{self, Index, Key, Row};
@@ -23,6 +23,8 @@ pub struct Table {
     references: BTreeSet<(Arc<str>, Arc<str>, Uuid, Uuid)>,
     tags: BTreeSet<(Tagged, Uuid)>,
     parameters: HashMap<String, String>,
+    /// Value and end.
+    counters: HashMap<String, (i64, f64)>,
     sequence: u64,
 }
 
@@ -232,6 +234,20 @@ impl Writer for MemoryWriter {
 
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         self.copy.parameters.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    fn count(&mut self, add: &Add) -> Result<i64, StoreError> {
+        let (value, expires) = self.copy.counters.entry(add.name.clone()).or_insert((0, add.expires));
+        if *expires <= add.now {
+            (*value, *expires) = (0, add.expires);
+        }
+        *value += add.by;
+        Ok(*value)
+    }
+
+    fn forget_counters(&mut self, now: f64) -> Result<(), StoreError> {
+        self.copy.counters.retain(|_, (_, expires)| *expires > now);
         Ok(())
     }
 

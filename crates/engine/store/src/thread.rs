@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::backend::Writer;
+use crate::backend::{Add, Writer};
 use crate::conductor::{Declaration, now};
 use crate::error::{ChangeError, StoreError};
 use crate::memory::{Memory, Table, table_of};
@@ -46,12 +46,14 @@ pub(crate) enum Job {
     Commit { writes: Vec<Write>, reply: Reply<Vec<Change>> },
     Replace { declaration: Declaration, reply: Reply<()> },
     SetParameter { name: String, value: String, reply: Reply<()> },
+    Count { add: Add, reply: Reply<i64> },
     KeepUp { reply: Reply<()> },
 }
 
 /// A job that went well so far; it is answered when the group is committed.
 enum Done {
     Changed(Reply<Vec<Change>>, Vec<Change>),
+    Counted(Reply<i64>, i64),
     Kept(Reply<()>),
 }
 
@@ -60,6 +62,7 @@ impl Done {
         let failed = error.map(|e| ChangeError::Store(e.clone()));
         match self {
             Done::Changed(reply, changes) => drop(reply.send(failed.map_or(Ok(changes), Err))),
+            Done::Counted(reply, value) => drop(reply.send(failed.map_or(Ok(value), Err))),
             Done::Kept(reply) => drop(reply.send(failed.map_or(Ok(()), Err))),
         }
     }
@@ -249,6 +252,10 @@ impl Machine {
                 Ok(()) => group.done.push(Done::Kept(reply)),
                 Err(error) => drop(reply.send(Err(error.into()))),
             },
+            Job::Count { add, reply } => match writer.count(&add) {
+                Ok(value) => group.done.push(Done::Counted(reply, value)),
+                Err(error) => drop(reply.send(Err(error.into()))),
+            },
             Job::KeepUp { reply } => {
                 if let Err(error) = self.sweep(writer, group) {
                     tracing::warn!("rows whose time is over stay: {error}");
@@ -299,6 +306,7 @@ impl Machine {
     fn sweep(&mut self, writer: &mut dyn Writer, group: &mut Group) -> Result<(), StoreError> {
         let mut over = Ok(Vec::new());
         writer.read(&mut |rows| over = rows.expired(now(), CHUNK));
+        writer.forget_counters(now())?;
         for (entity, workspace, id) in over? {
             if let Err(error) = self.change(writer, &[Write::Delete { entity, workspace, id }], group) {
                 tracing::warn!("a row whose time is over stays: {error}");
@@ -314,6 +322,7 @@ impl Machine {
             Job::Replace { declaration, reply } => drop(reply.send(self.replace(declaration))),
             Job::Commit { reply, .. } => drop(reply.send(Err(ChangeError::ReadOnly))),
             Job::SetParameter { reply, .. } => drop(reply.send(Err(ChangeError::ReadOnly))),
+            Job::Count { reply, .. } => drop(reply.send(Err(ChangeError::ReadOnly))),
             Job::KeepUp { reply } => drop(reply.send(Ok(()))),
         }
     }
@@ -339,6 +348,7 @@ fn refuse(job: Job, error: &StoreError) {
     let error = || ChangeError::Store(error.clone());
     match job {
         Job::Commit { reply, .. } => drop(reply.send(Err(error()))),
+        Job::Count { reply, .. } => drop(reply.send(Err(error()))),
         Job::Replace { reply, .. } | Job::SetParameter { reply, .. } | Job::KeepUp { reply } => {
             drop(reply.send(Err(error())))
         }

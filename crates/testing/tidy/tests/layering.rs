@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("plugins/ai", "extensions/llm", "the plugins convert, count and stream with it"),
     ("plugins/ai", "extensions/mcp", "ai-mcp-proxy is a plugin in front of it"),
     ("engine/plan", "engine/router", "a plan holds the compiled router"),
+    ("engine/ports", "engine/store", "plugins keep rows of their own in the datastore"),
     ("engine/store", "engine/plan", "what is stored is what plans are compiled from"),
     ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),

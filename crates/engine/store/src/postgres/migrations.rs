@@ -59,6 +59,13 @@ CREATE TABLE parameters (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
+
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value BIGINT NOT NULL,
+    expires DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX counters_by_end ON counters (expires);
 ";
 
 /// Two nodes that bring the tables up to date do so one after the other.

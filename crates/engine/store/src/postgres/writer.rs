@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use super::connection::{Parameters, PostgresSettings, Session};
 use super::listen::CHANNEL;
 use super::rows::View;
-use crate::backend::Writer;
+use crate::backend::{Add, Writer};
 use crate::error::StoreError;
 use crate::query::Rows;
 use crate::row::{Index, expires_at};
@@ -158,6 +158,19 @@ impl Writer for PostgresWriter {
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO parameters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.run(sql, &[&name, &value])
+    }
+
+    fn count(&mut self, add: &Add) -> Result<i64, StoreError> {
+        let sql =
+            "INSERT INTO counters AS c (name, value, expires) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET
+                   value = CASE WHEN c.expires <= $4 THEN $2 ELSE c.value + $2 END,
+                   expires = CASE WHEN c.expires <= $4 THEN $3 ELSE c.expires END RETURNING value";
+        let row = self.session()?.one(sql, &[&add.name, &add.by, &add.expires, &add.now])?;
+        Ok(row.map_or(0, |row| row.get(0)))
+    }
+
+    fn forget_counters(&mut self, now: f64) -> Result<(), StoreError> {
+        self.run("DELETE FROM counters WHERE expires <= $1", &[&now])
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -62,6 +62,13 @@ CREATE TABLE parameters (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX counters_by_end ON counters (expires);
 ";
 
 /// Brings the tables up to date, in one transaction.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::fault;
 use super::rows::View;
-use crate::backend::Writer;
+use crate::backend::{Add, Writer};
 use crate::error::StoreError;
 use crate::query::Rows;
 use crate::row::{Index, expires_at};
@@ -151,6 +151,18 @@ impl Writer for SqliteWriter {
     fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO parameters (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.prepared(sql)?.execute(params![name, value]).map(drop).map_err(fault)
+    }
+
+    fn count(&mut self, add: &Add) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO counters (name, value, expires) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET
+                   value = CASE WHEN expires <= ?4 THEN ?2 ELSE value + ?2 END,
+                   expires = CASE WHEN expires <= ?4 THEN ?3 ELSE expires END RETURNING value";
+        let mut statement = self.prepared(sql)?;
+        statement.query_row(params![add.name, add.by, add.expires, add.now], |row| row.get(0)).map_err(fault)
+    }
+
+    fn forget_counters(&mut self, now: f64) -> Result<(), StoreError> {
+        self.prepared("DELETE FROM counters WHERE expires <= ?1")?.execute(params![now]).map(drop).map_err(fault)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -106,3 +106,16 @@ async fn two_processes_on_one_file_see_each_others_changes() {
     }
     assert_eq!(one.plan().fingerprint(), two.plan().fingerprint());
 }
+
+#[tokio::test]
+async fn a_counter_counts_until_its_time_is_over() {
+    for (backend, rig) in each() {
+        let conductor = &rig.documents.conductor;
+        assert_eq!(conductor.count("a", 1, 60.0).await.unwrap(), 1, "{backend}");
+        assert_eq!(conductor.count("a", 2, 60.0).await.unwrap(), 3, "{backend}");
+        assert_eq!(conductor.count("b", 5, -1.0).await.unwrap(), 5, "{backend}");
+        assert_eq!(conductor.count("b", 7, 60.0).await.unwrap(), 7, "{backend}: its time was over at once");
+        conductor.keep_up().await;
+        assert_eq!(conductor.count("a", 1, 60.0).await.unwrap(), 4, "{backend}");
+    }
+}
