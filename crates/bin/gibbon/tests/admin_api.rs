@@ -219,6 +219,91 @@ fn plugins_keep_rows_and_counters_of_their_own_in_the_datastore() {
 }
 
 #[test]
+fn consumers_are_in_groups_and_seen_from_both_sides() {
+    let gateway = database();
+    let call = |method: &str, path: &str, body: &str| {
+        let answer = gateway.admin(method, path, body).unwrap();
+        (answer.status(), if answer.text().is_empty() { Value::Null } else { json_of(&answer) })
+    };
+    assert_eq!(call("POST", "/consumer_groups", r#"{"name":"gold"}"#).0, 201);
+    call("POST", "/consumers", r#"{"username":"bob"}"#);
+    call("POST", "/consumers", r#"{"username":"eve"}"#);
+    let (status, added) = call("POST", "/consumer_groups/gold/consumers", r#"{"consumer":["bob","eve"]}"#);
+    assert_eq!(
+        (status, &added["consumer_group"]["name"], added["consumers"].as_array().unwrap().len()),
+        (201, &json!("gold"), 2)
+    );
+    assert_eq!(call("POST", "/consumer_groups/gold/consumers", r#"{"consumer":"bob"}"#).0, 409);
+    assert_eq!(call("POST", "/consumer_groups/gold/plugins", r#"{"name":"rate-limiting","config":{"hour":2}}"#).0, 201);
+
+    let (_, group) = call("GET", "/consumer_groups/gold", "");
+    assert_eq!(group["consumer_group"]["name"], "gold");
+    assert_eq!(
+        (group["consumers"].as_array().unwrap().len(), &group["plugins"][0]["name"]),
+        (2, &json!("rate-limiting"))
+    );
+    assert_eq!(call("GET", "/consumers/bob/consumer_groups", "").1["data"][0]["name"], "gold");
+    assert_eq!(call("GET", "/consumer_groups/gold/consumers/bob", "").1["username"], "bob");
+    assert_eq!(call("DELETE", "/consumer_groups/gold/consumers/bob", "").0, 204);
+    assert_eq!(call("GET", "/consumer_groups/gold/consumers/bob", "").0, 404);
+    assert_eq!(call("DELETE", "/consumer_groups/gold", "").0, 204);
+    assert_eq!(call("GET", "/consumers/eve/consumer_groups", "").1["data"], json!([]));
+    assert_eq!(call("GET", "/plugins", "").1["data"], json!([]), "the group's plugin went with it");
+}
+
+#[test]
+fn names_in_one_workspace_are_free_in_another() {
+    let gateway = database();
+    let call = |method: &str, path: &str, body: &str| {
+        let answer = gateway.admin(method, path, body).unwrap();
+        (answer.status(), if answer.text().is_empty() { Value::Null } else { json_of(&answer) })
+    };
+    assert_eq!(call("GET", "/workspaces", "").1["data"][0]["name"], "default");
+    assert_eq!(call("GET", "/team/services", "").0, 404);
+    assert_eq!(call("POST", "/workspaces", r#"{"name":"team"}"#).0, 201);
+    assert_eq!(call("GET", "/team/workspaces/team", "").1["name"], "team");
+    assert_eq!(call("POST", "/services", r#"{"name":"s","host":"a.test"}"#).0, 201);
+    assert_eq!(call("POST", "/team/services", r#"{"name":"s","host":"b.test"}"#).0, 201);
+    assert_eq!(call("POST", "/team/services", r#"{"name":"s","host":"b.test"}"#).0, 409);
+    assert_eq!(call("GET", "/services/s", "").1["host"], "a.test");
+    assert_eq!(call("GET", "/team/services/s", "").1["host"], "b.test");
+    let (_, of_default) = call("GET", "/services/s", "");
+    let id = of_default["id"].as_str().unwrap();
+    assert_eq!(call("GET", &format!("/team/services/{id}"), "").0, 404);
+    let route = format!(r#"{{"paths":["/"],"service":{{"id":"{id}"}}}}"#);
+    assert_eq!(call("POST", "/team/routes", &route).1["code"], 4, "a reference does not leave the workspace");
+    assert_eq!(call("DELETE", "/workspaces/team", "").1["message"], "Workspace is not empty");
+    assert_eq!(call("DELETE", "/team/services/s", "").0, 204);
+    assert_eq!(call("DELETE", "/workspaces/team", "").0, 204);
+    assert_eq!(call("PATCH", "/workspaces/default", r#"{"comment":"first"}"#).1["comment"], "first");
+    assert_eq!(call("DELETE", "/workspaces/default", "").0, 400);
+}
+
+#[test]
+fn a_plugin_takes_settings_from_the_partial_it_is_linked_to() {
+    let gateway = database();
+    let call = |method: &str, path: &str, body: Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = gateway.admin(method, path, &body).unwrap();
+        (answer.status(), if answer.text().is_empty() { Value::Null } else { json_of(&answer) })
+    };
+    let plugin = |partials: Value| json!({"name": "rate-limiting", "config": {"hour": 2, "policy": "redis"}, "partials": partials});
+    assert_eq!(call("POST", "/plugins", plugin(json!([]))).0, 400, "redis needs a host");
+    let (status, partial) =
+        call("POST", "/partials", json!({"name": "shared", "type": "redis-ce", "config": {"host": "127.0.0.1"}}));
+    assert_eq!(status, 201, "{partial}");
+    let (status, linked) = call("POST", "/plugins", plugin(json!([{"name": "shared"}])));
+    assert_eq!((status, &linked["partials"][0]["id"]), (201, &partial["id"]), "{linked}");
+    assert_eq!(linked["config"]["redis"]["host"], Value::Null, "it is stored without them");
+    assert_eq!(call("GET", "/partials/shared/links", Value::Null).1["data"][0]["id"], linked["id"]);
+    assert_eq!(call("DELETE", "/partials/shared", Value::Null).1["code"], 4);
+    assert_eq!(call("PATCH", "/partials/shared", json!({"config": {"host": "127.0.0.2"}})).0, 200);
+    let path = format!("/plugins/{}", linked["id"].as_str().unwrap());
+    assert_eq!(call("DELETE", &path, Value::Null).0, 204);
+    assert_eq!(call("DELETE", "/partials/shared", Value::Null).0, 204);
+}
+
+#[test]
 fn deck_finds_nothing_to_change_after_it_synced() {
     let gateway = database();
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ mod backend;
 mod conductor;
 mod documents;
 mod error;
+mod linked;
 mod memory;
 mod postgres;
 mod query;

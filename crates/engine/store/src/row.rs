@@ -15,8 +15,9 @@ pub type Document = Map<String, Value>;
 /// shown to clients as what is left of it (`ttl`).
 pub const EXPIRES_AT: &str = "expires_at";
 
-/// Lists of identifiers that keep what they name from being deleted: entity, field, entity named.
-pub(crate) const LISTED: &[(&str, &str, &str)] = &[("services", "ca_certificates", "ca_certificates")];
+/// Lists of identifiers, or of objects that have one, that keep what they name from being deleted: entity, field, entity named.
+pub(crate) const LISTED: &[(&str, &str, &str)] =
+    &[("services", "ca_certificates", "ca_certificates"), ("plugins", "partials", "partials")];
 
 /// One stored entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,7 +140,7 @@ fn references(def: &EntityDef, fields: &Document) -> Vec<(Arc<str>, Uuid)> {
     let foreign = def.foreign_fields().filter_map(|(name, _)| Some((name.into(), uuid(part(fields, name))?)));
     let listed = LISTED.iter().filter(|(entity, ..)| *entity == def.name).flat_map(|(_, field, _)| {
         let list = fields.get(*field).and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(|value| Some(((*field).into(), uuid(value)?)))
+        list.filter_map(|value| Some(((*field).into(), uuid(value.get("id").unwrap_or(value))?)))
     });
     let mut all: Vec<(Arc<str>, Uuid)> = foreign.chain(listed).collect();
     all.sort();

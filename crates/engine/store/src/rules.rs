@@ -192,6 +192,9 @@ impl View<'_> {
         for (entity, field, _) in LISTED.iter().filter(|(.., named)| *named == def.name) {
             let child = self.def(entity)?;
             if let Some(by) = self.referrers(&child, field, row.id)?.first() {
+                if def.name != "ca_certificates" {
+                    return Err(Violation::Referenced { entity: def.name.to_string(), by: (*entity).to_owned() }.into());
+                }
                 return Err(Violation::Listed { id: row.id, by: (*entity).to_owned(), by_id: by.id }.into());
             }
         }

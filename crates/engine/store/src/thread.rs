@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::backend::{Add, Writer};
 use crate::conductor::{Declaration, now};
 use crate::error::{ChangeError, StoreError};
+use crate::linked::Links;
 use crate::memory::{Memory, Table, table_of};
 use crate::query::{Query, Rows, Tags};
 use crate::rules::{Write, settle};
@@ -77,6 +78,7 @@ pub(crate) struct Machine {
     directory: Option<PathBuf>,
     /// The number of the last change that is in the plan.
     compiled: u64,
+    links: Arc<Links>,
 }
 
 /// What a group of jobs did to the plan that is being made.
@@ -90,7 +92,15 @@ struct Group {
 
 impl Machine {
     pub(crate) fn new(registry: Arc<Registry>, funnel: Arc<Funnel>) -> Self {
-        Machine { registry, funnel, writer: None, memory: Memory::default(), directory: None, compiled: 0 }
+        Machine {
+            registry,
+            funnel,
+            writer: None,
+            memory: Memory::default(),
+            directory: None,
+            compiled: 0,
+            links: Arc::default(),
+        }
     }
 
     pub(crate) fn declare_into(&mut self, memory: Memory, directory: Option<PathBuf>) {
@@ -131,6 +141,7 @@ impl Machine {
         let mut result = Ok(());
         let registry = Arc::clone(&self.registry);
         self.funnel.clear();
+        self.links = Arc::default();
         let kinds = registry.iter().filter(|def| def.primary_key == ["id"] && is_planned(&def.name));
         for def in kinds {
             writer.read(&mut |rows| {
@@ -147,7 +158,7 @@ impl Machine {
         Ok(())
     }
 
-    fn compile_kind(&self, rows: &mut dyn Rows, entity: &str) -> Result<(), StoreError> {
+    fn compile_kind(&mut self, rows: &mut dyn Rows, entity: &str) -> Result<(), StoreError> {
         let mut query = Query {
             entity: entity.into(),
             workspace: None,
@@ -177,8 +188,8 @@ impl Machine {
 
     /// Compiles what is stored already. What does not compile here was accepted by another version or by a node with
     /// other plugins: it is left out and named, and the rest is served.
-    fn compile_stored(&self, changes: &[Change]) -> Option<Arc<Plan>> {
-        match self.funnel.stage(changes, None) {
+    fn compile_stored(&mut self, changes: &[Change]) -> Option<Arc<Plan>> {
+        match self.stage(changes.to_vec(), None).map(|(plan, _)| plan) {
             Ok(plan) => Some(plan),
             Err(error) if changes.len() < 2 => {
                 tracing::error!("left out: {error}");
@@ -202,6 +213,7 @@ impl Machine {
             writer.rollback();
             return jobs.into_iter().for_each(|job| refuse(job, &error));
         }
+        let links = Arc::clone(&self.links);
         let mut group = Group { last: self.compiled, ..Group::default() };
         for job in jobs {
             self.run_job(writer, job, &mut group);
@@ -218,6 +230,7 @@ impl Machine {
                 tracing::error!("changes were not committed: {error}");
                 writer.rollback();
                 self.funnel.take_back(&group.staged);
+                self.links = links;
                 group.done.into_iter().for_each(|done| done.answer(Some(&error)));
             }
         }
@@ -284,22 +297,41 @@ impl Machine {
         }
         let changes: Vec<Change> = settled.iter().map(|s| s.change.clone()).collect();
         let planned: Vec<Change> = changes.iter().filter(|c| is_planned(&c.entity)).cloned().collect();
-        let plan = match planned.is_empty() {
-            true => None,
-            false => Some(self.funnel.stage(&planned, None).map_err(|e| refusal(&e))?),
+        let links = Arc::clone(&self.links);
+        let (plan, told) = match planned.is_empty() {
+            true => (None, Vec::new()),
+            false => self.stage(planned, None).map(|(plan, told)| (Some(plan), told))?,
         };
         match writer.write(&settled) {
             Ok(sequence) => {
                 group.last = group.last.max(sequence);
-                group.staged.extend(planned);
+                group.staged.extend(told);
                 group.plan = plan.or(group.plan.take());
                 Ok(changes)
             }
             Err(error) => {
-                self.funnel.take_back(&planned);
+                self.funnel.take_back(&told);
+                self.links = links;
                 Err(error.into())
             }
         }
+    }
+
+    /// Compiles changes; returns them as the plan was told of them.
+    fn stage(&mut self, changes: Vec<Change>, hash: Option<Arc<str>>) -> Result<(Arc<Plan>, Vec<Change>), ChangeError> {
+        let links = Arc::clone(&self.links);
+        let told = match self.links.concern(&changes) {
+            true => Arc::make_mut(&mut self.links).expand(changes).map_err(ChangeError::Refused),
+            false => Ok(changes),
+        };
+        let staged = told.and_then(|told| {
+            let plan = self.funnel.stage(&told, hash).map_err(|e| refusal(&e))?;
+            Ok((plan, told))
+        });
+        if staged.is_err() {
+            self.links = links;
+        }
+        staged
     }
 
     /// Deletes rows whose time is over.
@@ -332,7 +364,7 @@ impl Machine {
         self.memory.look(|old| keep_times(old, &mut writes, declaration.stamped));
         let table = table_of(&self.registry, &writes, now())?;
         let changes: Vec<Change> = self.memory.look(|old| difference(&self.registry, old, &table));
-        let plan = self.funnel.stage(&changes, Some(declaration.hash.clone())).map_err(|e| refusal(&e))?;
+        let (plan, _) = self.stage(changes, Some(declaration.hash.clone()))?;
         if let Some(directory) = &self.directory
             && let Err(error) = saved::save(directory, &declaration.hash, &table)
         {

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use crate::answer::{Answer, Content};
 use crate::body::Body;
 use crate::routes::{Action, Hand, Route, RouteTable, segments};
-use crate::{Admin, Surface, clustering, config, crud, debug, health, information, schemas, status, tags, targets};
+use crate::{
+    Admin, Surface, clustering, config, crud, debug, groups, health, information, partials, schemas, status, tags,
+    targets, workspaces,
+};
 
 /// Arguments behind the `?`. Of several with one name the last counts.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +146,14 @@ impl Admin {
             Hand::Targets => targets::collection(self, call).await,
             Hand::AllTargets => targets::all(self, call).await,
             Hand::Target => targets::entity(self, call).await,
+            Hand::Group => groups::group(self, call).await,
+            Hand::GroupMembers => groups::members(self, call, true).await,
+            Hand::GroupMember => groups::member(self, call, true).await,
+            Hand::ConsumerGroups => groups::members(self, call, false).await,
+            Hand::ConsumerGroup => groups::member(self, call, false).await,
+            Hand::PartialLinks => partials::links(self, call).await,
+            Hand::Workspaces => workspaces::collection(self, call).await,
+            Hand::Workspace => workspaces::entity(self, call).await,
             Hand::UpstreamHealth => health::upstream(self, call).await,
             Hand::TargetHealthy | Hand::AddressHealthy => health::set(self, call, true).await,
             Hand::TargetUnhealthy | Hand::AddressUnhealthy => health::set(self, call, false).await,

@@ -14,6 +14,7 @@ mod crud;
 mod debug;
 mod failure;
 mod form;
+mod groups;
 mod health;
 mod infer;
 mod information;
@@ -21,12 +22,14 @@ mod lua;
 mod multipart;
 mod node;
 mod page;
+mod partials;
 mod routes;
 mod schemas;
 mod serve;
 mod status;
 mod tags;
 mod targets;
+mod workspaces;
 
 use std::sync::Arc;
 

@@ -66,6 +66,14 @@ pub enum Hand {
     AddressHealthy,
     AddressUnhealthy,
     UpstreamHealth,
+    Group,
+    GroupMembers,
+    GroupMember,
+    ConsumerGroups,
+    ConsumerGroup,
+    PartialLinks,
+    Workspaces,
+    Workspace,
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -73,6 +81,8 @@ const PUT: &[Method] = &[Method::PUT];
 const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const ENTITY: &[Method] = &[Method::DELETE, Method::GET, Method::PATCH, Method::PUT];
+const LIST: &[Method] = &[Method::DELETE, Method::GET, Method::POST];
+const MEMBER: &[Method] = &[Method::DELETE, Method::GET];
 /// What decK and the ingress controller use stands beside what the console uses.
 const HEALTH: &[Method] = &[Method::POST, Method::PUT];
 
@@ -112,6 +122,14 @@ const BY_HAND: &[(&str, Hand, &[Method])] = &[
     ("/upstreams/{upstreams}/targets/{targets}/unhealthy", Hand::TargetUnhealthy, HEALTH),
     ("/upstreams/{upstreams}/targets/{targets}/{address}/healthy", Hand::AddressHealthy, HEALTH),
     ("/upstreams/{upstreams}/targets/{targets}/{address}/unhealthy", Hand::AddressUnhealthy, HEALTH),
+    ("/consumer_groups/{consumer_groups}", Hand::Group, ENTITY),
+    ("/consumer_groups/{consumer_groups}/consumers", Hand::GroupMembers, LIST),
+    ("/consumer_groups/{consumer_groups}/consumers/{consumers}", Hand::GroupMember, MEMBER),
+    ("/consumers/{consumers}/consumer_groups", Hand::ConsumerGroups, LIST),
+    ("/consumers/{consumers}/consumer_groups/{consumer_groups}", Hand::ConsumerGroup, MEMBER),
+    ("/partials/{partials}/links", Hand::PartialLinks, GET),
+    ("/workspaces", Hand::Workspaces, GET_POST),
+    ("/workspaces/{workspaces}", Hand::Workspace, ENTITY),
 ];
 
 const STATUS: &[(&str, Hand, &[Method])] = &[

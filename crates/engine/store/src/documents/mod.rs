@@ -5,6 +5,7 @@
 //! stands in `certificates` and `plugins`.
 
 mod certificates;
+mod partials;
 mod plugins;
 
 use std::sync::Arc;
@@ -167,15 +168,20 @@ impl Documents {
         let mut changes = changes;
         let mut sources = SystemSources::new();
         let faults = self.resolve_references(def, workspace, &mut changes).await?;
+        let mut partials = partials::resolve(self, def, workspace, &mut changes).await?;
         let expiry = match take_ttl(def, &mut changes)? {
             Some(ttl) => ttl.map(|ttl| sources.time() + ttl),
             None => expires_at(&base.document),
         };
         let mut fields = base.fields();
         fields.shift_remove(EXPIRES_AT);
+        partials.extend(partials::resolve(self, def, workspace, &mut fields).await?);
         let document = {
             let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-            with_faults(def.update(&fields, changes, &mut circumstances), faults)?
+            with_faults(
+                def.update_linked(&fields, changes, &mut circumstances, &|key| partials.get(key).cloned()),
+                faults,
+            )?
         };
         let (row, more) = self.finish(def, workspace, Some(base.id), document, expiry, false).await?;
         self.put(def, row, Condition::Is(base.document), more).await
@@ -288,10 +294,12 @@ impl Documents {
         let workspace = workspace_of(def, workspace);
         let mut sources = SystemSources::new();
         let faults = self.resolve_references(def, workspace, document).await?;
+        let partials = partials::resolve(self, def, workspace, document).await?;
         let expiry = take_ttl(def, document)?.flatten().map(|ttl| sources.time() + ttl);
         let complete = {
             let mut circumstances = Circumstances { compat: self.compat, sources: &mut sources, transform: true };
-            with_faults(def.insert(std::mem::take(document), &mut circumstances), faults)?
+            let document = std::mem::take(document);
+            with_faults(def.insert_linked(document, &mut circumstances, &|key| partials.get(key).cloned()), faults)?
         };
         self.finish(def, workspace, None, complete, expiry, *condition == Condition::Whatever).await
     }
