@@ -39,6 +39,7 @@ pub fn all(options: &RegistryOptions) -> Vec<EntityDef> {
         keys::key_sets(),
         keys::keys(),
         filter_chains::filter_chains(options),
+        node::licenses(),
         node::tags(),
         node::parameters(),
         node::clustering_data_planes(),

@@ -46,6 +46,16 @@ pub fn workspaces() -> EntityDef {
     EntityDef::new("workspaces", record).endpoint_key("name").cache_key(&["name"]).global().without_api()
 }
 
+/// Licences: taken and shown, so that tools that bring one go on working. Nothing is locked without.
+pub fn licenses() -> EntityDef {
+    let record = Record::new()
+        .field("id", typedefs::id())
+        .field("created_at", typedefs::auto_timestamp())
+        .field("updated_at", typedefs::auto_timestamp())
+        .field("payload", Field::string().required().unique());
+    EntityDef::new("licenses", record).global().unexported().since("3.11")
+}
+
 /// A view: one row per tag of an entity.
 pub fn tags() -> EntityDef {
     let record = Record::new()
