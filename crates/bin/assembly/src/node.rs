@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
+use gibbon_model::Registry;
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
-use gibbon_model::Registry;
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, WorkerParts, Workers};

@@ -7,7 +7,8 @@ use gibbon_conf::{Compat, Database, PostgresTlsVersion, Settings};
 use gibbon_model::Registry;
 use gibbon_plan::Funnel;
 use gibbon_store::{
-    Conductor, Documents, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Sqlite, listen_to_postgres,
+    Conductor, Documents, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Sqlite,
+    listen_to_postgres,
 };
 use gibbon_tls::{Certificate, ClientTls, ClientTlsSettings, IpSubject, Protocols, TrustStore, Verify};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -18,7 +19,12 @@ use crate::settings::text_of;
 ///
 /// # Errors
 /// A store that cannot be opened or is not ready for this version, with what to do.
-pub fn open(settings: &Settings, registry: Arc<Registry>, funnel: &Arc<Funnel>, control: &Handle) -> anyhow::Result<Documents> {
+pub fn open(
+    settings: &Settings,
+    registry: Arc<Registry>,
+    funnel: &Arc<Funnel>,
+    control: &Handle,
+) -> anyhow::Result<Documents> {
     let funnel = Arc::clone(funnel);
     let conductor = match settings.datastore.database {
         Database::Off => Conductor::declarative(Arc::clone(&registry), funnel, Some(settings.prefix.clone()))?,
@@ -30,7 +36,8 @@ pub fn open(settings: &Settings, registry: Arc<Registry>, funnel: &Arc<Funnel>, 
             let place = postgres(settings)?;
             readiness(&Migrations::open(&place, control)?.state()?)?;
             let (reader, writer) = Postgres::open(&place, control)?;
-            let conductor = Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?;
+            let conductor =
+                Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?;
             control.spawn(listen_to_postgres(place, conductor.clone()));
             conductor
         }
@@ -67,7 +74,9 @@ pub fn readiness(state: &MigrationState) -> anyhow::Result<()> {
             anyhow::bail!("new migrations are available; run 'gibbon migrations up' to bring the database up to date")
         }
         MigrationState::Absent => {
-            anyhow::bail!("the database needs bootstrapping: to start a new installation, run 'gibbon migrations bootstrap'")
+            anyhow::bail!(
+                "the database needs bootstrapping: to start a new installation, run 'gibbon migrations bootstrap'"
+            )
         }
         MigrationState::ForeignOnly => anyhow::bail!(
             "the database holds the tables of a Kong gateway and none of this one's: run 'gibbon migrations bootstrap \
@@ -115,7 +124,9 @@ fn postgres_tls(settings: &Settings) -> anyhow::Result<PostgresTls> {
     let from = &settings.datastore.postgres;
     let verify = match from.tls_verify {
         false => Verify::Off,
-        true => Verify::On { trust: trust(settings)?, depth: settings.tls.verify_depth, ip_subject: IpSubject::ByAddress },
+        true => {
+            Verify::On { trust: trust(settings)?, depth: settings.tls.verify_depth, ip_subject: IpSubject::ByAddress }
+        }
     };
     let identity = match &from.client {
         Some(pair) => Some(Certificate::from_pem(text_of(&pair.cert)?.as_bytes(), text_of(&pair.key)?.as_bytes())?),

@@ -69,15 +69,21 @@ fn document(kind: &str, n: u8, variant: u8) -> Value {
     let own = id(kind, n).to_string();
     let link = |kind: &str, on: bool, n: u8| if on { json!({"id": id(kind, n).to_string()}) } else { Value::Null };
     match kind {
-        "services" => json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": variant % 3 != 0}),
-        "routes" => json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant % 2 == 0, variant % 4), "created_at": 1}),
+        "services" => {
+            json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": variant % 3 != 0})
+        }
+        "routes" => {
+            json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant % 2 == 0, variant % 4), "created_at": 1})
+        }
         "plugins" => json!({
             "id": own, "name": if variant % 2 == 0 { "one" } else { "two" }, "enabled": variant != 7, "config": {"v": variant},
             "route": link("routes", variant % 3 == 0, n), "service": link("services", variant % 3 == 1, n),
             "consumer": link("consumers", variant % 4 == 0, n),
         }),
         "upstreams" => json!({"id": own, "name": format!("h{n}"), "slots": 100 + u32::from(variant)}),
-        "targets" => json!({"id": own, "target": format!("10.0.0.{variant}:80"), "upstream": link("upstreams", true, variant % 4), "created_at": 1.5}),
+        "targets" => {
+            json!({"id": own, "target": format!("10.0.0.{variant}:80"), "upstream": link("upstreams", true, variant % 4), "created_at": 1.5})
+        }
         "consumers" => json!({"id": own, "username": format!("u{n}-{variant}")}),
         _ => json!({"id": own, "key": format!("k{n}-{variant}"), "consumer": link("consumers", true, variant % 4)}),
     }
@@ -102,7 +108,8 @@ fn change(state: &mut State, act: &Act) -> Change {
 }
 
 fn from_scratch(state: &State) -> Arc<Plan> {
-    let inserts = state.iter().map(|((kind, n), d)| Change::insert(kind, id(kind, *n), Uuid::nil(), d.clone())).collect();
+    let inserts =
+        state.iter().map(|((kind, n), d)| Change::insert(kind, id(kind, *n), Uuid::nil(), d.clone())).collect();
     let mut compiler = Compiler::new(Flavor::TraditionalCompatible, plugins());
     compiler.apply(&in_order_of_reference(inserts), &Build).unwrap()
 }
@@ -113,7 +120,8 @@ fn behaviour(plan: &Plan) -> Vec<String> {
     for route in (0..4).map(|n| Some(id("routes", n))).chain([None]) {
         for service in (0..4).map(|n| Some(id("services", n))).chain([None]) {
             let chain = plan.compile_chain(route, service);
-            let steps: Vec<String> = chain.steps.iter().map(|s| format!("{}:{:?}", s.name, s.plain().map(|i| i.id))).collect();
+            let steps: Vec<String> =
+                chain.steps.iter().map(|s| format!("{}:{:?}", s.name, s.plain().map(|i| i.id))).collect();
             seen.push(format!("{route:?} {service:?} {steps:?}"));
         }
     }

@@ -8,10 +8,10 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Admin, failure};
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::call::Call;
+use crate::{Admin, failure};
 
 /// After so many seconds a client may try again.
 const RETRY_AFTER: &str = "60";

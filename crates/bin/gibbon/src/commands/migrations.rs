@@ -38,7 +38,9 @@ pub fn run(action: MigrationAction, brand: Brand, out: &Output) -> Outcome {
             made(&tables.migrations.migrate()?, &say);
             say("Database is up-to-date");
         }
-        (Up(_) | Finish(_), MigrationState::Absent | MigrationState::ForeignOnly) => gibbon_assembly::readiness(&state)?,
+        (Up(_) | Finish(_), MigrationState::Absent | MigrationState::ForeignOnly) => {
+            gibbon_assembly::readiness(&state)?
+        }
         (Up(_), MigrationState::Present { pending }) if pending.is_empty() => say("Database is already up-to-date"),
         (Up(_), MigrationState::Present { .. }) => {
             made(&tables.migrations.migrate()?, &say);
@@ -68,7 +70,11 @@ fn list(state: &MigrationState, brand: Brand, say: &dyn Fn(&str)) -> Outcome {
             Ok(())
         }
         MigrationState::Present { pending } => {
-            say(&format!("New migrations available: {}; run '{} migrations up' to proceed", pending.join(", "), brand.command()));
+            say(&format!(
+                "New migrations available: {}; run '{} migrations up' to proceed",
+                pending.join(", "),
+                brand.command()
+            ));
             Err(Exit::Silent(5))
         }
         MigrationState::Newer => fail("the database's tables were made by a later release"),

@@ -41,7 +41,10 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
         match name.len() {
             4 if date.is_some() && is("date") => date = None,
             // `Connection: Upgrade` belongs to an `Upgrade` field that the service offers (426, RFC 9110 15.5.22).
-            10 if lines.connection != ConnectionLine::AsGiven && is("connection") && value.eq_ignore_ascii_case(b"upgrade") => {
+            10 if lines.connection != ConnectionLine::AsGiven
+                && is("connection")
+                && value.eq_ignore_ascii_case(b"upgrade") =>
+            {
                 offers_upgrade = true;
                 continue;
             }
