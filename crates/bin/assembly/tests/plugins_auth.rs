@@ -37,6 +37,8 @@ impl Gateway {
             ("database", "off".into()),
             ("proxy_listen", format!("{address} reuseport")),
             ("nginx_worker_processes", "4".into()),
+            ("admin_listen", "off".into()),
+            ("status_listen", "off".into()),
         ];
         let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
