@@ -16,6 +16,6 @@ mod store;
 pub use declared::Declarative;
 pub use gibbon_store::MigrationState;
 pub use node::{NodeSettings, Running, StartError};
-pub use offline::Offline;
+pub use offline::{Offline, TakenOver};
 pub use parts::bundled;
 pub use store::{Tables, readiness};

@@ -5,12 +5,20 @@ use gibbon_conf::Settings;
 use gibbon_declare::{Declared, Loader, export, load};
 use gibbon_model::DEFAULT_WORKSPACE_ID;
 use gibbon_pdk::NodeFacts;
-use gibbon_store::{Documents, SystemSources};
+use gibbon_store::{Documents, KongTables, SystemSources};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 use crate::node::Engine;
 use crate::store;
+
+/// What was taken over from another gateway.
+pub struct TakenOver {
+    /// How many entities.
+    pub entities: usize,
+    /// Settings that have no place here.
+    pub dropped: Vec<String>,
+}
 
 /// An open datastore.
 pub struct Offline {
@@ -42,6 +50,24 @@ impl Offline {
         let declared: Declared = load(text, &mut Loader { registry, compat, sources: &mut sources })?;
         let workspace = Uuid::parse_str(DEFAULT_WORKSPACE_ID)?;
         Ok(self.runtime.block_on(self.documents.import(workspace, declared.entities, stamped))?)
+    }
+
+    /// Takes over the configuration of a Kong gateway whose tables are in the same database. Those stay as they are.
+    ///
+    /// # Errors
+    /// Entities that are not sound here, all of them, or what contradicts them; then nothing is written.
+    pub fn take_over(&self, settings: &Settings) -> anyhow::Result<TakenOver> {
+        let (registry, compat) = (&*self.documents.registry, self.documents.compat);
+        let found = KongTables::read(&store::postgres(settings)?, self.runtime.handle(), registry, compat)?;
+        if !found.faulty.is_empty() {
+            let list: Vec<String> =
+                found.faulty.iter().map(|(kind, id, fault)| format!("{kind} '{id}': {fault}")).collect();
+            anyhow::bail!("{} entities cannot be taken over:\n{}", list.len(), list.join("\n"));
+        }
+        let entities = found.writes.len();
+        self.runtime.block_on(self.documents.conductor.commit(found.writes))?;
+        let dropped = found.dropped.iter().map(|(table, column, times)| format!("{table}.{column} ({times} times)"));
+        Ok(TakenOver { entities, dropped: dropped.collect() })
     }
 
     /// Everything in the datastore as a declarative text.

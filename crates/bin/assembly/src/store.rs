@@ -105,7 +105,7 @@ impl Tables {
     }
 }
 
-fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> {
+pub(crate) fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> {
     let from = &settings.datastore.postgres;
     Ok(PostgresSettings {
         host: from.host.clone(),

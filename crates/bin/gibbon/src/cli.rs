@@ -101,6 +101,10 @@ pub struct MigrationFlags {
     #[arg(short, long)]
     pub force: bool,
 
+    /// With bootstrap: take over the configuration of a Kong gateway whose tables are in the database
+    #[arg(long)]
+    pub from_kong: bool,
+
     /// Seconds for each operation of the database
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub db_timeout: u64,

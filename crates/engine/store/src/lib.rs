@@ -27,7 +27,8 @@ pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
 pub use memory::{Memory, MemoryWriter, Table};
 pub use postgres::{
-    MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter, listen as listen_to_postgres,
+    Found, KongTables, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter,
+    listen as listen_to_postgres,
 };
 pub use query::{Query, Rows, Tagged, Tags};
 pub use row::{Document, EXPIRES_AT, Key, Row};

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use gibbon_assembly::MigrationState;
+use gibbon_assembly::{MigrationState, Offline, Tables};
 use gibbon_conf::{Database, Datastore, Settings};
 
 use crate::brand::Brand;
@@ -33,6 +33,10 @@ pub fn run(action: MigrationAction, brand: Brand, out: &Output) -> Outcome {
             }
         }
         (Bootstrap(_), MigrationState::Present { .. }) => say("Database already bootstrapped"),
+        (Bootstrap(flags), MigrationState::ForeignOnly) if flags.from_kong => {
+            made(&tables.migrations.migrate()?, &say);
+            take_over(&tables, &loaded.settings, &say)?;
+        }
         (Bootstrap(_), MigrationState::ForeignOnly) | (_, MigrationState::Newer) => gibbon_assembly::readiness(&state)?,
         (Bootstrap(_), MigrationState::Absent) => {
             made(&tables.migrations.migrate()?, &say);
@@ -49,6 +53,22 @@ pub fn run(action: MigrationAction, brand: Brand, out: &Output) -> Outcome {
         // Every step is whole by itself, so that nothing is ever left to finish.
         (Finish(_), MigrationState::Present { .. }) => say("No pending migrations to finish"),
     }
+    Ok(())
+}
+
+/// Reads and converts what a Kong gateway left in the database. If that fails, the database is as it was before.
+fn take_over(tables: &Tables, settings: &Settings, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+    let taken = match Offline::open(settings).and_then(|store| store.take_over(settings)) {
+        Ok(taken) => taken,
+        Err(error) => {
+            tables.migrations.reset()?;
+            return Err(error);
+        }
+    };
+    for setting in &taken.dropped {
+        say(&format!("not taken over, for it has no place here: {setting}"));
+    }
+    say(&format!("{} entities taken over; database is up-to-date", taken.entities));
     Ok(())
 }
 

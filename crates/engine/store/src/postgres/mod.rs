@@ -5,6 +5,7 @@
 //! order of commits. Others read. A notification wakes the other nodes; without it they look now and then.
 
 mod connection;
+mod kong;
 mod listen;
 mod migrations;
 mod rows;
@@ -21,6 +22,7 @@ use crate::backend::{Pending, Reader, Reading};
 use crate::error::StoreError;
 
 pub use connection::{PostgresSettings, PostgresTls};
+pub use kong::{Found, KongTables};
 pub use listen::listen;
 pub use migrations::{Migrations, State as MigrationState};
 pub use writer::PostgresWriter;
