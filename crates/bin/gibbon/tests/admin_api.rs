@@ -129,6 +129,20 @@ fn verbs_and_paths_that_do_not_exist_are_told_apart() {
 }
 
 #[test]
+fn a_connection_goes_on_after_a_refusal() {
+    let gateway = database();
+    let mut client = Client::connect(gateway.addresses().admin).unwrap();
+    let body = "x".repeat(100_000);
+    for (line, status) in
+        [("POST /nothing", 404), ("PUT /services", 405), ("POST /services", 415), ("GET /services", 200)]
+    {
+        let head = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: {}", body.len());
+        let answer = client.exchange(format!("{head}\r\n\r\n{body}")).unwrap();
+        assert_eq!((answer.status(), answer.header("connection")), (status, Some("keep-alive")), "{line}");
+    }
+}
+
+#[test]
 fn browsers_may_call_from_the_console_only() {
     let gateway =
         Settings::new().set("database", "sqlite").set("admin_gui_url", "http://console.test:8002").start().unwrap();

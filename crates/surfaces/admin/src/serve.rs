@@ -92,6 +92,11 @@ impl Admin {
     }
 
     async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
+        // Read whatever the answer: a connection with a body left in it could not be used again.
+        let bytes = match self.read(incoming).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return answer.with_header("connection", "close"),
+        };
         let Some(to) = self.destination(surface, head.uri.path()).await else { return Answer::not_found() };
         if head.method == Method::OPTIONS {
             return options(&to.route.allow(), &head.headers);
@@ -100,30 +105,28 @@ impl Admin {
             return Answer::method_not_allowed();
         }
         let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
-        let body = match self.body(head, incoming, takes_yaml).await {
-            Ok(body) => body,
-            Err(answer) => return answer,
-        };
-        let query = head.uri.query().unwrap_or_default();
-        let request = call::Request { method: head.method.clone(), query };
-        self.answer(surface, &request, to, body).await
+        let has_body = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+        let read = if has_body { body::read(&head.headers, bytes.into(), takes_yaml) } else { Ok(body::Body::Nothing) };
+        match read {
+            Ok(body) => {
+                let query = head.uri.query().unwrap_or_default();
+                let request = call::Request { method: head.method.clone(), query };
+                self.answer(surface, &request, to, body).await
+            }
+            Err(answer) => answer,
+        }
     }
 
-    async fn body(&self, head: &http::request::Parts, incoming: Incoming, yaml: bool) -> Result<body::Body, Answer> {
-        if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
-            return Ok(body::Body::Nothing);
-        }
+    async fn read(&self, incoming: Incoming) -> Result<Bytes, Answer> {
         let limited = Limited::new(incoming, self.max_body);
-        let collected = tokio::time::timeout(BODY_TIME, limited.collect()).await;
-        let bytes = match collected {
-            Ok(Ok(collected)) => collected.to_bytes(),
+        match tokio::time::timeout(BODY_TIME, limited.collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(Answer::message(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"));
+                Err(Answer::message(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"))
             }
-            Ok(Err(_)) => return Err(Answer::bad("the request body ended early")),
-            Err(_) => return Err(Answer::message(StatusCode::REQUEST_TIMEOUT, "the request body took too long")),
-        };
-        body::read(&head.headers, bytes.into(), yaml)
+            Ok(Err(_)) => Err(Answer::bad("the request body ended early")),
+            Err(_) => Err(Answer::message(StatusCode::REQUEST_TIMEOUT, "the request body took too long")),
+        }
     }
 }
 
@@ -157,8 +160,12 @@ fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    if version == Version::HTTP_11 {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("keep-alive"));
+    match version {
+        Version::HTTP_11 => {
+            headers.entry(http::header::CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
+        }
+        // HTTP/2 has no such header (RFC 9113 section 8.2.2).
+        _ => drop(headers.remove(http::header::CONNECTION)),
     }
     response
 }
