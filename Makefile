@@ -30,8 +30,10 @@ fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: half an hour of fuzzing per target.
+## The long runs: a million requests across reloads and changes, and half an hour of fuzzing per target.
 soak: install
+	$(CARGO) build --release --workspace
+	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
 	$(CARGO) run --release -p gibbon-fuzz -- --seconds 1800
 
 ## Measures against nginx, HAProxy and Envoy; see bench/README.md.
