@@ -47,7 +47,7 @@ pub fn about(facts: &NodeFacts, values: &Values, plugins: &Plugins) -> About {
         .map(|plugin| PluginInfo {
             name: plugin.name.to_string(),
             version: facts.kong_version.clone(),
-            priority: i64::from(plugin.priority),
+            priority: plugin.priority,
         })
         .collect();
     loaded.sort_by(|a, b| a.name.cmp(&b.name));

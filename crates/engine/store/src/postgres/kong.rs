@@ -35,16 +35,15 @@ pub struct Found {
 }
 
 /// The tables of a Kong gateway.
-pub struct KongTables<'a> {
+pub struct KongTables {
     session: Session,
     schema: String,
-    registry: &'a Registry,
     compat: Compat,
     default_workspace: Option<String>,
     found: Found,
 }
 
-impl<'a> KongTables<'a> {
+impl KongTables {
     /// Reads all configuration.
     ///
     /// # Errors
@@ -52,13 +51,12 @@ impl<'a> KongTables<'a> {
     pub fn read(
         settings: &PostgresSettings,
         runtime: &Handle,
-        registry: &'a Registry,
+        registry: &Registry,
         compat: Compat,
     ) -> Result<Found, StoreError> {
         let session = Session::open(settings, runtime)?;
         let schema = settings.schema.clone().unwrap_or_else(|| "public".into());
-        let mut tables =
-            KongTables { session, schema, registry, compat, default_workspace: None, found: Found::default() };
+        let mut tables = KongTables { session, schema, compat, default_workspace: None, found: Found::default() };
         tables.session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TIME ZONE 'UTC'")?;
         tables.find_default_workspace()?;
         for def in registry.iter().filter(|def| def.primary_key == ["id"] && !LEFT_OUT.contains(&&*def.name)) {
