@@ -160,6 +160,16 @@ pub trait Duplex: Send {
     fn read(&mut self, max: usize) -> SendFuture<'_, std::io::Result<Bytes>>;
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> SendFuture<'a, std::io::Result<()>>;
     fn close(&mut self) -> SendFuture<'_, ()>;
+
+    /// Goes on in TLS on the same connection, for protocols that begin in plain (STARTTLS). The caller must have read
+    /// all that came in plain: what an attacker put behind it would otherwise count as said in TLS.
+    fn start_tls(
+        self: Box<Self>,
+        _tls: OutcallTls,
+        _timeout: Duration,
+    ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
+    }
 }
 
 /// Raw connections.
