@@ -6,8 +6,13 @@ use gibbon_pdk::{Part, Plugin};
 use gibbon_plan::Plugins;
 
 /// The families; each is the list that its crate exports.
-const FAMILIES: &[&[Part]] =
-    &[gibbon_auth::PARTS, gibbon_observe::PARTS, gibbon_security::PARTS, gibbon_traffic::PARTS, gibbon_transform::PARTS];
+const FAMILIES: &[&[Part]] = &[
+    gibbon_auth::PARTS,
+    gibbon_observe::PARTS,
+    gibbon_security::PARTS,
+    gibbon_traffic::PARTS,
+    gibbon_transform::PARTS,
+];
 
 /// The bundled plugins that the `plugins` setting lets in.
 #[must_use]

@@ -303,20 +303,17 @@ pub fn set_log_value(entry: &mut Value, path: &str, value: Value) {
 }
 
 fn split(path: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
+    let mut names = Vec::new();
+    let mut name = String::new();
     let mut chars = path.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\\' if chars.peek() == Some(&'.') => {
-                chars.next();
-                names.last_mut().map(|name| name.push('.'));
-            }
-            '.' => names.push(String::new()),
-            c => {
-                names.last_mut().map(|name| name.push(c));
-            }
+            '\\' if chars.next_if_eq(&'.').is_some() => name.push('.'),
+            '.' => names.push(std::mem::take(&mut name)),
+            c => name.push(c),
         }
     }
+    names.push(name);
     names
 }
 
@@ -409,8 +406,16 @@ mod tests {
         let entry = log_entry(&exchange());
         let keys: Vec<&str> = entry.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [
-            "request", "upstream_uri", "upstream_status", "response", "latencies", "client_ip", "started_at",
-            "source", "workspace", "workspace_name",
+            "request",
+            "upstream_uri",
+            "upstream_status",
+            "response",
+            "latencies",
+            "client_ip",
+            "started_at",
+            "source",
+            "workspace",
+            "workspace_name",
         ];
         assert_eq!(keys, expected);
         assert_eq!(entry["request"]["url"], "http://api.test:0/x?a=1&a=%20b&c&d=");
@@ -438,8 +443,14 @@ mod tests {
     fn statuses_of_failed_tries_come_first() {
         let mut x = exchange();
         let failed = Try {
-            ip: [127, 0, 0, 1].into(), port: 80, balancer_start: 1, balancer_start_ns: 1, balancer_latency: 1,
-            balancer_latency_ns: 1, state: Some("failed"), code: None,
+            ip: [127, 0, 0, 1].into(),
+            port: 80,
+            balancer_start: 1,
+            balancer_start_ns: 1,
+            balancer_latency: 1,
+            balancer_latency_ns: 1,
+            state: Some("failed"),
+            code: None,
         };
         x.tries.push(failed.clone());
         x.tries.push(Try { state: None, ..failed });

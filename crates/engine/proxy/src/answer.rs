@@ -270,21 +270,24 @@ pub async fn own(
     x.response_source = ResponseSource::Exit;
     let proxied = reply.proxied;
     let reply = match reply.body {
-        ReplyBody::Empty if has_error_page(reply.status) => with_error_page(worker, x, reply),
+        ReplyBody::Empty => with_page(worker, x, reply),
         _ => reply,
     };
     let body = fill_reply(worker, x, reply);
     send_own(worker, x, body, proxied, out, stage).await
 }
 
-/// Statuses that get the core's page when nobody says anything, as nginx's `error_page` has it.
-fn has_error_page(status: u16) -> bool {
-    matches!(status, 400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504)
-}
-
-/// The core's page with the headers of an answer that has none.
-fn with_error_page(worker: &Worker, x: &Exchange, reply: Reply) -> Reply {
-    let mut page = core_reply(worker, x, reply.status, true);
+/// What an answer says that has no body of its own: for an error the core's page, or nginx's where the core
+/// has none (`error_page` decides); a status that nginx does not know stays empty.
+fn with_page(worker: &Worker, x: &Exchange, reply: Reply) -> Reply {
+    let mut page = match reply.status {
+        400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504 => core_reply(worker, x, reply.status, true),
+        401..=403 | 406 | 409 | 410 | 415 | 416 | 421 | 429 | 501 | 505 | 507 => {
+            let text = error_body::nginx_page(reply.status, None);
+            Reply::bytes(reply.status, "text/html; charset=UTF-8", text)
+        }
+        _ => return reply,
+    };
     for (name, value) in reply.headers.iter() {
         page.headers.set(name, value);
     }
@@ -312,14 +315,18 @@ pub async fn fault(
         (None, Source::Plugin) => Reply::error(status),
         _ => core_reply(worker, x, status, negotiable),
     };
+    let by_plugin = fault.source == Source::Plugin;
+    // An answer of a plugin's says nothing about what follows on the connection.
     if closes(status)
+        && fault.message.is_none()
+        && !by_plugin
         && let Some(out) = out
     {
         out.close_after();
     }
     let body = fill_reply(worker, x, reply);
     // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
-    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit;
+    let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit && !by_plugin;
     send_own(worker, x, body, proxied, out, stage).await
 }
 

@@ -24,7 +24,7 @@ fn a_message_of_its_own_replaces_the_usual_one() {
 }
 
 #[test]
-fn a_status_without_a_usual_message_has_no_body() {
+fn a_status_without_a_usual_message_leaves_the_body_to_the_gateway() {
     let rig = Rig::new();
     let handler = rig.handler(&PART, json!({"status_code": 418}));
     let reply = rig.access(&*handler, &mut request("GET /", &[])).reply();
