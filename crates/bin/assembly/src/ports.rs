@@ -10,7 +10,7 @@ use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
 use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
-    Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, SystemRandomness,
+    ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort, SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
 use serde_json::Value;
@@ -30,8 +30,9 @@ pub struct Ports {
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
+    /// Connected once the node's store is open.
+    pub store: Arc<StorePort>,
     access_log: Option<(AccessLog, Handle)>,
-    absent: Arc<Absent>,
 }
 
 impl Ports {
@@ -63,8 +64,8 @@ impl Ports {
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
+            store: Arc::default(),
             access_log,
-            absent: Arc::new(Absent),
         })
     }
 
@@ -90,7 +91,7 @@ impl Builder for Ports {
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),
             dial: Arc::clone(&self.dial),
-            store: self.absent.clone(),
+            store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             open_kv: &open_kv,
@@ -117,7 +118,7 @@ impl WorkerParts for Ports {
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),
             dial: Arc::clone(&self.dial),
-            store: self.absent.clone(),
+            store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             node: Arc::clone(&self.facts),

@@ -3,7 +3,6 @@
 //!
 //! Plugins see only the traits; the request path hands them out and does not care what is behind.
 
-mod absent;
 mod clock;
 mod compute;
 mod directory;
@@ -13,8 +12,8 @@ mod node_state;
 mod outcall;
 mod queue;
 mod random;
+mod store;
 
-pub use absent::Absent;
 pub use clock::SystemClock;
 pub use compute::ComputePool;
 pub use directory::DirectoryPort;
@@ -24,3 +23,4 @@ pub use node_state::SharedState;
 pub use outcall::{DialPort, HttpPort};
 pub use queue::QueueHub;
 pub use random::SystemRandomness;
+pub use store::StorePort;

@@ -36,6 +36,15 @@ pub enum Write {
         document: Arc<Value>,
         condition: Condition,
     },
+    /// Adds to the number in a field; `document` is the row if there is none yet, without that field.
+    Count {
+        entity: Arc<str>,
+        workspace: Uuid,
+        id: Uuid,
+        document: Arc<Value>,
+        field: Arc<str>,
+        by: i64,
+    },
     /// Deleting what is not there is no fault.
     Delete {
         entity: Arc<str>,
@@ -68,6 +77,11 @@ pub fn settle(
             Write::Put { entity, workspace, id, document, condition } => {
                 let row = Row { id: *id, workspace: *workspace, document: Arc::clone(document) };
                 view.put(view.def(entity)?, row, condition)?;
+            }
+            Write::Count { entity, workspace, id, document, field, by } => {
+                let def = view.def(entity)?;
+                let row = Row { id: *id, workspace: *workspace, document: Arc::clone(document) };
+                view.count(def, row, field, *by)?;
             }
             Write::Delete { entity, workspace, id } => view.delete(view.def(entity)?, *workspace, *id)?,
         }
@@ -135,6 +149,14 @@ impl View<'_> {
         self.check_references(&def, &row)?;
         self.push(&def, before, Some((row, index)));
         Ok(())
+    }
+
+    fn count(&mut self, def: Arc<EntityDef>, fresh: Row, field: &str, by: i64) -> Result<(), ChangeError> {
+        let row = self.live(&def, fresh.id)?.unwrap_or(fresh);
+        let mut fields = row.fields();
+        let count = fields.get(field).and_then(Value::as_i64).unwrap_or(0).saturating_add(by);
+        fields.insert(field.to_owned(), count.into());
+        self.put(def, Row { document: Arc::new(Value::Object(fields)), ..row }, &Condition::Whatever)
     }
 
     fn check_unique(&mut self, def: &Arc<EntityDef>, row: &Row, index: &Index) -> Result<(), ChangeError> {
