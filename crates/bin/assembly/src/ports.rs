@@ -10,7 +10,8 @@ use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
 use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
-    ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort, SystemRandomness,
+    ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort,
+    SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
 use serde_json::Value;
