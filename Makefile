@@ -4,12 +4,12 @@ CARGO ?= cargo
 # Seconds per fuzz target: a minute in CI, half an hour in the soak.
 FUZZ_SECONDS ?= 60
 
-.PHONY: test soak bench check golden fuzz install
+.PHONY: test soak bench check golden fuzz instructions install
 
 ## Installs what the tests need and runs all of them; the last lines are cargo's.
 test: install
 	$(CARGO) build --workspace
-	$(MAKE) golden fuzz
+	$(MAKE) golden fuzz instructions
 	$(CARGO) test --workspace
 
 ## What is quick enough to run before every commit.
@@ -26,10 +26,14 @@ golden:
 fuzz:
 	$(CARGO) run -p gibbon-fuzz -- --seconds $(FUZZ_SECONDS)
 
+## What a request costs in instructions, against the committed figure.
+instructions:
+	bench/instructions --binary target/debug/gibbon
+
 ## The long runs: a million requests across reloads, changes and upgrades, and half an hour of fuzzing per target.
 soak: install
 	$(CARGO) build --release --workspace
-	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon --test life_cycle -- --nocapture
+	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
 	$(CARGO) run --release -p gibbon-fuzz -- --seconds 1800
 
 ## Measures against nginx, HAProxy and Envoy; see bench/README.md.

@@ -4,7 +4,7 @@ A setup says what must happen to a request (see Setup); each gateway here says h
 features are the same on all sides: forwarded headers (X-Forwarded-For, -Proto, -Host, -Port, -Path, X-Real-IP), a request
 id to the upstream, hop-by-hop headers removed, keep-alive pools on both sides, timeouts on, access log off unless asked.
 """
-import glob, json, os, re, resource, shutil, signal, socket, subprocess, sys, time
+import contextlib, glob, http.client, json, os, re, resource, shutil, signal, socket, subprocess, sys, threading, time
 from dataclasses import dataclass, field
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,7 +27,9 @@ class Setup:
     grpc: bool = False                  # HTTP/2 to the upstream
     stream_bodies: bool = False         # pass request bodies on while they come
     workers: int = 1
-    database: bool = False
+    database: bool = False              # the configuration in the embedded database instead of a file
+    changing: bool = False              # one route is changed every second, through the Admin API
+    yaml: bool = False                  # the declarative file as YAML instead of JSON
     settings: tuple = field(default=())  # more of Gibbon's settings, as (name, value)
 
 
@@ -70,18 +72,19 @@ class Gateway:
         self.command, self.env = self.prepare()
         self.start()
 
-    def start(self):
-        began = time.monotonic()
+    def start(self, wait=True):
+        """Starts the process, and waits until it listens unless told not to."""
         self.log = open(os.path.join(self.folder, "output.log"), "wb")
         prefix = ["taskset", "-c", GATEWAY_CORE, "sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh"]
+        self.began = time.monotonic()
         self.process = subprocess.Popen(prefix + self.command, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         start_new_session=True, cwd=self.folder)
         try:
-            self.wait_ready()
+            if wait:
+                self.wait_ready()
         except BaseException:
             self.stop()
             raise
-        self.began = began
 
     @classmethod
     def lacks(cls, setup):
@@ -348,7 +351,7 @@ class Gibbon(Gateway):
 
     def prepare(self):
         self.admin, self.status = free_port(), free_port()
-        path = self.write("kong.json", json.dumps(declarative(self.setup, self.upstream)))
+        path = self.declare()
         settings = {
             "prefix": self.folder, "database": "off", "declarative_config": path, "nginx_worker_processes": str(self.setup.workers),
             "proxy_listen": f"127.0.0.1:{self.plain} reuseport backlog=16384, 127.0.0.1:{self.tls} ssl http2 reuseport backlog=16384",
@@ -358,7 +361,47 @@ class Gibbon(Gateway):
             "nginx_http_keepalive_requests": "1000000000", "upstream_keepalive_max_requests": "1000000000", "upstream_keepalive_pool_size": "512",
             **dict(self.setup.settings),
         }
-        return [self.path, "run"], {"KONG_" + k.upper(): v for k, v in settings.items()}
+        if self.setup.database:
+            del settings["declarative_config"]
+            settings["database"] = "sqlite"
+        env = {"KONG_" + k.upper(): v for k, v in settings.items()}
+        if self.setup.database:
+            subprocess.run([self.path, "config", "db_import", path], env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+        return [self.path, "run"], env
+
+    def declare(self):
+        """Writes the declarative file; its path."""
+        text = declarative(self.setup, self.upstream)
+        if not self.setup.yaml:
+            return self.write("kong.json", json.dumps(text))
+        import yaml
+        return self.write("kong.yml", yaml.dump(text, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
+
+    @contextlib.contextmanager
+    def being_changed(self):
+        """One change a second for as long as this lasts: a route that no request uses gets another path."""
+        over, refused = threading.Event(), []
+
+        def change():
+            number = 0
+            while not over.wait(1):
+                number += 1
+                c = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=30)
+                body = json.dumps({"paths": [f"/changed-{number}"]})
+                c.request("PATCH", f"/routes/r{self.setup.routes - 2}", body, {"Content-Type": "application/json"})
+                answer = c.getresponse()
+                if answer.status != 200:
+                    refused.append(answer.read()[:300])
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        if refused:
+            sys.exit(f"{self.label}: a change was refused: {refused[0]}")
 
 
 # Ten plugins that each do a little on every request.

@@ -86,14 +86,25 @@ def idle_section(title, result):
     return "\n".join([f"### {title}", "", table(["", "bytes per idle client", "MiB before", "MiB with them", "rounds"], rows)])
 
 
+def start_section(title, result):
+    cells = result["cells"]
+    rows = []
+    for label in labels(cells):
+        s = {k: summarise(cells, label, label, k) for k in ("start", "memory")}
+        rows.append([label, number(s["start"]["median"], 0) + percent(s["start"]["spread"]), number((s["memory"]["median"] or 0) / 2**20), str(s["start"]["rounds"])])
+    return "\n".join([f"### {title}", "", table(["", "ms until the first answer", "MiB then", "rounds"], rows)])
+
+
+SECTIONS = {"drive": drive_section, "idle": idle_section, "start": start_section}
+
+
 def markdown(run):
     text = ["# Results", "", f"{run['date']}, commit {run['commit']}, {run['machine']}. " + ", ".join(f"{k} {v}" for k, v in run["versions"].items()) + ".", "",
             f"{run['rounds']} interleaved rounds, {run['seconds']} s a cell after {run['warmup']} s of warm-up. Gateway on core 0, upstream and load generator on core 1. "
             "Medians, with half the interquartile range as spread; ratios are medians of ratios within a round. *Stand busy* is the share of core 1 that upstream and "
             "generator used: near 100 %, requests/s is the stand's limit and not the gateway's. How it is measured: `bench/README.md`."]
     for result in run["scenarios"]:
-        section = idle_section if result["kind"] == "idle" else drive_section
-        text += ["", section(result["title"], result)]
+        text += ["", SECTIONS[result["kind"]](result["title"], result)]
         if result["left_out"]:
             text += ["", "Left out: " + ", ".join(f"{n} ({why})" for n, why in result["left_out"].items()) + "."]
         if result.get("start_seconds"):

@@ -18,7 +18,7 @@ class Scenario:
     load: dict = field(default_factory=dict)        # for the stand's `drive`: protocol, tls, connections, streams, requests
     against: tuple = EVERY                          # gateways with this setup
     baseline: tuple = ()                            # (label, setup, load) of Gibbon itself, to compare with
-    kind: str = "drive"                             # drive | idle
+    kind: str = "drive"                             # drive | idle | start
     fixed_rate: bool = True                         # measure latency at a fixed rate as well
     slow: bool = False                              # only with --all or by name: takes minutes to set up
 
@@ -69,8 +69,14 @@ SCENARIOS = [
     Scenario("ten-plugins", "ten plugins", Setup(plugins=TEN, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False),
     Scenario("four-workers", "key-auth + one shared rate limit, four workers on the one core", Setup(plugins=AUTH, consumers=1, workers=4), KEYED, ("gibbon",),
              (("gibbon one worker", Setup(plugins=AUTH, consumers=1), KEYED),), fixed_rate=False),
+    Scenario("changes", "100,000 routes in the database, one changed every second", Setup(routes=100_000, database=True, changing=True),
+             load(host="h{g}.test", path="/p{i}/{n}", headers=[["x-class", "bench"]], groups=1000, spread=50_000), ("gibbon",),
+             (("gibbon undisturbed", Setup(routes=100_000, database=True), load(host="h{g}.test", path="/p{i}/{n}", headers=[["x-class", "bench"]], groups=1000, spread=50_000)),)),
     routes(1000), routes(100_000), routes(1_000_000, slow=True),
     consumers(1_000_000, slow=True),
+    Scenario("start", "second start until the first answer, one route", load=PLAIN, kind="start"),
+    Scenario("start-json", "second start until the first answer, 100,000 routes in JSON", Setup(routes=100_000), load(**ROUTED), ("gibbon",), kind="start"),
+    Scenario("start-yaml", "second start until the first answer, 100,000 routes in YAML", Setup(routes=100_000, yaml=True), load(**ROUTED), ("gibbon",), kind="start"),
     Scenario("idle-plain", "memory per idle client", load=load(connections=5000), kind="idle"),
     Scenario("idle-tls", "memory per idle TLS client", load=load(connections=5000, tls=True), kind="idle"),
 ]

@@ -1,3 +1,5 @@
+//! What Datadog's agent is sent for an exchange: names, types and tags of the metrics.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_rig::People;

@@ -1,3 +1,5 @@
+//! Which exchanges count, under which labels, and how they look when they are scraped.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::{Arc, Mutex, Weak};

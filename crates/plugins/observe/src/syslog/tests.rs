@@ -1,3 +1,5 @@
+//! What reaches the logger of the system, and under which name.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::DialTarget;

@@ -1,3 +1,5 @@
+//! What a log server receives as datagrams.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::DialTarget;
