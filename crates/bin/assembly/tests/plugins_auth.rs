@@ -8,6 +8,7 @@ mod rig;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -171,6 +172,33 @@ fn basic_auth_compares_with_the_stored_hash() {
     );
     for header in ["Authorization: Basic Ym9iOndyb25n", "Authorization: Basic !!!", "X-None: 1"] {
         assert_eq!(gateway.refuses(&format!("GET /\n{header}")), "401 Unauthorized [Basic realm=\"service\"]");
+    }
+}
+
+#[test]
+fn who_guesses_passwords_is_locked_out_on_every_worker() {
+    let consumers = "[{username: bob, basicauth_credentials: [{username: bob, password: 'pa:ss'}]}]";
+    let redis = servers::redis().unwrap();
+    let shared = format!("redis, redis: {{host: 127.0.0.1, port: {}}}", redis.address().port());
+    for strategy in ["memory", &shared] {
+        let settings = format!("{{brute_force_protection: {{strategy: {strategy}}}}}");
+        let gateway = Gateway::with(&config(&format!("[{{name: basic-auth, config: {settings}}}]"), consumers));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        if now % 60 > 50 {
+            std::thread::sleep(Duration::from_secs(60 - now % 60)); // failures are counted by the minute
+        }
+        gateway.passes("GET /\nAuthorization: Basic Ym9iOnBhOnNz");
+        let guess = || gateway.refuses("GET /\nAuthorization: Basic Ym9iOndyb25n");
+        let answers: Vec<String> = std::thread::scope(|s| {
+            let guesses: Vec<_> = (0..20).map(|_| s.spawn(guess)).collect();
+            guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+        });
+        let looked_at = answers.iter().filter(|answer| answer.starts_with("401 ")).count();
+        let locked_out = answers.iter().filter(|answer| *answer == "429 Too many failed logins").count();
+        assert_eq!((looked_at, locked_out), (3, 17), "{strategy}: {answers:?}");
+        let bob = gateway.ask("GET /\nAuthorization: Basic Ym9iOnBhOnNz");
+        assert_eq!(bob.status(), 429, "{strategy}: the right password is not looked at either");
+        assert!(bob.header("retry-after").unwrap().parse::<u32>().unwrap() <= 60);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Plugins that find out who is calling, and whether they may.
 //!
 //! One folder per plugin. What they have in common stands once: [`identity`] (the caller's headers, the anonymous rule,
-//! refusals), [`authorization`] (schemes, passwords), [`arguments`] (names and values in query and body) and
-//! [`cookies`]. Credentials come from the directory, in memory; only what has a time to live (sessions, OAuth 2 codes
+//! refusals), [`authorization`] (schemes, passwords), [`arguments`] (names and values in query and body), [`cookies`] and
+//! [`konnect`] (settings that only Kong's hosted service can honour). Credentials come from the directory, in memory; only what has a time to live (sessions, OAuth 2 codes
 //! and tokens) goes through the store.
 
 mod acl;
@@ -14,6 +14,7 @@ mod hmac_auth;
 mod identity;
 mod jwt;
 mod key_auth;
+mod konnect;
 pub mod ldap_auth;
 mod oauth2;
 mod session;
