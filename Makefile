@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 ## Installs what the tests need and runs all of them; the last lines are cargo's.
 test: install
 	$(CARGO) build --workspace
-	$(MAKE) golden fuzz instructions
+	$(MAKE) golden fuzz
 	$(CARGO) test --workspace
 
 ## What is quick enough to run before every commit.
@@ -30,7 +30,7 @@ fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads, changes and upgrades, and half an hour of fuzzing per target.
+## The long runs: a million requests across reloads and changes, and half an hour of fuzzing per target.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
