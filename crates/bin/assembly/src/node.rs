@@ -105,7 +105,7 @@ impl Running {
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, control.handle())?;
-        ports.store.open(documents.clone());
+        ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
         // Before anything listens: whoever is let in finds the configuration in force.

@@ -31,8 +31,9 @@ pub struct Ports {
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
-    access_log: Option<(AccessLog, Handle)>,
+    /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
+    access_log: Option<(AccessLog, Handle)>,
 }
 
 impl Ports {
@@ -64,8 +65,8 @@ impl Ports {
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
-            access_log,
             store: Arc::new(StorePort::new(settings.datastore.database != Database::Off)),
+            access_log,
         })
     }
 

@@ -1,67 +1,81 @@
-//! Authentication, end to end: a node with four workers, real clients and upstreams over TCP.
+//! Authentication, end to end: a node with four workers, real clients, upstreams and directories over TCP.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "it/rig.rs"]
+#[allow(dead_code)]
+mod rig;
+
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gibbon_assembly::{NodeSettings, Running};
-use gibbon_conf::{Input, Surroundings};
-use gibbon_net::Inherited;
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gibbon_testkit::client::{self, Response};
+use gibbon_testkit::ports::free_tcp_address;
+use gibbon_testkit::servers;
 use gibbon_testkit::upstream::{self, Request, Upstream};
+use serde_json::{Value, json};
 
-struct Machine;
+use rig::Rig;
 
-impl Surroundings for Machine {
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-}
-
-/// A node with a configuration, in front of an upstream that echoes.
+/// A node in front of an upstream that echoes.
 struct Gateway {
-    running: Option<Running>,
-    address: SocketAddr,
+    rig: Rig,
+    admin: Option<SocketAddr>,
     upstream: Upstream,
-    _prefix: tempfile::TempDir,
 }
 
 impl Gateway {
     /// `UP` in the configuration is the upstream's address.
     fn with(config: &str) -> Gateway {
-        let address = gibbon_testkit::ports::free_tcp_address().unwrap();
-        let prefix = tempfile::tempdir().unwrap();
-        let arguments = [
-            ("prefix", prefix.path().display().to_string()),
-            ("database", "off".into()),
-            ("proxy_listen", format!("{address} reuseport")),
-            ("nginx_worker_processes", "4".into()),
-            ("admin_listen", "off".into()),
-            ("status_listen", "off".into()),
-        ];
-        let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-        let node = NodeSettings {
-            settings: &loaded.settings,
-            values: &loaded.values,
-            node_id: "",
-            access_log: None,
-            log_level: None,
-        };
-        let running = Running::start(&node, Inherited::none()).unwrap();
-        let upstream = upstream::echo().unwrap();
-        let gateway = Gateway { running: Some(running), address, upstream, _prefix: prefix };
+        Self::with_settings(&[], config)
+    }
+
+    fn with_settings(settings: &[(&str, String)], config: &str) -> Gateway {
+        let mut all = vec![("nginx_worker_processes", "4".to_owned())];
+        all.extend_from_slice(settings);
+        let gateway = Gateway { rig: Rig::bare(&all), admin: None, upstream: upstream::echo().unwrap() };
         gateway.configure(config);
         gateway
     }
 
-    fn configure(&self, config: &str) {
-        let text = format!("_format_version: '3.0'\n{}", config.replace("UP", &self.upstream.address().to_string()));
-        self.running.as_ref().unwrap().declarative.replace(text.as_bytes()).unwrap_or_else(|e| panic!("{e:#}"));
+    /// With a datastore, configured through its Admin API.
+    fn with_datastore() -> Gateway {
+        let admin = free_tcp_address().unwrap();
+        let settings = [
+            ("nginx_worker_processes", "4".to_owned()),
+            ("database", "sqlite".to_owned()),
+            ("admin_listen", admin.to_string()),
+            ("trusted_ips", "127.0.0.1".to_owned()),
+        ];
+        let gateway = Gateway { rig: Rig::bare(&settings), admin: Some(admin), upstream: upstream::echo().unwrap() };
+        let url = format!("http://{}", gateway.upstream.address());
+        gateway.admin("POST /services", json!({"name": "s", "url": url}));
+        gateway.admin("POST /services/s/routes", json!({"name": "r", "paths": ["/"]}));
+        gateway.admin("POST /consumers", json!({"username": "alice"}));
+        gateway
     }
 
-    /// A request on a connection of its own: first line without version, then header lines.
+    /// A call of the Admin API that must go well.
+    fn admin(&self, line: &str, body: Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let length = body.len();
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\nContent-Length: {length}");
+        let answer = client::once(self.admin.unwrap(), format!("{head}\r\n\r\n{body}")).unwrap();
+        assert!(answer.status() < 300, "{line}: {} {}", answer.status(), answer.text());
+        answer.json().unwrap_or_default()
+    }
+
+    fn configure(&self, config: &str) {
+        self.rig
+            .load(&format!("_format_version: '3.0'\n{}", config.replace("UP", &self.upstream.address().to_string())));
+    }
+
+    /// A request on a connection of its own: first line without version, then header lines, an empty line and a body.
     fn ask(&self, text: &str) -> Response {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
@@ -73,49 +87,43 @@ impl Gateway {
             request += &format!("Content-Length: {}\r\n", body.len());
         }
         request += &format!("\r\n{body}");
-        client::once(self.address, request).unwrap()
+        client::once(self.rig.proxy, request).unwrap()
     }
 
     /// Asks, expects 200, and gives what the upstream saw.
     fn passes(&self, text: &str) -> Request {
-        let before = self.upstream.requests().len();
+        drop(self.upstream.requests());
         let answer = self.ask(text);
         assert_eq!(answer.status(), 200, "{text}\n{}", answer.text());
-        self.upstream.requests()[before].clone()
+        self.upstream.requests().pop().unwrap_or_else(|| panic!("not passed on: {text}"))
     }
 
     /// Asks, and expects an answer of the gateway: status, message and challenge in one line.
     fn refuses(&self, text: &str) -> String {
-        let before = self.upstream.requests().len();
+        drop(self.upstream.requests());
         let answer = self.ask(text);
-        assert_eq!(self.upstream.requests().len(), before, "the upstream was reached: {text}");
+        assert!(self.upstream.requests().is_empty(), "the upstream was reached: {text}");
         let message = answer.json().ok().and_then(|j| j["message"].as_str().map(str::to_owned)).unwrap_or_default();
         let challenge = answer.header("www-authenticate").map(|c| format!(" [{c}]")).unwrap_or_default();
         format!("{} {message}{challenge}", answer.status())
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop_fast();
-        }
-    }
+/// One service for all paths with these plugins and consumers, as YAML in one line each.
+fn config(plugins: &str, consumers: &str) -> String {
+    format!(
+        "services:\n- name: s\n  url: http://UP\n  routes: [{{name: r, paths: [/]}}]\nplugins: {plugins}\nconsumers: {consumers}\n"
+    )
 }
 
-const KEY_AUTH: &str = "
-services:
-- name: s
-  url: http://UP
-  routes: [{name: r, paths: [/]}]
-plugins: [{name: key-auth}]
-consumers:
-- {username: alice, custom_id: al-1, keyauth_credentials: [{key: k-alice, id: 11111111-1111-4111-8111-111111111111}]}
-";
+fn key_auth(key: &str) -> String {
+    let key = format!("{{key: {key}, id: 11111111-1111-4111-8111-111111111111}}");
+    config("[{name: key-auth}]", &format!("[{{username: alice, custom_id: al-1, keyauth_credentials: [{key}]}}]"))
+}
 
 #[test]
 fn key_auth_answers_as_recorded() {
-    let gateway = Gateway::with(KEY_AUTH);
+    let gateway = Gateway::with(&key_auth("k-alice"));
     assert_eq!(gateway.refuses("GET /"), "401 No API key found in request [Key]");
     assert_eq!(gateway.refuses("GET /\napikey: wrong"), "401 Unauthorized [Key]");
     assert_eq!(gateway.refuses("GET /?apikey=k-alice&apikey=x"), "401 Duplicate API key found [Key]");
@@ -131,14 +139,303 @@ fn key_auth_answers_as_recorded() {
 }
 
 #[test]
+fn a_key_is_hidden_in_query_and_body() {
+    let plugins = "[{name: key-auth, config: {hide_credentials: true, key_in_body: true}}]";
+    let gateway = Gateway::with(&config(plugins, "[{username: alice, keyauth_credentials: [{key: k}]}]"));
+    assert_eq!(gateway.passes("GET /?apikey=k&x=1").target, "/?x=1");
+    assert_eq!(gateway.passes("GET /?apikey=k").target, "/");
+    let seen = gateway.passes("POST /\nContent-Type: application/x-www-form-urlencoded\n\na=1&apikey=k&b=2");
+    assert_eq!((seen.body.as_slice(), seen.header("content-length")), (&b"a=1&b=2"[..], Some("7")));
+}
+
+#[test]
 fn a_revoked_key_is_refused_by_every_worker_from_the_next_request() {
-    let gateway = Gateway::with(KEY_AUTH);
+    let gateway = Gateway::with(&key_auth("k-alice"));
     for _ in 0..16 {
         gateway.passes("GET /\napikey: k-alice");
     }
-    gateway.configure(&KEY_AUTH.replace("key: k-alice", "key: k-new"));
+    gateway.configure(&key_auth("k-new"));
     for _ in 0..16 {
         assert_eq!(gateway.refuses("GET /\napikey: k-alice"), "401 Unauthorized [Key]");
     }
     gateway.passes("GET /\napikey: k-new");
+}
+
+#[test]
+fn basic_auth_compares_with_the_stored_hash() {
+    let consumers = "[{username: bob, basicauth_credentials: [{username: bob, password: 'pa:ss'}]}]";
+    let gateway = Gateway::with(&config("[{name: basic-auth}]", consumers));
+    let seen = gateway.passes("GET /\nAuthorization: Basic Ym9iOnBhOnNz");
+    assert_eq!(
+        (seen.header("x-consumer-username"), seen.header("x-credential-identifier")),
+        (Some("bob"), Some("bob"))
+    );
+    for header in ["Authorization: Basic Ym9iOndyb25n", "Authorization: Basic !!!", "X-None: 1"] {
+        assert_eq!(gateway.refuses(&format!("GET /\n{header}")), "401 Unauthorized [Basic realm=\"service\"]");
+    }
+}
+
+#[test]
+fn who_guesses_passwords_is_locked_out_on_every_worker() {
+    let consumers = "[{username: bob, basicauth_credentials: [{username: bob, password: 'pa:ss'}]}]";
+    let redis = servers::redis().unwrap();
+    let shared = format!("redis, redis: {{host: 127.0.0.1, port: {}}}", redis.address().port());
+    for strategy in ["memory", &shared] {
+        let settings = format!("{{brute_force_protection: {{strategy: {strategy}}}}}");
+        let gateway = Gateway::with(&config(&format!("[{{name: basic-auth, config: {settings}}}]"), consumers));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        if now % 60 > 50 {
+            std::thread::sleep(Duration::from_secs(60 - now % 60)); // failures are counted by the minute
+        }
+        gateway.passes("GET /\nAuthorization: Basic Ym9iOnBhOnNz");
+        let guess = || gateway.refuses("GET /\nAuthorization: Basic Ym9iOndyb25n");
+        let answers: Vec<String> = std::thread::scope(|s| {
+            let guesses: Vec<_> = (0..20).map(|_| s.spawn(guess)).collect();
+            guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+        });
+        let looked_at = answers.iter().filter(|answer| answer.starts_with("401 ")).count();
+        let locked_out = answers.iter().filter(|answer| *answer == "429 Too many failed logins").count();
+        assert_eq!((looked_at, locked_out), (3, 17), "{strategy}: {answers:?}");
+        let bob = gateway.ask("GET /\nAuthorization: Basic Ym9iOnBhOnNz");
+        assert_eq!(bob.status(), 429, "{strategy}: the right password is not looked at either");
+        assert!(bob.header("retry-after").unwrap().parse::<u32>().unwrap() <= 60);
+    }
+}
+
+#[test]
+fn acl_lets_groups_in_that_key_auth_knows() {
+    let consumers = "[{username: au, keyauth_credentials: [{key: gold}], acls: [{group: gold}, {group: zeta}]}, {username: nobody, keyauth_credentials: [{key: none}]}]";
+    let gateway = Gateway::with(&config("[{name: key-auth}, {name: acl, config: {allow: [gold]}}]", consumers));
+    let seen = gateway.passes("GET /\napikey: gold\nX-Consumer-Groups: forged");
+    assert_eq!(seen.header("x-consumer-groups"), Some("gold, zeta"));
+    assert_eq!(gateway.refuses("GET /\napikey: none"), "403 You cannot consume this service");
+    assert_eq!(gateway.refuses("GET /"), "401 No API key found in request [Key]");
+}
+
+#[test]
+fn several_plugins_are_alternatives_with_an_anonymous_consumer() {
+    let plugins = "[{name: key-auth, config: {anonymous: anon}}, {name: basic-auth, config: {anonymous: anon}}]";
+    let consumers = "[{username: anon}, {username: alice, keyauth_credentials: [{key: k}]}, {username: bob, basicauth_credentials: [{username: bob, password: 'pa:ss'}]}]";
+    let gateway = Gateway::with(&config(plugins, consumers));
+    let who =
+        |headers: &str| gateway.passes(&format!("GET /{headers}")).header("x-consumer-username").unwrap().to_owned();
+    assert_eq!(who("\napikey: k"), "alice");
+    assert_eq!(who("\nAuthorization: Basic Ym9iOnBhOnNz"), "bob");
+    assert_eq!(who("\napikey: k\nAuthorization: Basic Ym9iOnBhOnNz"), "alice");
+    assert_eq!(who(""), "anon");
+    assert_eq!(gateway.passes("GET /").header("x-anonymous-consumer"), Some("true"));
+}
+
+#[test]
+fn jwt_takes_signed_tokens_only() {
+    let consumers = "[{username: jo, jwt_secrets: [{key: k, secret: s3cret}]}]";
+    let gateway = Gateway::with(&config("[{name: jwt, config: {claims_to_verify: [exp]}}]", consumers));
+    let token = |header: Value, exp: u64, secret: &str| {
+        let encode = |v: Value| URL_SAFE_NO_PAD.encode(v.to_string());
+        let message = format!("{}.{}", encode(header), encode(json!({"iss": "k", "exp": exp})));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
+    };
+    let hs256 = || json!({"alg": "HS256"});
+    let later = 4_000_000_000;
+    let seen = gateway.passes(&format!("GET /\nAuthorization: Bearer {}", token(hs256(), later, "s3cret")));
+    assert_eq!((seen.header("x-consumer-username"), seen.header("x-credential-identifier")), (Some("jo"), Some("k")));
+    let refused = |token: String| gateway.ask(&format!("GET /\nAuthorization: Bearer {token}"));
+    let answer = refused(token(hs256(), 1, "s3cret"));
+    assert_eq!((answer.status(), answer.text()), (401, r#"{"exp":"token expired"}"#.to_owned()));
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(refused(token(hs256(), later, "guess")).text(), r#"{"message":"Invalid signature"}"#);
+    assert_eq!(refused(token(json!({"alg": "none"}), later, "")).text(), r#"{"message":"Bad token; invalid alg"}"#);
+}
+
+#[test]
+fn hmac_auth_takes_signed_requests_and_their_bodies() {
+    let consumers = "[{username: hal, hmacauth_credentials: [{username: hal, secret: s3cret}]}]";
+    let gateway = Gateway::with(&config("[{name: hmac-auth, config: {validate_request_body: true}}]", consumers));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let signed = |at: i64, body: &str, sent: &str| {
+        let date = gibbon_message::date::format(at);
+        let digest = format!("SHA-256={}", STANDARD.encode(digest::digest(&digest::SHA256, body.as_bytes())));
+        let text = format!("date: {date}\n@request-target: post /a?b=1\ndigest: {digest}");
+        let key = hmac::Key::new(hmac::HMAC_SHA512, b"s3cret");
+        let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+        let value = format!(
+            r#"hmac username="hal", algorithm="hmac-sha512", headers="date @request-target digest", signature="{signature}""#
+        );
+        format!("POST /a?b=1\nDate: {date}\nDigest: {digest}\nAuthorization: {value}\n\n{sent}")
+    };
+    let seen = gateway.passes(&signed(now, "hello", "hello"));
+    assert_eq!((seen.header("x-consumer-username"), seen.body.as_slice()), (Some("hal"), &b"hello"[..]));
+    assert_eq!(gateway.refuses(&signed(now, "hello", "hullo")), "401 HMAC signature does not match [hmac]");
+    assert!(
+        gateway
+            .refuses(&signed(now - 301, "hello", "hello"))
+            .starts_with("401 HMAC signature cannot be verified, a valid date")
+    );
+}
+
+const BOB: &str = "dn: cn=bob,dc=test\nobjectClass: person\ncn: bob\nsn: b\nuserPassword: pa:ss\n";
+
+fn ldap_config(address: SocketAddr, more: &str) -> String {
+    let config =
+        format!("ldap_host: 127.0.0.1, ldap_port: {}, base_dn: 'dc=test', attribute: cn{more}", address.port());
+    config_with_ldap(&config)
+}
+
+fn config_with_ldap(settings: &str) -> String {
+    config(&format!("[{{name: ldap-auth, config: {{{settings}}}}}]"), "[{username: anon}]")
+}
+
+fn ldap(pair: &str) -> String {
+    format!("GET /\nAuthorization: ldap {}", STANDARD.encode(pair))
+}
+
+#[test]
+fn ldap_auth_asks_a_real_directory() {
+    let (server, _) = servers::slapd(BOB, None).unwrap();
+    let gateway = Gateway::with(&ldap_config(server.address(), ""));
+    let seen = gateway.passes(&ldap("bob:pa:ss"));
+    assert_eq!((seen.header("x-credential-identifier"), seen.header("x-consumer-id")), (Some("bob"), None));
+    for pair in ["bob:wrong", "nobody:pa:ss", "bob:", "bob,dc=test:pa:ss", "*:pa:ss"] {
+        assert_eq!(gateway.refuses(&ldap(pair)), "401 Unauthorized [LDAP]", "{pair}");
+    }
+    // The directory is gone; what it said is remembered, anything else is an error of ours.
+    drop(server);
+    gateway.passes(&ldap("bob:pa:ss"));
+    assert_eq!(gateway.refuses(&ldap("bob:new")), "500 An unexpected error occurred");
+}
+
+#[test]
+fn ldap_auth_speaks_tls_and_verifies_the_directory_if_told_to() {
+    let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let (server, secure) = servers::slapd(BOB, Some((&certificate, &key))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("trusted.pem");
+    std::fs::write(&trusted, &certificate).unwrap();
+    let trusting = [("lua_ssl_trusted_certificate", trusted.display().to_string())];
+    for (address, tls) in [(server.address(), ", start_tls: true"), (secure, ", ldaps: true")] {
+        let verified = ldap_config(address, &format!("{tls}, verify_ldap_host: true"));
+        Gateway::with_settings(&trusting, &verified).passes(&ldap("bob:pa:ss"));
+        assert_eq!(Gateway::with(&verified).refuses(&ldap("bob:pa:ss")), "500 An unexpected error occurred", "{tls}");
+        let gateway = Gateway::with(&ldap_config(address, tls));
+        gateway.passes(&ldap("bob:pa:ss"));
+        assert_eq!(gateway.refuses(&ldap("bob:wrong")), "401 Unauthorized [LDAP]");
+    }
+}
+
+const SESSION: &str =
+    "{name: session, config: {secret: fixed-secret, cookie_name: sess, cookie_secure: false, cookie_same_site: Lax}}";
+
+fn cookie(answer: &Response) -> String {
+    let set = answer.header("set-cookie").unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_session_in_a_cookie_is_known_by_every_worker_until_logout() {
+    let plugins = format!("[{SESSION}, {{name: key-auth, config: {{anonymous: anon}}}}]");
+    let consumers = "[{username: anon}, {username: alice, keyauth_credentials: [{key: k}]}]";
+    let gateway = Gateway::with(&config(&plugins, consumers));
+    let answer = gateway.ask("GET /\napikey: k");
+    assert!(answer.header("set-cookie").unwrap().ends_with("; Path=/; SameSite=Lax; HttpOnly"));
+    let cookie = cookie(&answer);
+    for _ in 0..16 {
+        assert_eq!(gateway.passes(&format!("GET /\nCookie: {cookie}")).header("x-consumer-username"), Some("alice"));
+    }
+    let answer = gateway.ask(&format!("DELETE /?session_logout=1\nCookie: {cookie}"));
+    let expired = "sess=; Path=/; SameSite=Lax; HttpOnly; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0";
+    assert_eq!((answer.status(), answer.header("set-cookie"), answer.text()), (200, Some(expired), String::new()));
+}
+
+#[test]
+fn a_session_in_the_store_ends_with_its_logout() {
+    let gateway = Gateway::with_datastore();
+    gateway.admin("POST /consumers", json!({"username": "anon"}));
+    gateway.admin("POST /consumers/alice/key-auth", json!({"key": "k"}));
+    gateway.admin("POST /plugins", json!({"name": "key-auth", "config": {"anonymous": "anon"}}));
+    let settings = json!({"secret": "fixed-secret", "storage": "kong", "store_metadata": true});
+    gateway.admin("POST /plugins", json!({"name": "session", "config": settings}));
+    let cookie = cookie(&gateway.ask("GET /\napikey: k"));
+    assert_eq!(cookie.len(), "session=".len() + 110);
+    let who = || gateway.passes(&format!("GET /\nCookie: {cookie}")).header("x-consumer-username").unwrap().to_owned();
+    for _ in 0..16 {
+        assert_eq!(who(), "alice");
+    }
+    // The row is written behind the answer's back.
+    let sessions = || gateway.admin("GET /sessions", Value::Null)["data"].as_array().unwrap().len();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while sessions() == 0 && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(sessions(), 1);
+    assert_eq!(who(), "alice");
+    assert_eq!(gateway.ask(&format!("DELETE /?session_logout=1\nCookie: {cookie}")).status(), 200);
+    assert_eq!((sessions(), who().as_str()), (0, "anon"));
+}
+
+#[test]
+fn oauth2_hands_out_tokens_and_takes_them_until_they_are_revoked() {
+    let gateway = Gateway::with_datastore();
+    let client =
+        json!({"name": "app", "client_id": "cid", "client_secret": "csec", "redirect_uris": ["http://app.test/cb"]});
+    gateway.admin("POST /consumers/alice/oauth2", client);
+    let hashed = json!({"name": "h", "client_id": "hid", "client_secret": "hsec", "hash_secret": true});
+    gateway.admin("POST /consumers/alice/oauth2", hashed);
+    let settings = json!({"enable_client_credentials": true, "enable_authorization_code": true, "provision_key": "prov",
+        "scopes": ["mail"], "accept_http_if_already_terminated": true});
+    gateway.admin("POST /services/s/plugins", json!({"name": "oauth2", "config": settings}));
+    let post = |path: &str, body: &str| {
+        gateway.ask(&format!(
+            "POST /oauth2/{path}\nX-Forwarded-Proto: https\nContent-Type: application/x-www-form-urlencoded\n\n{body}"
+        ))
+    };
+    let answer = post("token", "client_id=cid&client_secret=csec&grant_type=client_credentials&scope=mail");
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!((answer.header("cache-control"), answer.header("pragma")), (Some("no-store"), Some("no-cache")));
+    let token = answer.json().unwrap()["access_token"].as_str().unwrap().to_owned();
+    for _ in 0..8 {
+        let seen = gateway.passes(&format!("GET /\nAuthorization: Bearer {token}"));
+        assert_eq!(
+            (seen.header("x-consumer-username"), seen.header("x-authenticated-scope")),
+            (Some("alice"), Some("mail"))
+        );
+    }
+
+    let ask = "response_type=code&provision_key=prov&authenticated_userid=u1&client_id=cid";
+    let uri = post("authorize", ask).json().unwrap()["redirect_uri"].as_str().unwrap().to_owned();
+    let code = uri.strip_prefix("http://app.test/cb?code=").unwrap().to_owned();
+    let redeem = format!("client_id=cid&client_secret=csec&grant_type=authorization_code&code={code}");
+    let first = post("token", &redeem).json().unwrap();
+    let seen = gateway.passes(&format!("GET /?access_token={}", first["access_token"].as_str().unwrap()));
+    assert_eq!(seen.header("x-authenticated-userid"), Some("u1"));
+    assert_eq!(post("token", &redeem).json().unwrap()["error_description"], "Invalid code");
+
+    assert_eq!(post("token", "client_id=hid&client_secret=hsec&grant_type=client_credentials").status(), 200);
+    assert_eq!(post("token", "client_id=hid&client_secret=no&grant_type=client_credentials").status(), 400);
+
+    // A token is an entity; deleted, it is refused from the next request.
+    gateway.admin(&format!("DELETE /oauth2_tokens/{token}"), Value::Null);
+    assert!(gateway.refuses(&format!("GET /\nAuthorization: Bearer {token}")).starts_with("401 "));
+    // Tokens go with their consumer.
+    gateway.admin("DELETE /consumers/alice", Value::Null);
+    assert_eq!(gateway.admin("GET /oauth2_tokens", Value::Null)["data"], json!([]));
+}
+
+#[test]
+fn every_example_of_a_readme_is_accepted() {
+    let gateway = Gateway::with("");
+    let mut examples = 0;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/auth/src");
+    for entry in std::fs::read_dir(folder).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()) {
+        let readme = entry.unwrap().path().join("README.md");
+        let text = std::fs::read_to_string(&readme).unwrap_or_else(|e| panic!("{}: {e}", readme.display()));
+        for block in text.split("```yaml\n").skip(1) {
+            let example = block.split("```").next().unwrap();
+            let declared = gateway.rig.running().declarative.replace(example.as_bytes());
+            assert!(declared.is_ok(), "{}: {:#}", readme.display(), declared.err().unwrap());
+            examples += 1;
+        }
+    }
+    assert!(examples >= 8, "{examples}");
 }

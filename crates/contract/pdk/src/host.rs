@@ -170,6 +170,16 @@ pub trait Duplex: Send {
     fn read(&mut self, max: usize) -> SendFuture<'_, std::io::Result<Bytes>>;
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> SendFuture<'a, std::io::Result<()>>;
     fn close(&mut self) -> SendFuture<'_, ()>;
+
+    /// Goes on in TLS on the same connection, for protocols that begin in plain (STARTTLS). The caller must have read
+    /// all that came in plain: what an attacker put behind it would otherwise count as said in TLS.
+    fn start_tls(
+        self: Box<Self>,
+        _tls: OutcallTls,
+        _timeout: Duration,
+    ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
+    }
 }
 
 /// Raw connections.
@@ -205,6 +215,26 @@ pub trait Store: Send + Sync {
     /// Inserts or replaces by id.
     fn put<'a>(&'a self, kind: &'a str, row: Value, ttl: Option<Duration>)
     -> SendFuture<'a, Result<Value, StoreError>>;
+    /// As [`get`](Self::get), for kinds whose rows belong to a workspace.
+    fn get_in<'a>(
+        &'a self,
+        _workspace: Uuid,
+        kind: &'a str,
+        field: &'a str,
+        value: &'a str,
+    ) -> SendFuture<'a, Result<Option<Value>, StoreError>> {
+        self.get(kind, field, value)
+    }
+    /// As [`put`](Self::put), for kinds whose rows belong to a workspace: that of what they refer to.
+    fn put_in<'a>(
+        &'a self,
+        _workspace: Uuid,
+        kind: &'a str,
+        row: Value,
+        ttl: Option<Duration>,
+    ) -> SendFuture<'a, Result<Value, StoreError>> {
+        self.put(kind, row, ttl)
+    }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>>;
     /// Rows of a table whose `field` has that value.
     fn list<'a>(

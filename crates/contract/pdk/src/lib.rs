@@ -37,6 +37,8 @@ mod phase;
 mod queue;
 mod reply;
 
+pub mod redis;
+
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};

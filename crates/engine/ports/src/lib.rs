@@ -3,7 +3,6 @@
 //!
 //! Plugins see only the traits; the request path hands them out and does not care what is behind.
 
-mod absent;
 mod clock;
 mod compute;
 mod directory;
@@ -15,7 +14,6 @@ mod queue;
 mod random;
 mod store;
 
-pub use absent::Absent;
 pub use clock::SystemClock;
 pub use compute::ComputePool;
 pub use directory::DirectoryPort;

@@ -50,24 +50,45 @@ impl Dial for DialPort {
                 DialTarget::UnixDatagram { path } => LineTarget::UnixDatagram { path },
             };
             let line = Line::connect(&self.0, to, secure.map(tls).as_ref(), timeout).await?;
-            Ok(Box::new(Dialled(line)) as Box<dyn Duplex>)
+            let host = match target {
+                DialTarget::Tcp { host, .. } => host,
+                _ => String::new(),
+            };
+            Ok(Box::new(Dialled { line, host, reach: Arc::clone(&self.0) }) as Box<dyn Duplex>)
         })
     }
 }
 
-struct Dialled(Line);
+struct Dialled {
+    line: Line,
+    /// Of a TCP connection: the name to expect in a certificate.
+    host: String,
+    reach: Arc<Reach>,
+}
 
 impl Duplex for Dialled {
     fn read(&mut self, max: usize) -> SendFuture<'_, io::Result<Bytes>> {
-        Box::pin(self.0.read(max))
+        Box::pin(self.line.read(max))
     }
 
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> SendFuture<'a, io::Result<()>> {
-        Box::pin(self.0.write(bytes))
+        Box::pin(self.line.write(bytes))
     }
 
     fn close(&mut self) -> SendFuture<'_, ()> {
-        Box::pin(self.0.close())
+        Box::pin(self.line.close())
+    }
+
+    fn start_tls(
+        self: Box<Self>,
+        secure: OutcallTls,
+        timeout: Duration,
+    ) -> SendFuture<'static, io::Result<Box<dyn Duplex>>> {
+        Box::pin(async move {
+            let Dialled { line, host, reach } = *self;
+            let line = line.start_tls(&reach, &host, &tls(secure), timeout).await?;
+            Ok(Box::new(Dialled { line, host, reach }) as Box<dyn Duplex>)
+        })
     }
 }
 

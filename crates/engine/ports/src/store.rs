@@ -1,111 +1,139 @@
-//! The datastore as plugins see it: rows of their own, found by a unique field, that end by themselves.
+//! Rows with a time to live, in the store that holds the entities.
+//!
+//! They are entities like others (so the Admin API shows and deletes them, and they go when what they refer to goes),
+//! but never enter the plan. Each look-up asks the store: a token that was revoked is refused from the next request.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef};
+use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef, Registry};
 use gibbon_pdk::{SendFuture, Store, StoreError};
-use gibbon_store::{Address, ChangeError, Documents, Query, Tags, workspace_of};
-use serde_json::Value;
+use gibbon_store::rules::{Condition, Write};
+use gibbon_store::{ChangeError, Conductor, EXPIRES_AT, Key, Row, workspace_of};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// More rows than this are not listed.
-const MOST: usize = 10_000;
+/// Rows of one list at most.
+const MAX_LISTED: usize = 10_000;
 
-/// The datastore of a node. Handlers are built before it is open, so that it is put in later.
+/// The store behind the plugins' port. Handlers are built before it is [connected](Self::connect), which is before the
+/// first request: whether there will be one is known from the start.
 pub struct StorePort {
     present: bool,
-    documents: OnceLock<Documents>,
+    connected: OnceLock<Connected>,
+}
+
+struct Connected {
+    conductor: Conductor,
+    registry: Arc<Registry>,
 }
 
 impl StorePort {
     /// `present`: whether the node has a datastore at all.
     #[must_use]
     pub fn new(present: bool) -> Self {
-        StorePort { present, documents: OnceLock::new() }
+        StorePort { present, connected: OnceLock::new() }
     }
 
-    /// Opens it for plugins.
-    pub fn open(&self, documents: Documents) {
-        // A second call would be for the same node.
-        let _ = self.documents.set(documents);
+    /// Puts a store behind the port; a second one is not taken.
+    pub fn connect(&self, conductor: Conductor, registry: Arc<Registry>) {
+        let _ = self.connected.set(Connected { conductor, registry });
     }
 
-    fn documents(&self) -> Result<&Documents, StoreError> {
+    fn connected(&self) -> Result<&Connected, StoreError> {
         if !self.present {
             return Err(StoreError::Absent);
         }
-        self.documents.get().ok_or_else(|| StoreError::Unavailable("it is not open yet".into()))
+        self.connected.get().ok_or_else(|| StoreError::Unavailable("it is not open yet".into()))
     }
 }
 
-fn def(documents: &Documents, kind: &str) -> Result<Arc<EntityDef>, StoreError> {
-    let def = documents.registry.get(kind).map(Arc::clone);
-    def.ok_or_else(|| StoreError::Unavailable(format!("it knows no '{kind}'")))
+fn unavailable(error: &gibbon_store::StoreError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
-fn workspace() -> Uuid {
-    Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default()
-}
-
-fn refused(error: ChangeError) -> StoreError {
+fn refused(error: &ChangeError) -> StoreError {
     match error {
-        ChangeError::Store(error) => StoreError::Unavailable(error.to_string()),
         ChangeError::ReadOnly => StoreError::Absent,
+        ChangeError::Store(error) => unavailable(error),
         other => StoreError::Conflict(other.to_string()),
     }
 }
 
-fn unavailable(error: gibbon_store::StoreError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// What `field` = `value` stands for.
-fn address(field: &str, value: &str) -> Option<Address> {
-    match field {
-        "id" => Uuid::parse_str(value).ok().map(Address::Id),
-        field => Some(Address::Key { field: field.into(), value: value.into() }),
+fn default_workspace() -> Uuid {
+    Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default()
+}
+
+/// The row as plugins see it.
+fn shown(row: Row) -> Value {
+    Arc::unwrap_or_clone(row.document)
+}
+
+impl Connected {
+    fn def(&self, kind: &str) -> Result<Arc<EntityDef>, StoreError> {
+        let def = self.registry.get(kind).map(Arc::clone);
+        def.ok_or_else(|| StoreError::Conflict(format!("no entity is called '{kind}'")))
+    }
+
+    async fn find(&self, workspace: Uuid, kind: &str, field: &str, value: &str) -> Result<Option<Row>, StoreError> {
+        let def = self.def(kind)?;
+        let key = Key::of(&def, field, workspace_of(&def, workspace), value);
+        let found = self.conductor.read(move |rows| match rows.owner(&key)? {
+            Some(id) => Ok(rows.get(&key.entity, id)?.filter(|row| !row.is_expired(now()))),
+            None => Ok(None),
+        });
+        found.await.map_err(|e| unavailable(&e))
+    }
+
+    async fn put(&self, workspace: Uuid, kind: &str, row: Value, ttl: Option<Duration>) -> Result<Value, StoreError> {
+        let def = self.def(kind)?;
+        let id = row.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+        let id = id.ok_or_else(|| StoreError::Conflict(format!("a row of '{kind}' has no id")))?;
+        let write = Write::Put {
+            entity: def.name.as_ref().into(),
+            workspace: workspace_of(&def, workspace),
+            id,
+            document: Arc::new(with_end(row.clone(), ttl)),
+            condition: Condition::Whatever,
+        };
+        self.conductor.commit(vec![write]).await.map_err(|e| refused(&e))?;
+        Ok(row)
+    }
+
+    async fn delete(&self, kind: &str, id: &str) -> Result<(), StoreError> {
+        let def = self.def(kind)?;
+        let Ok(id) = Uuid::parse_str(id) else { return Ok(()) };
+        let entity: Arc<str> = def.name.as_ref().into();
+        let kind = Arc::clone(&entity);
+        let row = self.conductor.read(move |rows| rows.get(&kind, id)).await.map_err(|e| unavailable(&e))?;
+        let Some(row) = row else { return Ok(()) };
+        let write = Write::Delete { entity, workspace: row.workspace, id };
+        self.conductor.commit(vec![write]).await.map(drop).map_err(|e| refused(&e))
+    }
+
+    async fn list(&self, kind: &str, field: &str, value: &str) -> Result<Vec<Value>, StoreError> {
+        let def = self.def(kind)?;
+        if !def.foreign_fields().any(|(name, _)| name == field) {
+            return Ok(self.find(default_workspace(), kind, field, value).await?.map(shown).into_iter().collect());
+        }
+        let Ok(parent) = Uuid::parse_str(value) else { return Ok(Vec::new()) };
+        let (kind, field) = (def.name.to_string(), field.to_owned());
+        let rows = self.conductor.read(move |rows| rows.referrers(&kind, &field, parent)).await;
+        let rows = rows.map_err(|e| unavailable(&e))?;
+        Ok(rows.into_iter().filter(|row| !row.is_expired(now())).take(MAX_LISTED).map(shown).collect())
     }
 }
 
-async fn get(documents: &Documents, kind: &str, field: &str, value: &str) -> Result<Option<Value>, StoreError> {
-    let def = def(documents, kind)?;
-    let Some(address) = address(field, value) else { return Ok(None) };
-    match documents.find(&def, workspace(), &address).await.map_err(unavailable)? {
-        Some(row) => documents.show(&def, row).await.map(Some).map_err(unavailable),
-        None => Ok(None),
+/// A row that ends after `ttl`.
+fn with_end(mut row: Value, ttl: Option<Duration>) -> Value {
+    if let (Some(ttl), Some(fields)) = (ttl, row.as_object_mut()) {
+        fields.insert(EXPIRES_AT.into(), json!(now() + ttl.as_secs_f64()));
     }
-}
-
-async fn put(documents: &Documents, kind: &str, row: Value, ttl: Option<Duration>) -> Result<Value, StoreError> {
-    let def = def(documents, kind)?;
-    let Value::Object(mut fields) = row else { return Err(StoreError::Conflict("a row is an object".into())) };
-    if let Some(ttl) = ttl.filter(|_| def.ttl) {
-        fields.insert("ttl".into(), ttl.as_secs().max(1).into());
-    }
-    let id = fields.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
-    let stored = match id {
-        Some(id) => documents.upsert(&def, workspace(), &Address::Id(id), fields).await,
-        None => documents.insert(&def, workspace(), fields).await,
-    };
-    documents.show(&def, stored.map_err(refused)?).await.map_err(unavailable)
-}
-
-async fn list(documents: &Documents, kind: &str, field: &str, value: &str) -> Result<Vec<Value>, StoreError> {
-    let def = def(documents, kind)?;
-    let reference = def.foreign_fields().any(|(name, _)| name == field);
-    let parent = if reference { Uuid::parse_str(value).ok() } else { None };
-    let query = Query {
-        entity: def.name.as_ref().into(),
-        workspace: Some(workspace_of(&def, workspace())),
-        parent: parent.map(|parent| (field.into(), parent)),
-        tags: Tags::Whatever,
-        after: None,
-        limit: MOST,
-    };
-    let rows = documents.page(&def, query).await.map_err(unavailable)?;
-    let wanted = |row: &Value| parent.is_some() || row.get(field).and_then(Value::as_str) == Some(value);
-    Ok(rows.into_iter().map(|(_, row)| row).filter(wanted).collect())
+    row
 }
 
 impl Store for StorePort {
@@ -115,7 +143,7 @@ impl Store for StorePort {
         field: &'a str,
         value: &'a str,
     ) -> SendFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(async move { get(self.documents()?, kind, field, value).await })
+        self.get_in(default_workspace(), kind, field, value)
     }
 
     fn put<'a>(
@@ -124,15 +152,31 @@ impl Store for StorePort {
         row: Value,
         ttl: Option<Duration>,
     ) -> SendFuture<'a, Result<Value, StoreError>> {
-        Box::pin(async move { put(self.documents()?, kind, row, ttl).await })
+        self.put_in(default_workspace(), kind, row, ttl)
+    }
+
+    fn get_in<'a>(
+        &'a self,
+        workspace: Uuid,
+        kind: &'a str,
+        field: &'a str,
+        value: &'a str,
+    ) -> SendFuture<'a, Result<Option<Value>, StoreError>> {
+        Box::pin(async move { Ok(self.connected()?.find(workspace, kind, field, value).await?.map(shown)) })
+    }
+
+    fn put_in<'a>(
+        &'a self,
+        workspace: Uuid,
+        kind: &'a str,
+        row: Value,
+        ttl: Option<Duration>,
+    ) -> SendFuture<'a, Result<Value, StoreError>> {
+        Box::pin(async move { self.connected()?.put(workspace, kind, row, ttl).await })
     }
 
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let documents = self.documents()?;
-            let Some(address) = address("id", id) else { return Ok(()) };
-            documents.delete(&def(documents, kind)?, workspace(), &address).await.map(drop).map_err(refused)
-        })
+        Box::pin(async move { self.connected()?.delete(kind, id).await })
     }
 
     fn list<'a>(
@@ -141,11 +185,14 @@ impl Store for StorePort {
         field: &'a str,
         value: &'a str,
     ) -> SendFuture<'a, Result<Vec<Value>, StoreError>> {
-        Box::pin(async move { list(self.documents()?, kind, field, value).await })
+        Box::pin(async move { self.connected()?.list(kind, field, value).await })
     }
 
     fn increment<'a>(&'a self, key: &'a str, by: i64, ttl: Duration) -> SendFuture<'a, Result<i64, StoreError>> {
-        Box::pin(async move { self.documents()?.conductor.count(key, by, ttl.as_secs_f64()).await.map_err(refused) })
+        Box::pin(async move {
+            let conductor = &self.connected()?.conductor;
+            conductor.count(key, by, ttl.as_secs_f64()).await.map_err(|e| refused(&e))
+        })
     }
 
     fn is_present(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use gibbon_message::{Headers, Method};
 use gibbon_pdk::{BuildError, Consumer, Credential, Exchange, Fault, Flow, Host, Reply, Step};
 use gibbon_schema::Schema;
 use serde_json::Value;
@@ -78,31 +79,38 @@ pub fn accept(x: &mut Exchange, host: &Host, caller: Caller, identifier: Identif
     set_consumer(x, host, caller.consumer);
     let headers = &mut x.request.headers;
     match identifier {
-        Identifier::Id => headers.set(CREDENTIAL_IDENTIFIER, id_text(caller.credential.id, &mut Uuid::encode_buffer())),
-        Identifier::Key => headers.set(CREDENTIAL_IDENTIFIER, caller.credential.key.as_bytes()),
+        Identifier::Id => append_id(headers, CREDENTIAL_IDENTIFIER, caller.credential.id),
+        Identifier::Key => headers.append(CREDENTIAL_IDENTIFIER, caller.credential.key.as_bytes()),
     }
-    headers.remove(ANONYMOUS_CONSUMER);
     x.credential = Some(caller.credential);
 }
 
+/// Replaces whatever the client or another plugin said about the caller.
 fn set_consumer(x: &mut Exchange, host: &Host, consumer: Option<Arc<Consumer>>) {
     let headers = &mut x.request.headers;
-    match &consumer {
-        Some(consumer) => headers.set(CONSUMER_ID, id_text(consumer.id, &mut Uuid::encode_buffer())),
-        None => drop(headers.remove(CONSUMER_ID)),
+    headers.retain(|name, _| !speaks_of_the_caller(name));
+    if let Some(consumer) = &consumer {
+        append_id(headers, CONSUMER_ID, consumer.id);
+        if let Some(custom_id) = &consumer.custom_id {
+            headers.append(CONSUMER_CUSTOM_ID, &**custom_id);
+        }
+        if let Some(username) = &consumer.username {
+            headers.append(CONSUMER_USERNAME, &**username);
+        }
     }
-    let mut set_or_remove = |name, value: Option<&str>| match value {
-        Some(value) => headers.set(name, value),
-        None => drop(headers.remove(name)),
-    };
-    set_or_remove(CONSUMER_CUSTOM_ID, consumer.as_ref().and_then(|c| c.custom_id.as_deref()));
-    set_or_remove(CONSUMER_USERNAME, consumer.as_ref().and_then(|c| c.username.as_deref()));
     x.consumer_groups = consumer.as_ref().and_then(|c| host.directory.groups_of(c.id));
     x.consumer = consumer;
 }
 
-fn id_text(id: Uuid, buffer: &mut [u8; 45]) -> &str {
-    id.hyphenated().encode_lower(buffer)
+fn speaks_of_the_caller(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'x' | b'X'))
+        && [CONSUMER_ID, CONSUMER_CUSTOM_ID, CONSUMER_USERNAME, CREDENTIAL_IDENTIFIER, ANONYMOUS_CONSUMER]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn append_id(headers: &mut Headers, name: &str, id: Uuid) {
+    headers.append_clean(name.as_bytes(), id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
 }
 
 /// The setting `anonymous`: the consumer that a caller becomes when it is not recognised.
@@ -157,8 +165,7 @@ impl Anonymous {
             return Reply::error_with(500, message).into();
         };
         set_consumer(x, host, Some(consumer));
-        x.request.headers.remove(CREDENTIAL_IDENTIFIER);
-        x.request.headers.set(ANONYMOUS_CONSUMER, "true");
+        x.request.headers.append_clean(ANONYMOUS_CONSUMER.as_bytes(), b"true");
         x.credential = None;
         Flow::Next
     }
@@ -182,7 +189,7 @@ pub fn unauthorized(message: &'static str, challenge: &str) -> Denied {
 /// Whether the plugin lets a CORS preflight through untouched: browsers send no credentials with it.
 #[must_use]
 pub fn skips_preflight(x: &Exchange, run_on_preflight: bool) -> bool {
-    !run_on_preflight && x.request.method == gibbon_message::Method::Options
+    !run_on_preflight && x.request.method == Method::Options
 }
 
 /// Whether two texts are equal, in a time that depends on their lengths alone.

@@ -1,8 +1,9 @@
 //! Plugins that find out who is calling, and whether they may.
 //!
-//! One folder per plugin. What they have in common stands once: [`identity`] (the caller's headers, the anonymous
-//! rule, refusals), [`authorization`] (schemes, passwords) and [`arguments`] (names and values in query and body). Credentials come from the directory, in
-//! memory; only what has a time to live (sessions, OAuth 2 codes and tokens) goes through the store.
+//! One folder per plugin. What they have in common stands once: [`identity`] (the caller's headers, the anonymous rule,
+//! refusals), [`authorization`] (schemes, passwords), [`arguments`] (names and values in query and body), [`cookies`] and
+//! [`konnect`] (settings that only Kong's hosted service can honour). Credentials come from the directory, in memory; only what has a time to live (sessions, OAuth 2 codes
+//! and tokens) goes through the store.
 
 mod acl;
 mod arguments;
@@ -13,6 +14,8 @@ mod hmac_auth;
 mod identity;
 mod jwt;
 mod key_auth;
+mod konnect;
+pub mod ldap_auth;
 mod oauth2;
 mod session;
 
@@ -22,8 +25,16 @@ mod rig;
 use gibbon_pdk::{Part, Protocol, Protocols};
 
 /// The plugins of this family.
-pub const PARTS: &[Part] =
-    &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART, oauth2::PART, session::PART];
+pub const PARTS: &[Part] = &[
+    acl::PART,
+    basic_auth::PART,
+    hmac_auth::PART,
+    jwt::PART,
+    key_auth::PART,
+    ldap_auth::PART,
+    oauth2::PART,
+    session::PART,
+];
 
 /// Where authentication by header can happen.
 const HTTP_FAMILY: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);

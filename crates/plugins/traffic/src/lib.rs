@@ -1,7 +1,7 @@
 //! Plugins that limit, redirect, cache and mark traffic. One folder per plugin; [`PARTS`] is the list.
 //!
 //! What several of them share stands beside the folders: [`counters`] (limits of calendar periods, kept on the
-//! node, in the datastore or in Redis) and [`redis`] (how a server is named in a configuration).
+//! node, in the datastore or in Redis).
 
 mod correlation_id;
 mod counters;
@@ -9,7 +9,6 @@ mod numbers;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
-mod redis;
 mod request_size_limiting;
 mod request_termination;
 mod response_ratelimiting;

@@ -19,6 +19,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "request_head", run: request_head, words: HEAD_WORDS },
     Target { name: "response_head", run: response_head, words: HEAD_WORDS },
     Target { name: "chunked", run: chunked, words: &["\r\n", "0\r\n\r\n", ";ext=1", "ffffffff", "1\r\nx\r\n", "\n"] },
+    Target {
+        name: "ldap",
+        run: ldap,
+        words: &["\x30\x0c", "\x02\x01\x02", "\x61\x07", "\x0a\x01\x31", "\x04\x00", "\x78", "\u{80}"],
+    },
     Target { name: "client_hello", run: client_hello, words: &["\x16\x03\x01", "\x01", "\0\0", "\0\x10", "\x02h2"] },
     Target {
         name: "proxy_header",
@@ -274,4 +279,20 @@ fn proxy_header(input: &[u8]) {
         matches!(&read, Ok(Parsed::Complete { header: read, .. }) if read.addresses == header.addresses),
         "our own header was not understood: {read:?}"
     );
+}
+
+/// An answer of a directory is read whole or not at all: never from a part of it, never with bytes behind it.
+fn ldap(input: &[u8]) {
+    use gibbon_auth::ldap_auth::message::{MAX_MESSAGE, answer, message_length};
+    let length = message_length(input);
+    let read = answer(input);
+    if let Ok(Some(length)) = length {
+        assert!((2..=MAX_MESSAGE).contains(&length), "a length that no message has");
+    }
+    if let Ok(read) = read {
+        assert!(length == Ok(Some(input.len())) || input.len() > MAX_MESSAGE, "an answer of another length");
+        assert!(read.id < 1 << 31 && read.result_code < 1 << 31, "a number that LDAP does not have");
+        assert!(answer(input.get(..input.len() - 1).unwrap_or_default()).is_err(), "an answer that ends twice");
+        assert!(answer(&[input, b"\0"].concat()).is_err(), "bytes behind an answer");
+    }
 }

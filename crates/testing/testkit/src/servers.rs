@@ -1,4 +1,4 @@
-//! Real servers and tools around the gateway, as child processes on free ports: nginx, Redis, PostgreSQL, and clients
+//! Real servers and tools around the gateway, as child processes on free ports: nginx, Redis, PostgreSQL, OpenLDAP, and clients
 //! such as h2spec, grpcurl and curl.
 //!
 //! `tests/install` installs them. A test that needs one which is missing fails and says so: a skipped test proves
@@ -126,6 +126,49 @@ pub fn redis() -> Result<Server> {
     command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.current_dir(folder.path());
     Server::start(command, folder, address)
+}
+
+/// OpenLDAP with the suffix `dc=test`, an administrator `cn=admin,dc=test` whose password is `admin`, and these further
+/// entries as LDIF. With a certificate and its key in PEM it also speaks TLS: after STARTTLS, and from the start on the
+/// second address.
+///
+/// # Errors
+/// As [`Server::start`], and when the entries are not accepted.
+pub fn slapd(entries: &str, pair: Option<(&str, &str)>) -> Result<(Server, SocketAddr)> {
+    let (folder, address) = place()?;
+    let secure = ports::free_tcp_address()?;
+    let base = folder.path();
+    fs::create_dir(base.join("db"))?;
+    let mut settings = format!(
+        "include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n\
+         pidfile {0}/slapd.pid\n",
+        base.display()
+    );
+    if let Some((certificate, key)) = pair {
+        fs::write(base.join("cert.pem"), certificate)?;
+        fs::write(base.join("key.pem"), key)?;
+        settings += &format!("TLSCertificateFile {0}/cert.pem\nTLSCertificateKeyFile {0}/key.pem\n", base.display());
+    }
+    settings += &format!(
+        "database mdb\ndirectory {}/db\nmaxsize 16777216\nsuffix \"dc=test\"\nrootdn \"cn=admin,dc=test\"\nrootpw admin\n",
+        base.display()
+    );
+    let path = base.join("slapd.conf");
+    fs::write(&path, settings)?;
+    let root = "dn: dc=test\nobjectClass: dcObject\nobjectClass: organization\no: test\ndc: test\n";
+    fs::write(base.join("entries.ldif"), format!("{root}\n{entries}"))?;
+    let added =
+        Command::new(tool("slapadd")?).arg("-f").arg(&path).arg("-l").arg(base.join("entries.ldif")).output()?;
+    if !added.status.success() {
+        bail!("slapadd: {}", String::from_utf8_lossy(&added.stderr));
+    }
+    let mut urls = format!("ldap://{address}/");
+    if pair.is_some() {
+        urls += &format!(" ldaps://{secure}/");
+    }
+    let mut command = Command::new(tool("slapd")?);
+    command.arg("-f").arg(&path).args(["-h", &urls, "-d", "0"]);
+    Ok((Server::start(command, folder, address)?, secure))
 }
 
 /// PostgreSQL with a superuser `gibbon` that needs no password, and a database of the same name.

@@ -41,6 +41,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("engine/plan", "engine/router", "a plan holds the compiled router"),
     ("engine/ports", "engine/store", "plugins keep rows of their own in the datastore"),
     ("engine/store", "engine/plan", "what is stored is what plans are compiled from"),
+    ("engine/ports", "engine/store", "sessions, codes and tokens of plugins are rows like others"),
     ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),
     ("engine/proxy", "engine/journal", "a finished request is written down"),

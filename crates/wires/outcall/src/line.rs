@@ -92,6 +92,17 @@ impl Line {
         }
     }
 
+    /// Goes on in TLS on a connection that began in plain.
+    ///
+    /// # Errors
+    /// When it is no plain stream, the handshake fails or takes too long.
+    pub async fn start_tls(self, reach: &Reach, host: &str, tls: &Tls, limit: Duration) -> io::Result<Line> {
+        match self {
+            Line::Stream(stream) => Ok(Line::Stream(Box::new(reach.start_tls(*stream, host, tls, limit).await?))),
+            Line::Datagrams(_) | Line::LocalDatagrams(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Says goodbye; dropping the connection closes it.
     pub async fn close(&mut self) {
         if let Line::Stream(stream) = self {

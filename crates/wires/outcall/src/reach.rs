@@ -47,6 +47,27 @@ impl Reach {
         timed.unwrap_or_else(|_| Err(ReachError::Timeout { peer: format!("{host}:{port}"), limit }))
     }
 
+    /// Goes on in TLS on a connection that began in plain; `host` is the peer's name unless the settings say another.
+    ///
+    /// # Errors
+    /// The connection is in TLS already, the handshake fails, or it takes too long.
+    pub async fn start_tls(&self, stream: Stream, host: &str, tls: &Tls, limit: Duration) -> Result<Stream, ReachError> {
+        let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
+        let Stream::Plain(socket) = stream else { return Err(unusable("it is in TLS already".to_owned())) };
+        let (compiled, name) = self.compiled(host, tls)?;
+        let timed = tokio::time::timeout(limit, compiled.connect(&name, socket)).await;
+        let done = timed.map_err(|_| ReachError::Timeout { peer: host.to_owned(), limit })?;
+        Ok(Stream::ClientTls(done.map_err(|error| unusable(error.to_string()))?))
+    }
+
+    /// TLS and the name to expect.
+    fn compiled(&self, host: &str, tls: &Tls) -> Result<(ClientTls, ServerName), ReachError> {
+        let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
+        let name = tls.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::parse(name).ok_or_else(|| unusable(format!("'{name}' is no host name")))?;
+        Ok((self.client_tls(tls.verify).map_err(unusable)?, name))
+    }
+
     /// Connects to a unix socket.
     ///
     /// # Errors
@@ -82,14 +103,7 @@ impl Reach {
         let peer = || format!("{host}:{port}");
         let unusable = |cause: String| ReachError::Tls { peer: peer(), cause };
         let address = ConnectAddress::Ip(self.resolve(host, port).await?);
-        let compiled = match tls {
-            None => None,
-            Some(tls) => {
-                let name = tls.server_name.as_deref().unwrap_or(host);
-                let name = ServerName::parse(name).ok_or_else(|| unusable(format!("'{name}' is no host name")))?;
-                Some((self.client_tls(tls.verify).map_err(&unusable)?, name))
-            }
-        };
+        let compiled = tls.map(|tls| self.compiled(host, tls)).transpose()?;
         let tls = compiled.as_ref().map(|(tls, name)| TlsTarget { tls, name });
         let target = Target { address: &address, timeout: limit, tls, proxy_header: None };
         self.connector.connect(&target).await.map_err(|cause| match cause {

@@ -26,6 +26,13 @@ pub struct Rig {
 impl Rig {
     /// Starts a node with two workers, these further settings and this configuration.
     pub fn start(settings: &[(&str, String)], config: &str) -> Rig {
+        let rig = Rig::bare(settings);
+        rig.load(config);
+        rig
+    }
+
+    /// Starts a node with two workers and these further settings, and without a configuration.
+    pub fn bare(settings: &[(&str, String)]) -> Rig {
         let prefix = tempfile::tempdir().unwrap();
         let proxy = free_tcp_address().unwrap();
         let mut arguments = vec![
@@ -46,9 +53,7 @@ impl Rig {
             log_level: None,
         };
         let running = Running::start(&node, Inherited::none()).unwrap();
-        let rig = Rig { running: Some(running), proxy, _prefix: prefix };
-        rig.load(config);
-        rig
+        Rig { running: Some(running), proxy, _prefix: prefix }
     }
 
     /// Replaces the configuration.

@@ -1,5 +1,8 @@
 //! `basic-auth`: callers are known by user name and password (RFC 7617).
+//!
+//! [`handler`] checks passwords; [`attempts`] counts the failures, where that is configured.
 
+mod attempts;
 mod config;
 mod handler;
 #[cfg(test)]
@@ -25,6 +28,6 @@ pub const PART: Part = Part {
     build,
 };
 
-fn build(config: &Value, _: &Build<'_>) -> Built {
-    Ok(Arc::new(BasicAuth::new(crate::identity::decode(PART.name, config)?)))
+fn build(config: &Value, build: &Build<'_>) -> Built {
+    Ok(Arc::new(BasicAuth::new(crate::identity::decode(PART.name, config)?, build)?))
 }

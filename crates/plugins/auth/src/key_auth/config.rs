@@ -1,6 +1,9 @@
 //! Settings of `key-auth`.
 
 use gibbon_schema::{Schema, typedefs};
+use serde_json::Value;
+
+use crate::konnect;
 
 /// Where keys are looked for, and what becomes of them.
 #[derive(Schema, Debug)]
@@ -28,4 +31,12 @@ pub struct Config {
     /// The realm named in a refusal.
     #[schema(optional)]
     pub realm: Option<String>,
+    /// Whose consumers are asked, in order. There are none but this gateway's own.
+    #[schema(typedef = konnect::identity_realms(), optional, since = "3.15")]
+    #[expect(dead_code, reason = "can only name this gateway")]
+    pub identity_realms: Value,
+    /// Callers that a directory of Konnect knows.
+    #[schema(typedef = konnect::principals(), optional, since = "3.15")]
+    #[expect(dead_code, reason = "can only be off")]
+    pub principals: Value,
 }

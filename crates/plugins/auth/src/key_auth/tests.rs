@@ -183,3 +183,18 @@ fn an_oversized_or_binary_key_is_merely_unknown() {
     assert_eq!(shown(&rig.refuses(&*handler, &mut request(&long))), "401 Unauthorized [Key]");
     assert_eq!(shown(&rig.refuses(&*handler, &mut request("GET /?apikey=%ff%00%fe"))), "401 Unauthorized [Key]");
 }
+
+#[test]
+fn keys_that_konnect_alone_would_know_are_not_asked_for() {
+    for fine in [
+        json!({"identity_realms": [{"scope": "cp"}], "principals": {"enabled": false}}),
+        json!({"identity_realms": [{}]}),
+    ] {
+        let _ = gibbon_rig::accepted(&PART, fine);
+    }
+    let refused = |config| gibbon_rig::refused(&PART, config).to_string();
+    assert!(
+        refused(json!({"identity_realms": [{"scope": "realm", "id": "r"}]})).contains("realms are kept by Konnect")
+    );
+    assert!(refused(json!({"principals": {"enabled": true}})).contains("principals are kept by Konnect"));
+}

@@ -78,8 +78,13 @@ async fn decide(plugin: &OAuth2, x: &Exchange, host: &Host, parameters: &Paramet
         (None, Some(client)) => client,
         (fault, _) => return Ok(refused(&fault.unwrap_or_else(|| Refusal::invalid_client(false)), redirect_uri)),
     };
-    let grant =
-        Grant { service: plugin.service_of(x)?, client: client.credential.id, authenticated_userid: Some(user), scope };
+    let grant = Grant {
+        workspace: x.workspace,
+        service: plugin.service_of(x)?,
+        client: client.credential.id,
+        authenticated_userid: Some(user),
+        scope,
+    };
     let parameters = if is_code {
         let code = rows::add_code(host, &grant, challenge.as_deref(), plugin.id).await?;
         Map::from_iter([("code".to_owned(), json!(code))])

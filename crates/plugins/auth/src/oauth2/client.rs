@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use gibbon_pdk::{Credential, CredentialKind, Exchange, Host};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::parameters::{Parameters, Refusal};
 use crate::authorization::UserPassword;
@@ -21,6 +22,8 @@ const MAX_ROUNDS: u32 = 1_000_000;
 /// A client.
 pub struct Client {
     pub credential: Arc<Credential>,
+    /// Where it is registered; its codes and tokens are there too.
+    pub workspace: Uuid,
     /// Where end users are sent back to; empty if none is registered.
     pub redirect_uris: Vec<String>,
     pub is_public: bool,
@@ -38,6 +41,7 @@ impl Client {
         Some(Client {
             redirect_uris: uris.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
             is_public: credential.field("client_type") == Some("public"),
+            workspace: x.workspace,
             hashed: document.and_then(|d| d.get("hash_secret")) == Some(&Value::Bool(true)),
             credential,
         })

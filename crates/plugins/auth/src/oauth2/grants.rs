@@ -134,7 +134,7 @@ fn grant_for(
     authenticated_userid: Option<String>,
 ) -> Result<Grant, Refusal> {
     let scope = parameters::scope(parameters, &plugin.config)?;
-    Ok(Grant { service, client: client.credential.id, authenticated_userid, scope })
+    Ok(Grant { workspace: client.workspace, service, client: client.credential.id, authenticated_userid, scope })
 }
 
 /// Whether a code or token was made for this service, or for all where that is enough.
@@ -152,7 +152,7 @@ async fn redeem_code(
     let invalid = || Refusal::new("invalid_request", "Invalid code");
     let code = parameters.text("code").ok_or_else(invalid)?;
     let _redemption = plugin.redeeming.begin(&code).ok_or_else(invalid)?;
-    let row = rows::code(&*host.store, &code).await?.ok_or_else(invalid)?;
+    let row = rows::code(&*host.store, client.workspace, &code).await?.ok_or_else(invalid)?;
     if !is_for(&row, service) || row.foreign("credential") != Some(client.credential.id) {
         return Err(invalid().into());
     }
@@ -170,6 +170,7 @@ async fn redeem_code(
 
 fn grant_of(row: &Row, client: &Client, service: Option<Uuid>) -> Grant {
     Grant {
+        workspace: client.workspace,
         service,
         client: client.credential.id,
         authenticated_userid: row.text("authenticated_userid").map(str::to_owned),
@@ -187,7 +188,7 @@ async fn refresh(
     let invalid = || Refusal::new("invalid_request", "Invalid refresh_token");
     let refresh_token = parameters.text("refresh_token").ok_or_else(invalid)?;
     let _redemption = plugin.redeeming.begin(&refresh_token).ok_or_else(invalid)?;
-    let row = rows::by_refresh_token(&*host.store, &refresh_token).await?.ok_or_else(invalid)?;
+    let row = rows::by_refresh_token(&*host.store, client.workspace, &refresh_token).await?.ok_or_else(invalid)?;
     if !is_for(&row, service) {
         return Err(invalid().into());
     }
@@ -200,7 +201,7 @@ async fn refresh(
     }
     if plugin.config.reuse_refresh_token {
         let mut new = new_token(plugin, host, false);
-        rows::renew_token(host, &row, &new).await?;
+        rows::renew_token(host, client.workspace, &row, &new).await?;
         new.refresh_token = row.text("refresh_token").map(str::to_owned);
         return Ok(shown(&new));
     }

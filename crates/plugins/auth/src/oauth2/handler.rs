@@ -174,7 +174,7 @@ impl OAuth2 {
 
     async fn look_up(&self, x: &Exchange, host: &Host, token: &str) -> Result<Checked, Denied> {
         let invalid = || Denied::from(self.invalid(INVALID));
-        let row = rows::by_access_token(&*host.store, token).await?.ok_or_else(invalid)?;
+        let row = rows::by_access_token(&*host.store, x.workspace, token).await?.ok_or_else(invalid)?;
         let service = row.foreign("service");
         if service.is_none() && !self.config.global_credentials {
             return Ok(Checked::Global);

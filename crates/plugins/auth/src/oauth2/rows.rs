@@ -41,6 +41,8 @@ impl Row {
 /// What a token, or a code for one, stands for.
 #[derive(Clone, Debug)]
 pub struct Grant {
+    /// Of the client.
+    pub workspace: Uuid,
     /// `None` for tokens that are good for every service.
     pub service: Option<Uuid>,
     pub client: Uuid,
@@ -72,20 +74,21 @@ pub fn fault(error: &StoreError) -> Fault {
     Fault::plugin(format!("codes and tokens cannot be reached: {error}"))
 }
 
-async fn find(store: &dyn Store, kind: &str, field: &str, value: &str) -> Result<Option<Row>, Fault> {
-    store.get(kind, field, value).await.map(|row| row.map(Row)).map_err(|e| fault(&e))
+async fn find(store: &dyn Store, place: Uuid, kind: &str, field: &str, value: &str) -> Result<Option<Row>, Fault> {
+    store.get_in(place, kind, field, value).await.map(|row| row.map(Row)).map_err(|e| fault(&e))
 }
 
-pub async fn code(store: &dyn Store, code: &str) -> Result<Option<Row>, Fault> {
-    find(store, CODES, "code", code).await
+/// The code, in the workspace of the client.
+pub async fn code(store: &dyn Store, workspace: Uuid, code: &str) -> Result<Option<Row>, Fault> {
+    find(store, workspace, CODES, "code", code).await
 }
 
-pub async fn by_access_token(store: &dyn Store, token: &str) -> Result<Option<Row>, Fault> {
-    find(store, TOKENS, "access_token", token).await
+pub async fn by_access_token(store: &dyn Store, workspace: Uuid, token: &str) -> Result<Option<Row>, Fault> {
+    find(store, workspace, TOKENS, "access_token", token).await
 }
 
-pub async fn by_refresh_token(store: &dyn Store, token: &str) -> Result<Option<Row>, Fault> {
-    find(store, TOKENS, "refresh_token", token).await
+pub async fn by_refresh_token(store: &dyn Store, workspace: Uuid, token: &str) -> Result<Option<Row>, Fault> {
+    find(store, workspace, TOKENS, "refresh_token", token).await
 }
 
 /// Keeps a new code and gives it.
@@ -103,7 +106,7 @@ pub async fn add_code(host: &Host, grant: &Grant, challenge: Option<&str>, plugi
         "challenge_method": challenge.map(|_| super::pkce::METHOD),
         "plugin": reference(Some(plugin)),
     });
-    host.store.put(CODES, row, Some(CODE_LIFE)).await.map_err(|e| fault(&e))?;
+    host.store.put_in(grant.workspace, CODES, row, Some(CODE_LIFE)).await.map_err(|e| fault(&e))?;
     Ok(code)
 }
 
@@ -129,18 +132,18 @@ pub async fn add_token(host: &Host, grant: &Grant, new: &NewToken) -> Result<(),
         "authenticated_userid": grant.authenticated_userid,
         "scope": grant.scope,
     });
-    host.store.put(TOKENS, row, new.ttl).await.map(drop).map_err(|e| fault(&e))
+    host.store.put_in(grant.workspace, TOKENS, row, new.ttl).await.map(drop).map_err(|e| fault(&e))
 }
 
 /// Puts a new access token into the place of a token's old one.
-pub async fn renew_token(host: &Host, old: &Row, new: &NewToken) -> Result<(), Fault> {
+pub async fn renew_token(host: &Host, workspace: Uuid, old: &Row, new: &NewToken) -> Result<(), Fault> {
     let mut row = old.0.clone();
     if let Some(fields) = row.as_object_mut() {
         fields.insert("access_token".into(), json!(new.access_token));
         fields.insert("expires_in".into(), json!(new.expires_in));
         fields.insert("created_at".into(), json!(host.clock.wall()));
     }
-    host.store.put(TOKENS, row, new.ttl).await.map(drop).map_err(|e| fault(&e))
+    host.store.put_in(workspace, TOKENS, row, new.ttl).await.map(drop).map_err(|e| fault(&e))
 }
 
 pub async fn remove_code(store: &dyn Store, row: &Row) -> Result<(), Fault> {

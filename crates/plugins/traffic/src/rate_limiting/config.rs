@@ -5,7 +5,7 @@ use gibbon_schema::{Field, Schema, Shorthand, checks, checks::EntityCheck, typed
 use serde_json::Value;
 
 use crate::counters::check_order;
-use crate::redis::{Redis, old_names};
+use gibbon_pdk::redis::{Redis, old_names};
 
 /// Limits, who they hold for, and where counts lie.
 #[derive(Schema, Debug)]

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::counters::check_order;
-use crate::redis::{Redis, old_names};
+use gibbon_pdk::redis::{Redis, old_names};
 
 /// Named limits, who they hold for, and where counts lie.
 #[derive(Schema, Debug)]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gibbon_pdk::{BuildError, KvSettings};
 use gibbon_schema::{Field, Record, Schema, Shorthand, typedefs};
 use serde_json::Value;
+
+use crate::{BuildError, KvSettings};
 
 /// A Redis server.
 #[derive(Schema, Debug)]
@@ -77,6 +78,7 @@ impl Redis {
     }
 
     /// What the key-value port needs to know.
+    #[must_use]
     pub fn settings(&self) -> KvSettings {
         KvSettings {
             host: self.host.clone().unwrap_or_default(),
@@ -94,6 +96,7 @@ impl Redis {
 }
 
 /// The settings as they were called before they moved into a record of their own.
+#[must_use]
 pub fn old_names(plugin: &str) -> Vec<Shorthand> {
     let old = |name: &'static str, new: &'static str, field: Field| {
         let message = format!("{plugin}: config.{name} is deprecated, please use config.redis.{new} instead");
