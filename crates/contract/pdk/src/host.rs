@@ -148,11 +148,21 @@ pub trait HttpClient: Send + Sync {
 /// Where a raw connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DialTarget {
-    Tcp { host: String, port: u16 },
-    Udp { host: String, port: u16 },
-    Unix { path: String },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Udp {
+        host: String,
+        port: u16,
+    },
+    Unix {
+        path: String,
+    },
     /// A datagram socket such as `/dev/log`.
-    UnixDatagram { path: String },
+    UnixDatagram {
+        path: String,
+    },
 }
 
 /// A raw connection: what is written is sent whole, a read gives what has come.

@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod admin;
 mod body;
 mod directory;
 mod entity;
@@ -37,6 +38,7 @@ mod phase;
 mod queue;
 mod reply;
 
+pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};

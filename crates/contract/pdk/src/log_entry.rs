@@ -409,8 +409,16 @@ mod tests {
         let entry = log_entry(&exchange());
         let keys: Vec<&str> = entry.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [
-            "request", "upstream_uri", "upstream_status", "response", "latencies", "client_ip", "started_at",
-            "source", "workspace", "workspace_name",
+            "request",
+            "upstream_uri",
+            "upstream_status",
+            "response",
+            "latencies",
+            "client_ip",
+            "started_at",
+            "source",
+            "workspace",
+            "workspace_name",
         ];
         assert_eq!(keys, expected);
         assert_eq!(entry["request"]["url"], "http://api.test:0/x?a=1&a=%20b&c&d=");
@@ -438,8 +446,14 @@ mod tests {
     fn statuses_of_failed_tries_come_first() {
         let mut x = exchange();
         let failed = Try {
-            ip: [127, 0, 0, 1].into(), port: 80, balancer_start: 1, balancer_start_ns: 1, balancer_latency: 1,
-            balancer_latency_ns: 1, state: Some("failed"), code: None,
+            ip: [127, 0, 0, 1].into(),
+            port: 80,
+            balancer_start: 1,
+            balancer_start_ns: 1,
+            balancer_latency: 1,
+            balancer_latency_ns: 1,
+            state: Some("failed"),
+            code: None,
         };
         x.tries.push(failed.clone());
         x.tries.push(Try { state: None, ..failed });

@@ -21,6 +21,7 @@ mod lua;
 mod multipart;
 mod node;
 mod page;
+mod plugin_paths;
 mod routes;
 mod schemas;
 mod serve;

@@ -92,7 +92,9 @@ impl Admin {
     }
 
     async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
-        let Some(to) = self.destination(surface, head.uri.path()).await else { return Answer::not_found() };
+        let Some(to) = self.destination(surface, head.uri.path()).await else {
+            return self.by_plugin(surface, head, incoming).await;
+        };
         if head.method == Method::OPTIONS {
             return options(&to.route.allow(), &head.headers);
         }
@@ -109,7 +111,7 @@ impl Admin {
         self.answer(surface, &request, to, body).await
     }
 
-    async fn body(&self, head: &http::request::Parts, incoming: Incoming, yaml: bool) -> Result<body::Body, Answer> {
+    pub(crate) async fn body(&self, head: &http::request::Parts, incoming: Incoming, yaml: bool) -> Result<body::Body, Answer> {
         if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
             return Ok(body::Body::Nothing);
         }
