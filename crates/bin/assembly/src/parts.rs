@@ -25,5 +25,7 @@ pub fn bundled() -> Plugins {
 
 /// Paths that plugins add to the Admin API.
 pub fn admin_paths(ports: &Ports) -> Vec<AdminRoot> {
-    gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock))
+    let mut paths = gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock));
+    paths.extend(gibbon_security::admin_paths(&*ports.state));
+    paths
 }

@@ -48,7 +48,7 @@ pub use exchange::{
 };
 pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};
-pub use handler::{BodyChunk, Flow, Handler, LocalFuture, SendFuture, Step};
+pub use handler::{BodyChunk, CertificatePem, Flow, Handler, LocalFuture, SendFuture, Step};
 pub use host::{
     Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts,
     NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
