@@ -15,7 +15,8 @@ use gibbon_schema::Schema;
 use serde_json::Value;
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[acme::PART, bot_detection::PART, cors::PART, ip_restriction::PART, standard_webhooks::PART];
+pub const PARTS: &[Part] =
+    &[acme::PART, bot_detection::PART, cors::PART, ip_restriction::PART, standard_webhooks::PART];
 
 /// Paths that this family adds to the Admin API of a node.
 pub fn admin_paths(state: &dyn NodeState) -> Vec<AdminRoot> {

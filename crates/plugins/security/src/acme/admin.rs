@@ -50,7 +50,8 @@ async fn obtain(keeper: &Keeper, body: &Value) -> AdminAnswer {
         let message = format!("problem found running sanity check for {host}: no domain in configuration allows it");
         return AdminAnswer::message(400, &message);
     }
-    let test_only = field("test_http_challenge_flow").is_some_and(|flag| flag == true || flag == "true" || flag == "on");
+    let test_only =
+        field("test_http_challenge_flow").is_some_and(|flag| flag == true || flag == "true" || flag == "on");
     if test_only {
         return match check_challenges(keeper, &host).await {
             Ok(()) => AdminAnswer::message(200, &format!("sanity test for host {host} passed")),

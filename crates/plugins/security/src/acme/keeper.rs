@@ -72,7 +72,8 @@ impl Keeper {
     /// What this node cannot do.
     pub fn new(config: Config, build: &Build<'_>) -> Result<Arc<Self>, BuildError> {
         if config.account_key.is_some() {
-            let cause = "an account key out of the 'keys' entities is not available; leave 'account_key' out".to_owned();
+            let cause =
+                "an account key out of the 'keys' entities is not available; leave 'account_key' out".to_owned();
             return Err(BuildError { plugin: super::PART.name.to_owned(), cause });
         }
         let keeper = Arc::new(Keeper {

@@ -62,7 +62,9 @@ impl Authority {
                 self.proven.store(true, Ordering::SeqCst);
                 json!({"status": "processing"})
             }
-            "/finalize" | "/order/1" => json!({"status": "valid", "certificate": at("/cert"), "finalize": at("/finalize")}),
+            "/finalize" | "/order/1" => {
+                json!({"status": "valid", "certificate": at("/cert"), "finalize": at("/finalize")})
+            }
             "/cert" => {
                 answer.body = certificate(now + 86_400 * self.days.load(Ordering::SeqCst) as i64).into();
                 return answer;

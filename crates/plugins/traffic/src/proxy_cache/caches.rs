@@ -64,7 +64,7 @@ impl Caches {
 
     /// Forgets the answer under a key in every memory; tells whether there was one.
     pub fn remove(&self, key: &str) -> bool {
-        let remove = |key: Key| self.all().values().fold(false, |found, memory| memory.remove(&key) || found);
+        let remove = |key: Key| self.all().values().filter(|memory| memory.remove(&key)).count() > 0;
         key::parse(key).is_some_and(remove)
     }
 

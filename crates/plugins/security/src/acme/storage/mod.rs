@@ -61,10 +61,10 @@ impl Storage {
             StorageKind::Kong if !build.store.is_present() => {
                 return Err(refuse("storage 'kong' needs a datastore, and this node has none"));
             }
-            StorageKind::Kong => {
-                Storage::Store { store: Arc::clone(&build.store), random: Arc::clone(&build.random) }
-            }
-            StorageKind::Redis if settings.redis.cloud_authentication.get("auth_provider").is_some_and(Value::is_string) => {
+            StorageKind::Kong => Storage::Store { store: Arc::clone(&build.store), random: Arc::clone(&build.random) },
+            StorageKind::Redis
+                if settings.redis.cloud_authentication.get("auth_provider").is_some_and(Value::is_string) =>
+            {
                 return Err(refuse("logging in to Redis with an identity of a cloud provider is not available"));
             }
             StorageKind::Redis => {
