@@ -10,8 +10,10 @@ use tokio::runtime::Handle;
 
 /// Reads the node's figures whenever it is asked.
 pub fn snapshot(node: &Arc<Node>, control: &Handle) -> Snapshot {
-    let (node, control) = (Arc::clone(node), control.clone());
+    // The node holds plans, plans hold handlers, and handlers hold the figures: a strong handle would be a ring.
+    let (node, control) = (Arc::downgrade(node), control.clone());
     Box::new(move || {
+        let Some(node) = node.upgrade() else { return Value::Null };
         let accepted = node.sum(|worker| &worker.net.accepted);
         let active = node.sum(|worker| &worker.net.active);
         let refused = node.sum(|w| &w.net.refused_total) + node.sum(|w| &w.net.refused_per_address);
@@ -46,9 +48,9 @@ fn upstreams(node: &Node) -> Value {
 }
 
 fn target(report: &TargetReport) -> Value {
-    let addresses = report.addresses.iter().map(|address| {
-        json!({ "address": format!("{}:{}", address.ip, address.port), "health": address.health.as_str() })
-    });
+    let addresses = report.addresses.iter().map(
+        |address| json!({ "address": format!("{}:{}", address.ip, address.port), "health": address.health.as_str() }),
+    );
     json!({
         "target": format!("{}:{}", report.host, report.port),
         "health": report.health.as_str(),

@@ -6,6 +6,7 @@ mod declared;
 mod figures;
 mod listen;
 mod node;
+mod offline;
 mod parts;
 mod ports;
 mod registry;
@@ -13,5 +14,8 @@ mod settings;
 mod store;
 
 pub use declared::Declarative;
+pub use gibbon_store::MigrationState;
 pub use node::{NodeSettings, Running, StartError};
+pub use offline::Offline;
 pub use parts::bundled;
+pub use store::{Tables, readiness};

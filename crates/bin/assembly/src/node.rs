@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
+use gibbon_model::Registry;
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
 use gibbon_pdk::{Clock, NodeFacts};
-use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Publisher};
+use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, WorkerParts, Workers};
 use gibbon_router::Flavor;
@@ -48,6 +49,41 @@ pub struct Running {
     control: tokio::runtime::Runtime,
 }
 
+/// What compiles configuration and serves by it, before anything listens.
+pub(crate) struct Engine {
+    pub node: Arc<Node>,
+    pub ports: Arc<Ports>,
+    pub plugins: Arc<Plugins>,
+    pub registry: Arc<Registry>,
+    pub funnel: Arc<Funnel>,
+}
+
+impl Engine {
+    /// With an empty plan.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a thread that cannot be started.
+    pub fn build(
+        settings: &Settings,
+        facts: &NodeFacts,
+        access_log: Option<(AccessLog, Handle)>,
+        control: &tokio::runtime::Handle,
+    ) -> anyhow::Result<Engine> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let flavor = flavor(settings);
+        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
+        let names = Names::new(crate::settings::resolver(&settings.dns));
+        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
+        let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, facts.worker_count));
+        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_log, control)?);
+        let plugins = Arc::new(parts::loaded(settings));
+        let registry = registry(settings, &plugins);
+        let compiler = Compiler::new(flavor, Arc::clone(&plugins));
+        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        Ok(Engine { node, ports, plugins, registry, funnel })
+    }
+}
+
 impl Running {
     /// Binds, compiles an empty plan, and serves.
     ///
@@ -64,19 +100,10 @@ impl Running {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let flavor = flavor(settings);
-        let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
-        let names = Names::new(crate::settings::resolver(&settings.dns));
-        let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
-        let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, count));
         let facts = facts(of, count);
-        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), of.access_log.clone(), control.handle())?);
-        let plugins = parts::loaded(settings);
-        let about = admin::about(&facts, of.values, &plugins);
-        let registry = registry(settings, &plugins);
-        let compiler = Compiler::new(flavor, Arc::new(plugins));
-        let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
+        let engine = Engine::build(settings, &facts, of.access_log.clone(), control.handle())?;
+        let about = admin::about(&facts, of.values, &engine.plugins);
+        let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, control.handle())?;
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));

@@ -8,8 +8,13 @@ use gibbon_plan::Plugins;
 use crate::ports::Ports;
 
 /// The families; each is the list that its crate exports.
-const FAMILIES: &[&[Part]] =
-    &[gibbon_auth::PARTS, gibbon_observe::PARTS, gibbon_security::PARTS, gibbon_traffic::PARTS, gibbon_transform::PARTS];
+const FAMILIES: &[&[Part]] = &[
+    gibbon_auth::PARTS,
+    gibbon_observe::PARTS,
+    gibbon_security::PARTS,
+    gibbon_traffic::PARTS,
+    gibbon_transform::PARTS,
+];
 
 /// The bundled plugins that the `plugins` setting lets in.
 #[must_use]

@@ -10,8 +10,7 @@ use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
 use gibbon_plan::{BuildScope, Builder, Publisher};
 use gibbon_ports::{
-    Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState,
-    SystemRandomness,
+    Absent, ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
 use serde_json::Value;

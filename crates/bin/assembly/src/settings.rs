@@ -6,8 +6,8 @@ use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings};
 use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
 use gibbon_proxy::error_body::{Form, Templates};
-use gibbon_tls::TrustStore;
 use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
+use gibbon_tls::TrustStore;
 
 /// As in Server and Via.
 pub const SERVER_TOKEN: &str = concat!("gibbon/", env!("CARGO_PKG_VERSION"));

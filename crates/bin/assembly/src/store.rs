@@ -1,14 +1,21 @@
 //! Where this node's entities are kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use gibbon_conf::{Compat, Database, Settings};
+use gibbon_conf::{Compat, Database, PostgresTlsVersion, Settings};
 use gibbon_model::Registry;
 use gibbon_plan::Funnel;
-use gibbon_store::{Conductor, Documents, Sqlite};
-use tokio::runtime::Handle;
+use gibbon_store::{
+    Conductor, Documents, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Sqlite,
+    listen_to_postgres,
+};
+use gibbon_tls::{Certificate, ClientTls, ClientTlsSettings, IpSubject, Protocols, TrustStore, Verify};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Opens the store that the settings name and loads what is in it.
+use crate::settings::text_of;
+
+/// Opens the store that the settings name, loads what is in it, and keeps up with whoever else changes it.
 ///
 /// # Errors
 /// A store that cannot be opened or is not ready for this version, with what to do.
@@ -16,19 +23,124 @@ pub fn open(
     settings: &Settings,
     registry: Arc<Registry>,
     funnel: &Arc<Funnel>,
-    _control: &Handle,
+    control: &Handle,
 ) -> anyhow::Result<Documents> {
-    let (registry, funnel) = (registry, Arc::clone(funnel));
-    let compat = match settings.compat {
-        Compat::V3_10 => gibbon_schema::Compat::V3_10,
-        Compat::V3_15 => gibbon_schema::Compat::V3_15,
-    };
+    let funnel = Arc::clone(funnel);
     let conductor = match settings.datastore.database {
         Database::Off => Conductor::declarative(Arc::clone(&registry), funnel, Some(settings.prefix.clone()))?,
-        Database::Sqlite | Database::Postgres => {
+        Database::Sqlite => {
             let (reader, writer) = Sqlite::open(&settings.datastore.sqlite_path)?;
             Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?
         }
+        Database::Postgres => {
+            let place = postgres(settings)?;
+            readiness(&Migrations::open(&place, control)?.state()?)?;
+            let (reader, writer) = Postgres::open(&place, control)?;
+            let conductor =
+                Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?;
+            control.spawn(listen_to_postgres(place, conductor.clone()));
+            conductor
+        }
     };
-    Ok(Documents { conductor, registry, compat })
+    control.spawn(keep_up(conductor.clone(), settings.datastore.update_frequency));
+    Ok(Documents { conductor, registry, compat: compat(settings) })
+}
+
+fn compat(settings: &Settings) -> gibbon_schema::Compat {
+    match settings.compat {
+        Compat::V3_10 => gibbon_schema::Compat::V3_10,
+        Compat::V3_15 => gibbon_schema::Compat::V3_15,
+    }
+}
+
+/// Looks now and then for changes by others, and for rows whose time is over.
+async fn keep_up(conductor: Conductor, frequency: Duration) {
+    let mut times = tokio::time::interval(frequency.max(Duration::from_millis(50)));
+    times.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        conductor.keep_up().await;
+    }
+}
+
+/// Whether a node may start on tables in that state.
+///
+/// # Errors
+/// What to do first.
+pub fn readiness(state: &MigrationState) -> anyhow::Result<()> {
+    match state {
+        MigrationState::Present { pending } if pending.is_empty() => Ok(()),
+        MigrationState::Present { .. } => {
+            anyhow::bail!("new migrations are available; run 'gibbon migrations up' to bring the database up to date")
+        }
+        MigrationState::Absent => {
+            anyhow::bail!(
+                "the database needs bootstrapping: to start a new installation, run 'gibbon migrations bootstrap'"
+            )
+        }
+        MigrationState::ForeignOnly => anyhow::bail!(
+            "the database holds the tables of a Kong gateway and none of this one's: run 'gibbon migrations bootstrap \
+             --from-kong' to take over its configuration; Kong's tables are read and stay as they are"
+        ),
+        MigrationState::Newer => anyhow::bail!("the database's tables were made by a later release"),
+    }
+}
+
+/// Our tables in the PostgreSQL of the settings, for commands.
+pub struct Tables {
+    // Dropped after what runs on it.
+    pub migrations: Migrations,
+    _runtime: Runtime,
+}
+
+impl Tables {
+    /// Connects.
+    ///
+    /// # Errors
+    /// A server that cannot be reached, or TLS settings that cannot be used.
+    pub fn open(settings: &Settings) -> anyhow::Result<Tables> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let migrations = Migrations::open(&postgres(settings)?, runtime.handle())?;
+        Ok(Tables { migrations, _runtime: runtime })
+    }
+}
+
+fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> {
+    let from = &settings.datastore.postgres;
+    Ok(PostgresSettings {
+        host: from.host.clone(),
+        port: from.port,
+        user: from.user.clone(),
+        password: from.password.clone(),
+        database: from.database.clone(),
+        schema: from.schema.clone(),
+        tls: if from.tls { Some(postgres_tls(settings)?) } else { None },
+        timeout: from.timeout,
+        pool_size: from.pool_size.map(|size| size as usize),
+    })
+}
+
+fn postgres_tls(settings: &Settings) -> anyhow::Result<PostgresTls> {
+    let from = &settings.datastore.postgres;
+    let verify = match from.tls_verify {
+        false => Verify::Off,
+        true => {
+            Verify::On { trust: trust(settings)?, depth: settings.tls.verify_depth, ip_subject: IpSubject::ByAddress }
+        }
+    };
+    let identity = match &from.client {
+        Some(pair) => Some(Certificate::from_pem(text_of(&pair.cert)?.as_bytes(), text_of(&pair.key)?.as_bytes())?),
+        None => None,
+    };
+    let protocols = Protocols { tls12: from.tls_version == PostgresTlsVersion::Tls12, tls13: true };
+    let client = ClientTls::new(&ClientTlsSettings { verify, identity, protocols, ..ClientTlsSettings::default() })?;
+    Ok(PostgresTls { client, required: from.tls_required })
+}
+
+fn trust(settings: &Settings) -> anyhow::Result<TrustStore> {
+    if settings.tls.trusted.is_empty() {
+        return Ok(TrustStore::system()?);
+    }
+    let texts: Vec<String> = settings.tls.trusted.iter().map(text_of).collect::<Result<_, _>>()?;
+    Ok(TrustStore::from_pem(texts.iter().map(|text| ("lua_ssl_trusted_certificate", text.as_bytes())))?)
 }

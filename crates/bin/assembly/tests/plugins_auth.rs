@@ -37,10 +37,18 @@ impl Gateway {
             ("database", "off".into()),
             ("proxy_listen", format!("{address} reuseport")),
             ("nginx_worker_processes", "4".into()),
+            ("admin_listen", "off".into()),
+            ("status_listen", "off".into()),
         ];
         let arguments = arguments.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let loaded = gibbon_conf::load(&Input { arguments, ..Input::default() }, &Machine).unwrap();
-        let node = NodeSettings { settings: &loaded.settings, values: &loaded.values, node_id: "", access_log: None };
+        let node = NodeSettings {
+            settings: &loaded.settings,
+            values: &loaded.values,
+            node_id: "",
+            access_log: None,
+            log_level: None,
+        };
         let running = Running::start(&node, Inherited::none()).unwrap();
         let upstream = upstream::echo().unwrap();
         let gateway = Gateway { running: Some(running), address, upstream, _prefix: prefix };

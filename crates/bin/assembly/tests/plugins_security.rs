@@ -40,7 +40,8 @@ impl Gateway {
 #[test]
 fn preflights_are_answered_here_and_answers_are_marked() {
     let gateway = Gateway::with("  - {name: cors, config: {origins: ['http://a.test']}}");
-    let preflight = gateway.send("OPTIONS / HTTP/1.1\r\nOrigin: http://a.test\r\nAccess-Control-Request-Method: PUT", "");
+    let preflight =
+        gateway.send("OPTIONS / HTTP/1.1\r\nOrigin: http://a.test\r\nAccess-Control-Request-Method: PUT", "");
     assert_eq!((preflight.status(), preflight.header("content-length")), (200, Some("0")));
     assert_eq!(preflight.header("access-control-allow-origin"), Some("http://a.test"));
     assert_eq!(preflight.header("vary"), Some("Origin"));
@@ -53,11 +54,17 @@ fn preflights_are_answered_here_and_answers_are_marked() {
 fn addresses_are_let_in_or_kept_out() {
     let gateway = Gateway::with("  - {name: ip-restriction, config: {deny: [127.0.0.0/8]}}");
     let refused = gateway.send("GET / HTTP/1.1", "");
-    assert_eq!((refused.status(), refused.json().unwrap()["message"].clone()), (403, "IP address not allowed: 127.0.0.1".into()));
+    assert_eq!(
+        (refused.status(), refused.json().unwrap()["message"].clone()),
+        (403, "IP address not allowed: 127.0.0.1".into())
+    );
     // A header does not change the address of a client that is not trusted.
     let refused = gateway.send("GET / HTTP/1.1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1", "");
     assert_eq!(refused.status(), 403);
-    assert_eq!(Gateway::with("  - {name: ip-restriction, config: {allow: [127.0.0.1]}}").send("GET / HTTP/1.1", "").status(), 200);
+    assert_eq!(
+        Gateway::with("  - {name: ip-restriction, config: {allow: [127.0.0.1]}}").send("GET / HTTP/1.1", "").status(),
+        200
+    );
 }
 
 #[test]

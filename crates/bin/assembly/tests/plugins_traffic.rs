@@ -158,8 +158,10 @@ fn upstream_with(headers: &'static [(&'static str, &'static str)]) -> Upstream {
 #[test]
 fn what_an_answer_costs_is_counted_and_refused_when_used_up() {
     let upstream = upstream_with(&[("X-Kong-Limit", "video=2"), ("Content-Type", "text/plain")]);
-    let gateway =
-        Gateway::before(upstream, "  - {name: response-ratelimiting, config: {policy: local, limits: {video: {hour: 3}}}}");
+    let gateway = Gateway::before(
+        upstream,
+        "  - {name: response-ratelimiting, config: {policy: local, limits: {video: {hour: 3}}}}",
+    );
     let first = gateway.get("/");
     assert_eq!((first.status(), first.text().as_str()), (200, "0123456789"));
     assert_eq!(first.header("x-ratelimit-remaining-video-hour"), Some("1"));

@@ -338,7 +338,7 @@ mod prefix {
 
     #[test]
     fn values_of_several_lines_survive_being_written_down() {
-        let yaml = "_format_version: \"3.0\"\nservices: # none\n- name: a";
+        let yaml = "_format_version: \"3.0\"\nservices: # none\n- name: a\n  host: a.test";
         let place = Place::new().with("KONG_DECLARATIVE_CONFIG_STRING", yaml);
         assert_eq!(place.at(&["start"]).code, 0);
         place.at(&["restart"]).well("Gibbon stopped\nGibbon started\n");

@@ -303,20 +303,17 @@ pub fn set_log_value(entry: &mut Value, path: &str, value: Value) {
 }
 
 fn split(path: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
+    let mut names = Vec::new();
+    let mut name = String::new();
     let mut chars = path.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\\' if chars.peek() == Some(&'.') => {
-                chars.next();
-                names.last_mut().map(|name| name.push('.'));
-            }
-            '.' => names.push(String::new()),
-            c => {
-                names.last_mut().map(|name| name.push(c));
-            }
+            '\\' if chars.next_if_eq(&'.').is_some() => name.push('.'),
+            '.' => names.push(std::mem::take(&mut name)),
+            c => name.push(c),
         }
     }
+    names.push(name);
     names
 }
 

@@ -150,13 +150,18 @@ impl Step {
 }
 
 fn keep_better(slot: &mut Option<(u8, Arc<Instance>)>, candidate: (u8, Arc<Instance>)) {
-    if slot.as_ref().is_none_or(|(rank, _)| candidate.0 < *rank) {
+    if slot.as_ref().is_none_or(|kept| is_better(&candidate, kept)) {
         *slot = Some(candidate);
     }
 }
 
+/// The more specific one; of equals, which the schema does not let in, the smaller id, so that all nodes agree.
+fn is_better(candidate: &(u8, Arc<Instance>), kept: &(u8, Arc<Instance>)) -> bool {
+    (candidate.0, candidate.1.id) < (kept.0, kept.1.id)
+}
+
 fn keep_better_in(table: &mut HashMap<Uuid, (u8, Arc<Instance>)>, key: Uuid, candidate: (u8, Arc<Instance>)) {
-    let better = table.get(&key).is_none_or(|(rank, _)| candidate.0 < *rank);
+    let better = table.get(&key).is_none_or(|kept| is_better(&candidate, kept));
     if better {
         table.insert(key, candidate);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gibbon_pdk::{Document, PathHandling, Protocol, Protocols, Route, Service, Timeouts, UpstreamTls};
-use gibbon_router::{Flavor, Address, Endpoint, RouteSpec, Subsystem};
+use gibbon_router::{Address, Endpoint, Flavor, RouteSpec, Subsystem};
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -316,7 +316,9 @@ pub async fn fault(
         _ => core_reply(worker, x, status, negotiable),
     };
     let by_plugin = fault.source == Source::Plugin;
+    // An answer of a plugin's says nothing about what follows on the connection.
     if closes(status)
+        && fault.message.is_none()
         && !by_plugin
         && let Some(out) = out
     {

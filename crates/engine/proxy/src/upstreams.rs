@@ -85,7 +85,8 @@ impl Upstreams {
             ttl_ms = [ttl_ms, ttl].into_iter().flatten().min();
             resolutions.push(resolution);
         }
-        let stale_at_ms = ttl_ms.map(|ttl| self.now_ms() + ttl.max(1000));
+        // An answer from the hosts file never ages: its time to live is the largest there is.
+        let stale_at_ms = ttl_ms.map(|ttl| self.now_ms().saturating_add(ttl.max(1000)));
         self.install(upstream, resolutions, stale_at_ms)
     }
 
@@ -159,7 +160,7 @@ impl Upstreams {
                 (new, _) => new,
             });
         }
-        let stale_at_ms = ttl_ms.map(|ttl| self.now_ms() + ttl.max(1000));
+        let stale_at_ms = ttl_ms.map(|ttl| self.now_ms().saturating_add(ttl.max(1000)));
         self.install(upstream, resolutions, stale_at_ms);
     }
 }

@@ -62,6 +62,26 @@ pub fn all_in_query<'a>(x: &'a Exchange, name: &'a str) -> impl Iterator<Item = 
     arguments.filter(move |(n, _)| n.as_ref() == name.as_bytes()).filter_map(|(_, value)| value)
 }
 
+/// All arguments of the query by name: a text, `true` without a value, a list of several.
+#[must_use]
+pub fn query(x: &Exchange) -> Map<String, Value> {
+    map(x.query().unwrap_or_default())
+}
+
+fn map(text: &[u8]) -> Map<String, Value> {
+    let mut all = Map::new();
+    for (name, value) in uri::arguments(text).take(MAX_ARGUMENTS) {
+        let value = value.map_or(Value::Bool(true), |v| Value::String(String::from_utf8_lossy(&v).into_owned()));
+        let name = String::from_utf8_lossy(&name).into_owned();
+        match all.get_mut(&name) {
+            None => drop(all.insert(name, value)),
+            Some(Value::Array(several)) => several.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    all
+}
+
 /// Takes an argument out of the query; the others stay as the client wrote them.
 pub fn remove_from_query(x: &mut Exchange, name: &str) {
     let Some(query) = x.query() else { return };
@@ -137,6 +157,29 @@ impl BodyArguments {
             return BodyArguments::Multipart { body: body.clone(), parts };
         }
         BodyArguments::None
+    }
+
+    /// Whether bodies of a media type (in lower case, without parameters) have arguments.
+    #[must_use]
+    pub fn are_in(media_type: &str) -> bool {
+        matches!(media_type, "application/x-www-form-urlencoded" | "application/json" | "multipart/form-data")
+    }
+
+    /// All of them by name.
+    #[must_use]
+    pub fn into_map(self) -> Map<String, Value> {
+        match self {
+            BodyArguments::None => Map::new(),
+            BodyArguments::Form(text) => map(&text),
+            BodyArguments::Json(fields) => fields,
+            BodyArguments::Multipart { body, parts } => {
+                let text = |part: &Part| {
+                    let content = body.get(part.content.clone()).unwrap_or_default();
+                    Value::String(String::from_utf8_lossy(content).into_owned())
+                };
+                parts.iter().map(|part| (part.name.clone(), text(part))).collect()
+            }
+        }
     }
 
     #[must_use]

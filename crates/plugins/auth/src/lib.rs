@@ -13,6 +13,7 @@ mod hmac_auth;
 mod identity;
 mod jwt;
 mod key_auth;
+mod oauth2;
 mod session;
 
 #[cfg(test)]
@@ -21,7 +22,8 @@ mod rig;
 use gibbon_pdk::{Part, Protocol, Protocols};
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART, session::PART];
+pub const PARTS: &[Part] =
+    &[acl::PART, basic_auth::PART, hmac_auth::PART, jwt::PART, key_auth::PART, oauth2::PART, session::PART];
 
 /// Where authentication by header can happen.
 const HTTP_FAMILY: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);

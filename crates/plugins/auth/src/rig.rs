@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gibbon_pdk::{
-    Consumer, ConsumerGroup, Credential, CredentialKind, Directory, Exchange, Handler, Part, Reply, ReplyBody,
+    Consumer, ConsumerGroup, Credential, CredentialKind, Directory, Exchange, Handler, Part, Random, Reply, ReplyBody,
 };
 use gibbon_rig::{Ended, People};
 use serde_json::Value;
@@ -25,6 +26,7 @@ impl Default for Rig {
         let people = Arc::new(Mutex::new(People::default()));
         let mut world = gibbon_rig::Rig::new();
         world.host.directory = Box::new(Shared(Arc::clone(&people)));
+        world.host.random = Arc::new(Mixed::default());
         Rig { world, people }
     }
 }
@@ -94,6 +96,11 @@ impl Rig {
         self.people.lock().unwrap().consumers.retain(|c| c.id != consumer);
     }
 
+    /// Takes a credential out of the directory.
+    pub fn forget_credential(&self, credential: Uuid) {
+        self.people.lock().unwrap().credentials.retain(|(_, c)| c.id != credential);
+    }
+
     pub fn handler(&self, part: &Part, config: Value) -> Arc<dyn Handler> {
         self.world.handler(part, config)
     }
@@ -149,6 +156,21 @@ pub fn shown(reply: &Reply) -> String {
 /// What the upstream would see of an exchange: the value of a header.
 pub fn upstream<'a>(x: &'a Exchange, name: &str) -> Option<&'a str> {
     x.request.headers.get_str(name)
+}
+
+/// The same bytes in each run that look like none before them, since secrets must not repeat: SplitMix64.
+#[derive(Default)]
+struct Mixed(AtomicU64);
+
+impl Random for Mixed {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
 }
 
 struct Shared(Arc<Mutex<People>>);

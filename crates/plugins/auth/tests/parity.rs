@@ -7,6 +7,7 @@ fn schemas_are_kongs_and_additions_are_listed() {
     let expected = [
         "acl: config.include_consumer_groups (Kong 3.15)",
         "hmac-auth: config.algorithms may also be \"hmac-sha224\"",
+        "oauth2: config.persistent_refresh_token (Kong 3.15)",
         "session: config.bind (Kong 3.15)",
     ];
     assert_eq!(additions, expected);

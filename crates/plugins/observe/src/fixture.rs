@@ -94,7 +94,11 @@ impl Duplex for Written {
 }
 
 /// Logs the exchange, delivers the queue; what the peer was sent.
-pub fn sent(part: &gibbon_pdk::Part, config: serde_json::Value, exchanges: &mut [Exchange]) -> (Vec<DialTarget>, Vec<String>) {
+pub fn sent(
+    part: &gibbon_pdk::Part,
+    config: serde_json::Value,
+    exchanges: &mut [Exchange],
+) -> (Vec<DialTarget>, Vec<String>) {
     let rig = gibbon_rig::Rig::new();
     let peer = Arc::new(Peer::default());
     let handler = rig.handler_of(part, config, |build| build.dial = peer.clone());

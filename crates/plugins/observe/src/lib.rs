@@ -16,6 +16,7 @@ mod loggly;
 mod names;
 mod prometheus;
 mod queue_settings;
+mod replaced;
 mod severity;
 mod statsd;
 mod syslog;

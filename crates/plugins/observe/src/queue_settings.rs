@@ -36,7 +36,8 @@ pub struct Queue {
 impl Queue {
     /// As the port wants it. The older fields win where they differ from what they once defaulted to.
     pub fn settings(&self, old_size: Option<(i64, i64)>, old_delay: Option<(f64, f64)>) -> QueueSettings {
-        let size = old_size.filter(|(given, default)| given != default).and_then(|(given, _)| usize::try_from(given).ok());
+        let size =
+            old_size.filter(|(given, default)| given != default).and_then(|(given, _)| usize::try_from(given).ok());
         let delay = old_delay.filter(|(given, default)| given != default).map(|(given, _)| given);
         QueueSettings {
             max_batch_size: size.unwrap_or(self.max_batch_size).max(1),

@@ -1,19 +1,17 @@
 //! The whole configuration of a node without a datastore: shown as a file, and replaced by one.
 
-use std::collections::BTreeMap;
-
 use gibbon_declare::{DeclareError, Declared, Loader, flatten};
 use gibbon_model::DEFAULT_WORKSPACE_ID;
 use gibbon_schema::Sources as _;
-use gibbon_store::{ChangeError, Document, EXPIRES_AT, SystemSources};
+use gibbon_store::{ChangeError, SystemSources};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Admin;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::call::Call;
+use crate::{Admin, failure};
 
 /// After so many seconds a client may try again.
 const RETRY_AFTER: &str = "60";
@@ -24,35 +22,23 @@ pub async fn config(admin: &Admin, call: &Call) -> Answer {
     }
     match call.method {
         Method::POST => post(admin, call).await,
-        _ => get(admin),
+        _ => get(admin).await,
     }
 }
 
-fn get(admin: &Admin) -> Answer {
-    let registry = &admin.documents.registry;
-    let Some(memory) = admin.documents.conductor.memory() else { return Answer::not_found() };
-    let mut kinds: BTreeMap<usize, (String, Vec<Document>)> = BTreeMap::new();
-    memory.look(|table| {
-        for (at, def) in registry.iter().enumerate() {
-            let documents: Vec<Document> = table.of(&def.name).map(|row| shown(row.fields())).collect();
-            if !documents.is_empty() {
-                kinds.insert(at, (def.name.to_string(), documents));
-            }
-        }
-    });
-    let entities = kinds.values().map(|(kind, documents)| (kind.as_str(), documents.as_slice()));
-    match gibbon_declare::export(registry, entities) {
+async fn get(admin: &Admin) -> Answer {
+    let all = match admin.documents.all().await {
+        Ok(all) => all,
+        Err(error) => return failure::of_store(&error),
+    };
+    let entities = all.iter().map(|(kind, documents)| (kind.as_str(), documents.as_slice()));
+    match gibbon_declare::export(&admin.documents.registry, entities) {
         Ok(text) => Answer::ok(json!({ "config": text })),
         Err(error) => {
             tracing::error!(target: "admin", "the configuration cannot be written: {error}");
             Answer::unexpected()
         }
     }
-}
-
-fn shown(mut document: Document) -> Document {
-    document.shift_remove(EXPIRES_AT);
-    document
 }
 
 /// What a client sent: the text of a file, or one as a tree.

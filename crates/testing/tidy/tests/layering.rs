@@ -39,7 +39,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("plugins/ai", "extensions/llm", "the plugins convert, count and stream with it"),
     ("plugins/ai", "extensions/mcp", "ai-mcp-proxy is a plugin in front of it"),
     ("engine/plan", "engine/router", "a plan holds the compiled router"),
-    ("engine/plan", "engine/store", "the compiler reads changes"),
     ("engine/store", "engine/plan", "what is stored is what plans are compiled from"),
     ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),
@@ -97,6 +96,7 @@ const MAY_NAME: &[(&str, &str, &str)] = &[
     ("surfaces/", "axum", "control surfaces are ordinary web servers on the control runtime"),
     ("surfaces/", "hyper", "as axum"),
     ("surfaces/", "hyper-util", "as axum"),
+    ("engine/store", "tokio-postgres", "the datastore's own protocol, on the control runtime"),
 ];
 
 /// What ground may not have: it is handed clock and seed, and waits for nothing.

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use gibbon_assembly::Offline;
 use gibbon_conf::Database;
 
 use crate::brand::Brand;
@@ -55,9 +57,17 @@ fn import(file: Option<PathBuf>, place: &Where, brand: Brand, out: &Output) -> O
             brand.command()
         ));
     }
-    parse(file, brand)?;
-    out.say("parse successful, beginning import");
-    fail("Failed importing:\nthe datastore is not part of this build")
+    let Some(file) = file else {
+        return fail(format!("expected a declarative configuration file; see `{} config --help`", brand.command()));
+    };
+    let text = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    let store = Offline::open(&loaded.settings)?;
+    out.say("beginning import");
+    match store.import(&text) {
+        Ok(_) => out.say("import successful"),
+        Err(error) => return fail(format!("Failed importing:\n{error:#}")),
+    }
+    Ok(())
 }
 
 fn export(file: Option<PathBuf>, place: &Where, out: &Output) -> Outcome {
@@ -65,6 +75,11 @@ fn export(file: Option<PathBuf>, place: &Where, out: &Output) -> Outcome {
     if Path::new(&file).exists() {
         return fail(format!("{} already exists in the current directory.\nWill not overwrite it.", file.display()));
     }
-    machine::load(place, out, true)?;
-    fail("the datastore is not part of this build")
+    let loaded = machine::load(place, out, true)?;
+    if loaded.settings.datastore.database == Database::Off {
+        return fail("'config db_export' only works with a database.");
+    }
+    let text = Offline::open(&loaded.settings)?.export()?;
+    std::fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
+    Ok(())
 }

@@ -54,7 +54,12 @@ fn load_for_start(flags: &StartFlags, brand: Brand, out: &Output) -> Result<Load
         return fail(format!("{} is already running in {}", brand.name(), place.display()));
     }
     crate::journals::check_formats(&loaded.settings.logs)?;
-    let schema::State::UpToDate = schema::state(&loaded.settings)?;
+    if flags.run_migrations
+        && let Some(tables) = schema::tables(&loaded.settings)?
+    {
+        tables.migrations.migrate()?;
+    }
+    schema::check(&loaded.settings)?;
     prefix::prepare(&loaded, out)?;
     Ok(loaded)
 }

@@ -1,7 +1,7 @@
 //! Queues between the log phase and the outside world, run on the control runtime. One per name and
 //! node: a new plan takes up the queue of the old one with what waits in it.
 
-mod core;
+mod rules;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::core::{After, Core, Next, Notice, after_failure};
+use self::rules::{After, Core, Next, Notice, after_failure};
 
 /// Counter of entries that were dropped or given up.
 const LOST: &str = "gibbon_queue_lost_entries_total";

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::conductor::{Conductor, Declaration, now, workspace_of};
 use crate::error::{ChangeError, StoreError, Violation};
-use crate::query::{Query, Rows};
+use crate::query::{Query, Rows, Tags};
 use crate::row::{Document, EXPIRES_AT, Key, Row, expires_at};
 use crate::rules::{Condition, Write};
 use crate::sources::SystemSources;
@@ -216,6 +216,57 @@ impl Documents {
         hash: &str,
         stamped: f64,
     ) -> Result<(), ChangeError> {
+        let writes = self.writes(workspace, entities, stamped)?;
+        self.conductor.replace(Declaration { writes, hash: hash.into(), stamped }).await
+    }
+
+    /// Puts documents of a declarative configuration into the datastore, all or none; what they do not name stays.
+    /// Returns how many there are.
+    ///
+    /// # Errors
+    /// What contradicts them.
+    pub async fn import(
+        &self,
+        workspace: Uuid,
+        entities: IndexMap<String, Vec<Document>>,
+        stamped: f64,
+    ) -> Result<usize, ChangeError> {
+        let mut writes = self.writes(workspace, entities, stamped)?;
+        for write in &mut writes {
+            if let Write::Put { condition, .. } = write {
+                *condition = Condition::Whatever;
+            }
+        }
+        let count = writes.len();
+        self.conductor.commit(writes).await?;
+        Ok(count)
+    }
+
+    /// Everything that belongs into exports, by kind; what is referred to comes first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn all(&self) -> Result<IndexMap<String, Vec<Document>>, StoreError> {
+        let registry = Arc::clone(&self.registry);
+        let read = move |rows: &mut dyn Rows| {
+            let mut all = IndexMap::new();
+            for def in registry.iter().filter(|def| def.exported && def.primary_key == ["id"]) {
+                let documents = every(rows, &def.name)?;
+                if !documents.is_empty() {
+                    all.insert(def.name.to_string(), documents);
+                }
+            }
+            Ok(all)
+        };
+        self.conductor.read(read).await
+    }
+
+    fn writes(
+        &self,
+        workspace: Uuid,
+        entities: IndexMap<String, Vec<Document>>,
+        stamped: f64,
+    ) -> Result<Vec<Write>, ChangeError> {
         let mut writes = Vec::with_capacity(entities.values().map(Vec::len).sum());
         for (kind, documents) in entities {
             let Some(def) = self.registry.get(&kind) else { continue };
@@ -223,7 +274,7 @@ impl Documents {
                 writes.extend(declared(def, workspace_of(def, workspace), document, stamped)?);
             }
         }
-        self.conductor.replace(Declaration { writes, hash: hash.into(), stamped }).await
+        Ok(writes)
     }
 
     /// A client's document, completed and checked.
@@ -397,6 +448,28 @@ fn take_ttl(def: &EntityDef, document: &mut Document) -> Result<Option<Option<f6
                 Err(faults)
             }
         },
+    }
+}
+
+/// How many rows are read at once.
+const CHUNK: usize = 5_000;
+
+/// The documents of all rows of a kind, without what only the store knows of them.
+fn every(rows: &mut dyn Rows, entity: &str) -> Result<Vec<Document>, StoreError> {
+    let now = now();
+    let mut documents = Vec::new();
+    let mut query =
+        Query { entity: entity.into(), workspace: None, parent: None, tags: Tags::Whatever, after: None, limit: CHUNK };
+    loop {
+        let page = rows.page(&query)?;
+        let Some(last) = page.last() else { return Ok(documents) };
+        query.after = Some(last.id);
+        let live = page.iter().filter(|row| !row.is_expired(now));
+        documents.extend(live.map(|row| {
+            let mut fields = row.fields();
+            fields.shift_remove(EXPIRES_AT);
+            fields
+        }));
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::names::ConsumerName;
 use crate::queue_settings::Queue;
+use crate::replaced;
 
 /// Which metrics are sent, under which names and tags, and where to.
 #[derive(Schema, Debug)]
@@ -28,16 +29,14 @@ pub struct Config {
     #[schema(default = "consumer")]
     pub consumer_tag: String,
     /// Without effect.
-    #[schema(deprecated = "datadog: config.retry_count no longer works, please use config.queue.max_retry_time instead")]
+    #[schema(typedef = replaced::retry_count("datadog"))]
     #[allow(dead_code)]
     pub retry_count: Option<i64>,
     /// Replaced by `queue.max_batch_size`.
-    #[schema(deprecated = "datadog: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
+    #[schema(typedef = replaced::queue_size("datadog"))]
     pub queue_size: Option<i64>,
     /// Replaced by `queue.max_coalescing_delay`.
-    #[schema(
-        deprecated = "datadog: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
-    )]
+    #[schema(typedef = replaced::flush_timeout("datadog"))]
     pub flush_timeout: Option<f64>,
     /// How exchanges wait.
     pub queue: Queue,

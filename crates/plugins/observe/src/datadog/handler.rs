@@ -28,8 +28,9 @@ impl Datadog {
         let (host, port) = (host.unwrap_or_else(|| "localhost".to_owned()), port.unwrap_or(8125));
         let target = DialTarget::Udp { host, port };
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, TIMEOUT);
-        let settings =
-            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let settings = config
+            .queue
+            .settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
         let queue = build.queue(settings, Arc::new(Lines(line)));
         Ok(Datadog { config, queue })
     }

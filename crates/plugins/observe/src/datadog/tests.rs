@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! What Datadog's agent is sent for an exchange: names, types and tags of the metrics.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_rig::People;
 use serde_json::json;
@@ -20,7 +21,8 @@ fn a_consumer_is_a_tag_and_dashes_of_its_id_become_underscores() {
     let mut x = exchange();
     x.consumer = Some(People::consumer("ada"));
     let id = x.consumer.as_ref().unwrap().id.to_string().replace('-', "_");
-    let metrics = json!([{"name": "latency", "stat_type": "distribution", "consumer_identifier": "consumer_id", "tags": []}]);
+    let metrics =
+        json!([{"name": "latency", "stat_type": "distribution", "consumer_identifier": "consumer_id", "tags": []}]);
     let (_, written) = sent(&PART, json!({"metrics": metrics}), &mut [x]);
     assert_eq!(written, [format!("kong.latency:40|d|#name:svc_one,status:200,consumer:{id}")]);
 }

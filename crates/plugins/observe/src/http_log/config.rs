@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::queue_settings::Queue;
+use crate::replaced;
 
 /// Where entries are sent.
 #[derive(Schema, Debug)]
@@ -26,16 +27,14 @@ pub struct Config {
     #[schema(default = 60000)]
     pub keepalive: f64,
     /// Without effect.
-    #[schema(deprecated = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead")]
+    #[schema(typedef = replaced::retry_count("http-log"))]
     #[allow(dead_code)]
     pub retry_count: Option<i64>,
     /// Replaced by `queue.max_batch_size`.
-    #[schema(deprecated = "http-log: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
+    #[schema(typedef = replaced::queue_size("http-log"))]
     pub queue_size: Option<i64>,
     /// Replaced by `queue.max_coalescing_delay`.
-    #[schema(
-        deprecated = "http-log: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
-    )]
+    #[schema(typedef = replaced::flush_timeout("http-log"))]
     pub flush_timeout: Option<f64>,
     /// Headers added to a delivery.
     #[schema(

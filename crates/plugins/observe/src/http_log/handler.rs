@@ -22,8 +22,9 @@ pub struct HttpLog {
 impl HttpLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
         crate::custom_fields::warn_unless_empty("http-log", config.custom_fields_by_lua.as_ref());
-        let settings =
-            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let settings = config
+            .queue
+            .settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
         let delivery = Delivery {
             http: Arc::clone(&build.http),
             method: Method::parse(config.method.as_bytes()).unwrap_or(Method::Post),

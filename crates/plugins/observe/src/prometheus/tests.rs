@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! Which exchanges count, under which labels, and how they look when they are scraped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -67,7 +68,11 @@ fn latencies_are_cumulative_histograms() {
 #[test]
 fn bytes_are_counted_in_both_directions() {
     let text = exposed(json!({"bandwidth_metrics": true}), &mut [exchange(), exchange()], &Value::Null);
-    let of = |direction| format!("kong_bandwidth_bytes{{service=\"svc.one\",route=\"r\",direction=\"{direction}\",workspace=\"default\",consumer=\"\"}}");
+    let of = |direction| {
+        format!(
+            "kong_bandwidth_bytes{{service=\"svc.one\",route=\"r\",direction=\"{direction}\",workspace=\"default\",consumer=\"\"}}"
+        )
+    };
     has(&text, &format!("{} 200", of("ingress")));
     has(&text, &format!("{} 400", of("egress")));
 }
@@ -84,7 +89,11 @@ fn target_health_has_a_sample_per_state() {
     let engine = json!({"upstreams": [{"name": "u", "targets": [
         {"target": "a:80", "addresses": [{"address": "10.0.0.1:80", "health": "UNHEALTHY"}]}]}]});
     let text = exposed(json!({"upstream_health_metrics": true}), &mut [], &engine);
-    let of = |state| format!("kong_upstream_target_health{{upstream=\"u\",target=\"a:80\",address=\"10.0.0.1:80\",state=\"{state}\",subsystem=\"http\"}}");
+    let of = |state| {
+        format!(
+            "kong_upstream_target_health{{upstream=\"u\",target=\"a:80\",address=\"10.0.0.1:80\",state=\"{state}\",subsystem=\"http\"}}"
+        )
+    };
     has(&text, &format!("{} 1", of("unhealthy")));
     has(&text, &format!("{} 0", of("healthy")));
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::names::ConsumerName;
 use crate::queue_settings::Queue;
+use crate::replaced;
 
 /// Which metrics are sent, under which names, and where to.
 #[derive(Schema, Debug)]
@@ -38,21 +39,19 @@ pub struct Config {
     pub consumer_identifier_default: ConsumerName,
     /// What stands for a service where a metric does not say.
     #[schema(required, default = "service_name_or_host")]
-    pub service_identifier_default: ServiceName,
+    pub service_identifier_default: ServiceIdentifier,
     /// What stands for a workspace where a metric does not say.
     #[schema(required, default = "workspace_id")]
-    pub workspace_identifier_default: WorkspaceName,
+    pub workspace_identifier_default: WorkspaceIdentifier,
     /// Without effect.
-    #[schema(deprecated = "statsd: config.retry_count no longer works, please use config.queue.max_retry_time instead")]
+    #[schema(typedef = replaced::retry_count("statsd"))]
     #[allow(dead_code)]
     pub retry_count: Option<i64>,
     /// Replaced by `queue.max_batch_size`.
-    #[schema(deprecated = "statsd: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
+    #[schema(typedef = replaced::queue_size("statsd"))]
     pub queue_size: Option<i64>,
     /// Replaced by `queue.max_coalescing_delay`.
-    #[schema(
-        deprecated = "statsd: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
-    )]
+    #[schema(typedef = replaced::flush_timeout("statsd"))]
     pub flush_timeout: Option<f64>,
     /// Names with tags instead of long names, in this dialect.
     pub tag_style: Option<TagStyle>,
@@ -74,9 +73,9 @@ pub struct Metric {
     /// What stands for the consumer.
     pub consumer_identifier: Option<ConsumerName>,
     /// What stands for the service.
-    pub service_identifier: Option<ServiceName>,
+    pub service_identifier: Option<ServiceIdentifier>,
     /// What stands for the workspace.
-    pub workspace_identifier: Option<WorkspaceName>,
+    pub workspace_identifier: Option<WorkspaceIdentifier>,
 }
 
 /// What can be measured.
@@ -123,7 +122,8 @@ impl StatType {
 
 /// What stands for a service.
 #[derive(Schema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceName {
+#[allow(clippy::enum_variant_names)] // the words of the setting
+pub enum ServiceIdentifier {
     ServiceId,
     ServiceName,
     ServiceHost,
@@ -132,7 +132,8 @@ pub enum ServiceName {
 
 /// What stands for a workspace.
 #[derive(Schema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkspaceName {
+#[allow(clippy::enum_variant_names)] // the words of the setting
+pub enum WorkspaceIdentifier {
     WorkspaceId,
     WorkspaceName,
 }

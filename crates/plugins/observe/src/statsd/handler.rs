@@ -10,7 +10,7 @@ use gibbon_pdk::{
     SendFuture, Service,
 };
 
-use super::config::{Config, Metric, MetricName, ServiceName, TagStyle, WorkspaceName};
+use super::config::{Config, Metric, MetricName, ServiceIdentifier, TagStyle, WorkspaceIdentifier};
 use crate::line::Line;
 use crate::names::name_or_host;
 
@@ -31,8 +31,9 @@ impl Statsd {
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, TIMEOUT);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the schema keeps it within 0..=65507
         let delivery = Lines { line, tcp: config.use_tcp, together: config.udp_packet_size as usize };
-        let settings =
-            config.queue.settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
+        let settings = config
+            .queue
+            .settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
         let range = |text: &String| {
             let (from, to) = text.split_once('-')?;
             Some(from.parse().ok()?..=to.parse().ok()?)
@@ -51,18 +52,18 @@ impl Statsd {
 
     fn service(&self, metric: &Metric, service: &Service) -> String {
         let name = match metric.service_identifier.unwrap_or(self.config.service_identifier_default) {
-            ServiceName::ServiceId => Some(&*service.id_text),
-            ServiceName::ServiceName => service.name.as_deref(),
-            ServiceName::ServiceHost => Some(&*service.host),
-            ServiceName::ServiceNameOrHost => Some(name_or_host(service)),
+            ServiceIdentifier::ServiceId => Some(&*service.id_text),
+            ServiceIdentifier::ServiceName => service.name.as_deref(),
+            ServiceIdentifier::ServiceHost => Some(&*service.host),
+            ServiceIdentifier::ServiceNameOrHost => Some(name_or_host(service)),
         };
         name.map_or_else(|| "unnamed".to_owned(), |name| name.replace('.', "_"))
     }
 
     fn workspace(&self, metric: &Metric, x: &Exchange) -> String {
         match metric.workspace_identifier.unwrap_or(self.config.workspace_identifier_default) {
-            WorkspaceName::WorkspaceId => x.workspace.to_string(),
-            WorkspaceName::WorkspaceName => "default".to_owned(),
+            WorkspaceIdentifier::WorkspaceId => x.workspace.to_string(),
+            WorkspaceIdentifier::WorkspaceName => "default".to_owned(),
         }
     }
 
@@ -73,7 +74,10 @@ impl Statsd {
 
     /// Name below the prefix, and value; `None` if there is nothing to send.
     fn measured(&self, metric: &Metric, x: &Exchange, figures: &LatencyFigures) -> Option<(String, String)> {
-        let scope = || x.service().map_or_else(|| "global.unmatched".to_owned(), |s| format!("service.{}", self.service(metric, s)));
+        let scope = || {
+            x.service()
+                .map_or_else(|| "global.unmatched".to_owned(), |s| format!("service.{}", self.service(metric, s)))
+        };
         let status = x.response.status;
         let one = || "1".to_owned();
         let user = || self.consumer(metric, x);

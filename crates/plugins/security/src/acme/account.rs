@@ -58,13 +58,15 @@ impl Keeper {
 
     async fn register(&self, authority: &Authority, key: &AccountKey) -> Result<String, AcmeError> {
         let url = authority.address(Resource::Account).await?;
-        let mut payload = json!({
-            "contact": [format!("mailto:{}", self.settings.email)],
-            "termsOfServiceAgreed": self.settings.tos_accepted,
-        });
-        if let Some((kid, secret)) = &self.settings.external {
-            payload["externalAccountBinding"] = key.bind(&url, kid, secret).ok_or(AcmeError::ExternalKey)?;
-        }
+        let contact = json!([format!("mailto:{}", self.settings.email)]);
+        let agreed = self.settings.tos_accepted;
+        let payload = match &self.settings.external {
+            None => json!({ "contact": contact, "termsOfServiceAgreed": agreed }),
+            Some((kid, secret)) => {
+                let bound = key.bind(&url, kid, secret).ok_or(AcmeError::ExternalKey)?;
+                json!({ "contact": contact, "termsOfServiceAgreed": agreed, "externalAccountBinding": bound })
+            }
+        };
         let said = authority.ask(&url, Signer { key, kid: None }, payload.to_string().as_bytes()).await?;
         said.location.ok_or(AcmeError::Missing("Location of the account"))
     }

@@ -61,11 +61,10 @@ impl AccountKey {
     /// # Errors
     /// When the key refuses to sign.
     pub fn sign(&self, url: &str, nonce: &str, kid: Option<&str>, payload: &[u8]) -> Result<Value, KeyError> {
-        let mut protected = json!({ "alg": "RS256", "nonce": nonce, "url": url });
-        match kid {
-            Some(kid) => protected["kid"] = kid.into(),
-            None => protected["jwk"] = self.jwk.clone(),
-        }
+        let protected = match kid {
+            Some(kid) => json!({ "alg": "RS256", "nonce": nonce, "url": url, "kid": kid }),
+            None => json!({ "alg": "RS256", "nonce": nonce, "url": url, "jwk": self.jwk }),
+        };
         let (protected, payload) = (encode(protected.to_string().as_bytes()), encode(payload));
         let signature = self.pair.sign(format!("{protected}.{payload}").as_bytes())?;
         Ok(json!({ "protected": protected, "payload": payload, "signature": encode(&signature) }))

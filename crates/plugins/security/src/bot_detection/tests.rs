@@ -1,3 +1,5 @@
+//! Which user agents come in, and which patterns are refused or given up.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_rig::{Ended, Rig, refused, request};

@@ -1,3 +1,5 @@
+//! What browsers are told about origins, for preflights and for requests themselves.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_message::Headers;

@@ -1,3 +1,5 @@
+//! Which addresses come in, over HTTP and without it, and how a refusal is worded.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::{ReplyBody, Step};

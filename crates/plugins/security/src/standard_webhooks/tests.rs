@@ -1,3 +1,5 @@
+//! Which webhooks are believed: signature, age and completeness.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;

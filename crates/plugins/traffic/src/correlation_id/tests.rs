@@ -1,3 +1,5 @@
+//! Which id a request gets from each generator, and who sees it.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::Exchange;

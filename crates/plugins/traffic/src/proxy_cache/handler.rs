@@ -227,5 +227,5 @@ fn is_replayed(name: &[u8]) -> bool {
     ];
     let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
     let of_one_client = || name.to_ascii_lowercase().windows(19).any(|part| part == b"ratelimit-remaining");
-    !NOT.iter().any(|other| is(other)) && !of_one_client()
+    !NOT.iter().any(is) && !of_one_client()
 }

@@ -1,3 +1,5 @@
+//! Which answers are kept, for whom and for how long they are given again.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;

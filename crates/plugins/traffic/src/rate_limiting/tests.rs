@@ -1,3 +1,5 @@
+//! Who is counted together, when a period ends, and what clients are told.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;

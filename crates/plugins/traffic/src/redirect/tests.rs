@@ -1,3 +1,5 @@
+//! Where clients are sent to, and which locations are refused.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::ReplyBody;

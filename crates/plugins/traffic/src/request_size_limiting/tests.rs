@@ -1,3 +1,5 @@
+//! Which bodies are too large, with and without a stated length.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::{Exchange, ReplyBody};

@@ -1,3 +1,5 @@
+//! What is answered instead of the upstream, and when.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gibbon_pdk::ReplyBody;

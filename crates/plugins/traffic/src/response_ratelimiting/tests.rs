@@ -1,3 +1,5 @@
+//! What answers cost, where that is counted, and when nothing is left.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;

@@ -41,7 +41,10 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
         match name.len() {
             4 if date.is_some() && is("date") => date = None,
             // `Connection: Upgrade` belongs to an `Upgrade` field that the service offers (426, RFC 9110 15.5.22).
-            10 if lines.connection != ConnectionLine::AsGiven && is("connection") && value.eq_ignore_ascii_case(b"upgrade") => {
+            10 if lines.connection != ConnectionLine::AsGiven
+                && is("connection")
+                && value.eq_ignore_ascii_case(b"upgrade") =>
+            {
                 offers_upgrade = true;
                 continue;
             }
@@ -117,15 +120,20 @@ fn write_status_line(out: &mut Vec<u8>, status: u16) {
 
 fn write_fields_unframed(out: &mut Vec<u8>, headers: &Headers) {
     for (name, value) in headers.iter() {
-        let framing = match name.len() {
-            14 => name.eq_ignore_ascii_case(b"content-length"),
-            17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
+        let framing = match shape(name) {
+            (14, b'c') => name.eq_ignore_ascii_case(b"content-length"),
+            (17, b't') => name.eq_ignore_ascii_case(b"transfer-encoding"),
             _ => false,
         };
         if !framing {
             write_field(out, name, value);
         }
     }
+}
+
+/// Length and first letter in lower case: enough to tell nearly every name from the few that matter.
+fn shape(name: &[u8]) -> (usize, u8) {
+    (name.len(), name.first().map_or(0, u8::to_ascii_lowercase))
 }
 
 fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -168,19 +168,20 @@ impl<'a> Seen<'a> {
 
     fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), HeadError> {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        let slot = match name.len() {
-            4 if is("host") => &mut self.host,
-            6 if is("expect") => &mut self.expect,
-            14 if is("content-length") => &mut self.content_length,
-            17 if is("transfer-encoding") => &mut self.transfer_encoding,
-            10 if is("connection") => {
+        let slot = match (name.len(), name.first().map_or(0, u8::to_ascii_lowercase)) {
+            (4, b'h') if is("host") => &mut self.host,
+            (6, b'e') if is("expect") => &mut self.expect,
+            (14, b'c') if is("content-length") => &mut self.content_length,
+            (17, b't') if is("transfer-encoding") => &mut self.transfer_encoding,
+            (10, b'c') if is("connection") => {
                 for option in fields::list(value) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
                 return Ok(());
             }
-            _ => return self.note_once(name),
+            (8 | 13 | 17 | 19, b'a' | b'c' | b'i') => return self.note_once(name),
+            _ => return Ok(()),
         };
         if slot.replace(value).is_some() {
             return Err(HeadError::BadRequest("a field that may come once came twice"));

@@ -184,6 +184,7 @@ pub fn after_failure(retries: u32, elapsed: Duration, settings: &QueueSettings) 
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

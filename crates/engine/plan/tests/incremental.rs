@@ -1,0 +1,170 @@
+//! The founding property: compiling changes one list after the other gives the same plan as compiling the final state
+//! from scratch, and a refused list leaves everything as it was.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gibbon_pdk::{BuildError, Handler, Phase, Phases, Plugin, Protocol, Protocols, Scopes};
+use gibbon_plan::{BuildScope, Builder, Change, Compiler, Plan, Plugins, in_order_of_reference};
+use gibbon_router::Flavor;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+struct Nothing;
+impl Handler for Nothing {}
+
+/// Builds handlers that do nothing; one configuration cannot be built.
+struct Build;
+
+impl Builder for Build {
+    fn build(&self, plugin: &Plugin, config: &Value, _: &BuildScope) -> Result<Arc<dyn Handler>, BuildError> {
+        if config.get("broken").is_some() {
+            return Err(BuildError { plugin: plugin.name.to_string(), cause: "on purpose".into() });
+        }
+        Ok(Arc::new(Nothing))
+    }
+}
+
+fn plugins() -> Arc<Plugins> {
+    let plugin = |name: &str, priority| Plugin {
+        name: name.into(),
+        priority,
+        version: "1".into(),
+        phases: Phases::of(&[Phase::Access]),
+        protocols: Protocols::of(&[Protocol::Http, Protocol::Https]),
+        scopes: Scopes::ALL,
+        schema: Arc::new(gibbon_schema::Record::new()),
+        build: Arc::new(|_, _| Ok(Arc::new(Nothing) as Arc<dyn Handler>)),
+    };
+    Arc::new([plugin("one", 10), plugin("two", 20)].into_iter().map(|p| (Arc::clone(&p.name), p)).collect())
+}
+
+/// What is done to one entity.
+#[derive(Clone, Debug)]
+enum Act {
+    Put(&'static str, u8, u8),
+    Remove(&'static str, u8),
+}
+
+const KINDS: [&str; 7] = ["services", "routes", "plugins", "upstreams", "targets", "consumers", "keyauth_credentials"];
+
+fn act() -> impl Strategy<Value = Act> {
+    let kind = prop::sample::select(&KINDS[..]);
+    prop_oneof![
+        4 => (kind.clone(), 0..4u8, 0..8u8).prop_map(|(kind, id, variant)| Act::Put(kind, id, variant)),
+        1 => (kind, 0..4u8).prop_map(|(kind, id)| Act::Remove(kind, id)),
+    ]
+}
+
+fn id(kind: &str, n: u8) -> Uuid {
+    let place = KINDS.iter().position(|k| *k == kind).unwrap() as u8;
+    Uuid::from_bytes([place + 1, n, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, n + 1])
+}
+
+/// A document of a kind; the variant changes what matters.
+fn document(kind: &str, n: u8, variant: u8) -> Value {
+    let own = id(kind, n).to_string();
+    let link = |kind: &str, on: bool, n: u8| if on { json!({"id": id(kind, n).to_string()}) } else { Value::Null };
+    match kind {
+        "services" => {
+            json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": variant % 3 != 0})
+        }
+        "routes" => {
+            json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant % 2 == 0, variant % 4), "created_at": 1})
+        }
+        "plugins" => json!({
+            "id": own, "name": if variant % 2 == 0 { "one" } else { "two" }, "enabled": variant != 7, "config": {"v": variant},
+            "route": link("routes", variant % 3 == 0, n), "service": link("services", variant % 3 == 1, n),
+            "consumer": link("consumers", variant % 4 == 0, n),
+        }),
+        "upstreams" => json!({"id": own, "name": format!("h{n}"), "slots": 100 + u32::from(variant)}),
+        "targets" => {
+            json!({"id": own, "target": format!("10.0.0.{variant}:80"), "upstream": link("upstreams", true, variant % 4), "created_at": 1.5})
+        }
+        "consumers" => json!({"id": own, "username": format!("u{n}-{variant}")}),
+        _ => json!({"id": own, "key": format!("k{n}-{variant}"), "consumer": link("consumers", true, variant % 4)}),
+    }
+}
+
+type State = BTreeMap<(&'static str, u8), Value>;
+
+fn change(state: &mut State, act: &Act) -> Change {
+    let (kind, n) = match act {
+        Act::Put(kind, n, _) | Act::Remove(kind, n) => (*kind, *n),
+    };
+    let before = state.remove(&(kind, n)).map(Arc::new);
+    let after = match act {
+        Act::Put(kind, n, variant) => {
+            let document = document(kind, *n, *variant);
+            state.insert((kind, *n), document.clone());
+            Some(Arc::new(document))
+        }
+        Act::Remove(..) => None,
+    };
+    Change { entity: kind.into(), id: id(kind, n), workspace: Uuid::nil(), before, after }
+}
+
+fn from_scratch(state: &State) -> Arc<Plan> {
+    let inserts =
+        state.iter().map(|((kind, n), d)| Change::insert(kind, id(kind, *n), Uuid::nil(), d.clone())).collect();
+    let mut compiler = Compiler::new(Flavor::TraditionalCompatible, plugins());
+    compiler.apply(&in_order_of_reference(inserts), &Build).unwrap()
+}
+
+/// What a plan does with every route that could be: its chain, in order.
+fn behaviour(plan: &Plan) -> Vec<String> {
+    let mut seen = Vec::new();
+    for route in (0..4).map(|n| Some(id("routes", n))).chain([None]) {
+        for service in (0..4).map(|n| Some(id("services", n))).chain([None]) {
+            let chain = plan.compile_chain(route, service);
+            let steps: Vec<String> =
+                chain.steps.iter().map(|s| format!("{}:{:?}", s.name, s.plain().map(|i| i.id))).collect();
+            seen.push(format!("{route:?} {service:?} {steps:?}"));
+        }
+    }
+    for n in 0..4 {
+        let upstream = plan.upstream(Uuid::nil(), &format!("h{n}"));
+        seen.push(format!("{:?}", upstream.map(|u| (u.id, u.content, u.targets.len()))));
+        let groups = plan.directories.consumer(id("consumers", n)).map(|c| c.username.clone());
+        seen.push(format!("{groups:?}"));
+    }
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn incremental_equals_from_scratch(lists in prop::collection::vec(prop::collection::vec(act(), 1..6), 1..8)) {
+        let mut compiler = Compiler::new(Flavor::TraditionalCompatible, plugins());
+        let mut state = State::new();
+        let mut plan = None;
+        for list in &lists {
+            let changes: Vec<Change> = list.iter().map(|a| change(&mut state, a)).collect();
+            plan = Some(compiler.apply(&changes, &Build).unwrap());
+        }
+        let (incremental, whole) = (plan.unwrap(), from_scratch(&state));
+        prop_assert_eq!(incremental.fingerprint(), whole.fingerprint());
+        prop_assert_eq!(behaviour(&incremental), behaviour(&whole));
+    }
+
+    #[test]
+    fn a_refused_list_changes_nothing(first in prop::collection::vec(act(), 1..10), second in prop::collection::vec(act(), 0..6)) {
+        let mut compiler = Compiler::new(Flavor::TraditionalCompatible, plugins());
+        let mut state = State::new();
+        let changes: Vec<Change> = first.iter().map(|a| change(&mut state, a)).collect();
+        let before = compiler.apply(&changes, &Build).unwrap();
+        let kept = state.clone();
+        let mut refused: Vec<Change> = second.iter().map(|a| change(&mut state, a)).collect();
+        let broken = json!({"id": Uuid::max().to_string(), "name": "one", "config": {"broken": true}});
+        refused.push(Change::insert("plugins", Uuid::max(), Uuid::nil(), broken));
+        prop_assert!(compiler.apply(&refused, &Build).is_err());
+        // When the next list comes, then it builds on what stood before.
+        let after = compiler.apply(&[], &Build).unwrap();
+        prop_assert_eq!(after.fingerprint(), before.fingerprint());
+        prop_assert_eq!(behaviour(&after), behaviour(&from_scratch(&kept)));
+    }
+}
