@@ -14,7 +14,7 @@ use gibbon_conf::{KeyPairSource, Listener, LogLevel, Settings, Typed, Values};
 use gibbon_declare::EMPTY_HASH;
 use gibbon_journal::LevelControl;
 use gibbon_net::{Inherited, bind};
-use gibbon_pdk::NodeFacts;
+use gibbon_pdk::{AdminPaths, AdminRoot, NodeFacts};
 use gibbon_plan::Plugins;
 use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
@@ -38,6 +38,8 @@ pub struct ThisNode {
     pub control: tokio::runtime::Handle,
     /// The figures behind `/metrics`.
     pub metrics: Arc<NodeMetrics>,
+    /// Paths that plugins add, by their first segment.
+    pub plugin_paths: Vec<AdminRoot>,
 }
 
 /// What does not change while the node runs.
@@ -75,6 +77,10 @@ fn typed(value: Typed) -> Value {
 }
 
 impl NodeView for ThisNode {
+    fn plugin_paths(&self, first: &str) -> Option<Arc<dyn AdminPaths>> {
+        self.plugin_paths.iter().find(|(root, _)| *root == first).map(|(_, paths)| Arc::clone(paths))
+    }
+
     fn about(&self) -> &About {
         &self.about
     }

@@ -117,6 +117,7 @@ impl Running {
             declarative: documents.conductor.is_declarative(),
             control: control.handle().clone(),
             metrics: Arc::clone(&ports.metrics),
+            plugin_paths: parts::admin_paths(&ports),
         };
         admin::start(settings, documents, view, &mut inherited)?;
         let proxy = settings::proxy(settings)?;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use gibbon_pdk::{Part, Plugin};
+use gibbon_pdk::{AdminRoot, Part, Plugin};
 use gibbon_plan::Plugins;
+
+use crate::ports::Ports;
 
 /// The families; each is the list that its crate exports.
 const FAMILIES: &[&[Part]] = &[
@@ -24,4 +26,11 @@ pub fn loaded(settings: &gibbon_conf::Settings) -> Plugins {
 #[must_use]
 pub fn bundled() -> Plugins {
     FAMILIES.iter().flat_map(|family| family.iter()).map(|part| (Arc::from(part.name), Plugin::from(part))).collect()
+}
+
+/// Paths that plugins add to the Admin API.
+pub fn admin_paths(ports: &Ports) -> Vec<AdminRoot> {
+    let mut paths = gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock));
+    paths.extend(gibbon_security::admin_paths(&*ports.state));
+    paths
 }

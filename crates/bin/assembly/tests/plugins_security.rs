@@ -82,6 +82,48 @@ fn webhooks_must_be_signed() {
     assert_eq!((refused.status(), refused.json().unwrap()["message"].clone()), (400, "Bad request".into()));
 }
 
+/// A certificate for 127.0.0.1 that signs itself, and its key, both in PEM.
+fn authority_identity() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn certificates_come_from_a_real_authority() {
+    let (cert, key) = authority_identity();
+    // The authority knocks at the gateway's plain port, and the gateway's settings name the authority.
+    let plain = gibbon_testkit::ports::free_tcp_address().unwrap();
+    let tls = gibbon_testkit::ports::free_tcp_address().unwrap();
+    let pebble = gibbon_testkit::servers::pebble(plain.port(), &cert, &key).unwrap();
+    let trusted = pebble.authority.folder().join("cert.pem");
+    let settings = [
+        ("proxy_listen", format!("{plain} reuseport, {tls} ssl reuseport")),
+        ("lua_ssl_trusted_certificate", trusted.display().to_string()),
+        // By default, handshakes are shown the same certificate that the authority has.
+        ("ssl_cert", trusted.display().to_string()),
+        ("ssl_cert_key", trusted.with_file_name("key.pem").display().to_string()),
+    ];
+    let config = format!(
+        "_format_version: '3.0'\nplugins:\n- name: acme\n  config:\n    account_email: ops@a.test\n    api_uri: https://{}/dir\n    tos_accepted: true\n    cert_type: ecc\n    domains: [a.test]\n    fail_backoff_minutes: 0.001\n",
+        pebble.authority.address()
+    );
+    let _rig = Rig::start(&settings, &config);
+
+    let shown = |name: &str| client::Client::connect_tls(tls, name, &[]).unwrap().peer_certificate().unwrap();
+    let default = shown("other.test");
+    assert_eq!(shown("a.test"), default, "a handshake does not wait");
+    // The account's key alone takes seconds to make.
+    let deadline = std::time::Instant::now() + 6 * client::PATIENCE;
+    while shown("a.test") == default {
+        assert!(std::time::Instant::now() < deadline, "{}", pebble.authority.output());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(shown("other.test"), default, "names that are not configured are shown what they always were");
+    assert!(pebble.authority.output().contains("Issued certificate"), "{}", pebble.authority.output());
+}
+
 /// Examples in the plugins' READMEs, and in those of the traffic family.
 #[test]
 fn every_example_of_a_readme_is_accepted() {

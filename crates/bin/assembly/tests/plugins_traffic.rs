@@ -196,3 +196,82 @@ fn a_client_that_wants_a_cached_answer_only_gets_the_page_of_504() {
     assert!(answer.text().starts_with("The upstream server is timing out\nrequest_id: "), "{}", answer.text());
     assert!(answer.header("x-cache-key").is_some() && answer.header("x-cache-status").is_none());
 }
+
+/// A real Redis server, or nothing where none is installed.
+fn redis() -> gibbon_testkit::servers::Server {
+    gibbon_testkit::servers::redis().unwrap()
+}
+
+#[test]
+fn two_nodes_share_a_limit_through_redis() {
+    let redis = redis();
+    let (host, port) = (redis.address().ip(), redis.address().port());
+    let config = format!("  - {{name: rate-limiting, config: {{hour: 100, policy: redis, redis: {{host: {host}, port: {port}}}}}}}");
+    // The plugin is bound to a service; both nodes must know it by the same id to count together.
+    let upstream = upstream::echo().unwrap();
+    let text = format!(
+        "_format_version: '3.0'\nservices:\n- id: 11111111-1111-4111-8111-111111111111\n  name: up\n  url: http://{}\n  routes:\n  - name: all\n    paths: [/]\n  plugins:\n{config}",
+        upstream.address()
+    );
+    let workers = || [("nginx_worker_processes", "4".to_owned())];
+    let nodes = [Rig::start(&workers(), &text), Rig::start(&workers(), &text)];
+    let admitted: usize = std::thread::scope(|scope| {
+        let client = |address| move || (0..40).filter(|_| client::get(address, "a.test", "/").unwrap().status() == 200).count();
+        let clients: Vec<_> = nodes.iter().flat_map(|node| [node.proxy; 2]).map(|a| scope.spawn(client(a))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 100, "of 160 requests to two nodes");
+}
+
+#[test]
+fn counts_reach_redis_at_the_sync_rate() {
+    let redis = redis();
+    let (host, port) = (redis.address().ip(), redis.address().port());
+    let redis_config = format!("redis: {{host: {host}, port: {port}}}");
+    let gateway =
+        Gateway::with(&format!("  - {{name: rate-limiting, config: {{hour: 5, policy: redis, sync_rate: 0.05, {redis_config}}}}}"));
+    let statuses: Vec<u16> = (0..7).map(|_| gateway.get("/").status()).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
+    // The server learns of them soon; the test looks until it has, at most as long as a client waits.
+    let deadline = std::time::Instant::now() + client::PATIENCE;
+    loop {
+        let answer = ask_redis(&redis, "KEYS ratelimit:*");
+        let key = answer.lines().find(|line| line.starts_with("ratelimit:")).map(str::to_owned);
+        if let Some(key) = key
+            && ask_redis(&redis, &format!("GET {key}")).lines().nth(1) == Some("5")
+        {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{answer}");
+        std::thread::yield_now();
+    }
+}
+
+/// An inline command, and what the server answers at once.
+fn ask_redis(redis: &gibbon_testkit::servers::Server, command: &str) -> String {
+    use std::io::{Read, Write};
+    let mut socket = std::net::TcpStream::connect(redis.address()).unwrap();
+    socket.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn costs_are_counted_in_redis_too() {
+    let redis = redis();
+    let (host, port) = (redis.address().ip(), redis.address().port());
+    let upstream = upstream_with(&[("X-Kong-Limit", "video=2")]);
+    let config = format!(
+        "  - {{name: response-ratelimiting, config: {{policy: redis, redis: {{host: {host}, port: {port}}}, limits: {{video: {{hour: 3}}}}}}}}"
+    );
+    let gateway = Gateway::before(upstream, &config);
+    let deadline = std::time::Instant::now() + client::PATIENCE;
+    let mut served = 0;
+    // Counts are written behind the answers, so a few more than two may pass.
+    while gateway.get("/").status() == 200 {
+        served += 1;
+        assert!(std::time::Instant::now() < deadline, "{served} answers and no refusal");
+    }
+    assert!(served >= 2, "{served}");
+}

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::{Exchange, Fault, Host, Reply};
 
@@ -75,12 +76,33 @@ pub struct BodyChunk {
     pub last: bool,
 }
 
+/// A certificate chain, leaf first, and its private key, both in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificatePem {
+    pub cert: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for CertificatePem {
+    /// The key stays out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificatePem").field("cert", &self.cert).finish_non_exhaustive()
+    }
+}
+
 /// The code of a plugin together with one configuration of it. Built once per plan, shared by all
 /// workers: state that changes lives in [`Exchange::slots`], in the node state or behind a port.
 pub trait Handler: Send + Sync + 'static {
     /// During the TLS handshake; only global configurations run.
     fn certificate<'a>(&'a self, _x: &'a mut Exchange, _host: &'a Host) -> Step<'a> {
         Step::NEXT
+    }
+
+    /// During the TLS handshake, for a server name that no certificate of the configuration covers: what to
+    /// show in place of the node's default. Only global configurations with the certificate phase are asked.
+    /// It cannot wait: fetch what is missing in the background, for the next handshake.
+    fn certificate_for(&self, _server_name: &str) -> Option<Arc<CertificatePem>> {
+        None
     }
 
     /// Before routing; only global configurations run.

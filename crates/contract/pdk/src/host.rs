@@ -301,6 +301,15 @@ pub trait Compute: Send + Sync {
         &self,
         work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
     ) -> LocalFuture<'static, Option<Box<dyn Any + Send>>>;
+
+    /// As [`run`](Self::run), for tasks of the control runtime. Where there is no pool, the work is done
+    /// by whoever waits for it.
+    fn run_for_control(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> SendFuture<'static, Option<Box<dyn Any + Send>>> {
+        Box::pin(async move { Some(work()) })
+    }
 }
 
 /// Figures that plugins add to, and the exposition of all of them.

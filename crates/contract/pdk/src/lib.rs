@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod admin;
 mod body;
 mod directory;
 mod entity;
@@ -39,6 +40,7 @@ mod reply;
 
 pub mod redis;
 
+pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
@@ -48,7 +50,7 @@ pub use exchange::{
 };
 pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};
-pub use handler::{BodyChunk, Flow, Handler, LocalFuture, SendFuture, Step};
+pub use handler::{BodyChunk, CertificatePem, Flow, Handler, LocalFuture, SendFuture, Step};
 pub use host::{
     Clock, Compute, Dial, DialTarget, Duplex, Host, HttpClient, Kv, KvError, KvSettings, KvValue, Metrics, NodeFacts,
     NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,

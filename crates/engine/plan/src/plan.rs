@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use gibbon_pdk::{Route, Service};
+use gibbon_pdk::{Phase, Route, Service};
 use gibbon_router::{Flavor, Router, Subsystem};
 use uuid::Uuid;
 
@@ -130,6 +130,11 @@ impl Plan {
         let lists = [self.global.clone(), own(&self.by_service, service), own(&self.by_route, route)];
         let fits = |i: &&Arc<Instance>| i.binding.service.is_none() || i.binding.service == service;
         Chain::compile(lists.iter().flatten().flat_map(|list| list.iter()).filter(fits))
+    }
+
+    /// Global configurations that take part in a phase.
+    pub fn global_instances(&self, phase: Phase) -> impl Iterator<Item = &Arc<Instance>> {
+        self.global.iter().flat_map(|list| list.iter()).filter(move |instance| instance.phases.contains(phase))
     }
 
     /// The chain where no route is known.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use gibbon_pdk::{Compute, LocalFuture, Metrics};
+use gibbon_pdk::{Compute, LocalFuture, Metrics, SendFuture};
 use tokio::sync::oneshot;
 
 /// Jobs that may wait; a flood of expensive requests is refused rather than queued for minutes.
@@ -88,6 +88,10 @@ impl Desk {
 
 impl Compute for ComputePool {
     fn run(&self, work: Work) -> LocalFuture<'static, Option<Outcome>> {
+        self.run_for_control(work)
+    }
+
+    fn run_for_control(&self, work: Work) -> SendFuture<'static, Option<Outcome>> {
         let (tell, told) = oneshot::channel();
         let mut jobs = self.desk.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.waiting.len() >= WAITING {

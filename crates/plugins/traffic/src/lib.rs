@@ -13,11 +13,11 @@ mod request_size_limiting;
 mod request_termination;
 mod response_ratelimiting;
 
-use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
+use std::sync::Arc;
+
+use gibbon_pdk::{AdminRoot, BuildError, Clock, NodeState, Part, Protocol, Protocols};
 use gibbon_schema::Schema;
 use serde_json::Value;
-
-pub use proxy_cache::{CachedAnswer, Caches};
 
 /// The plugins of this family.
 pub const PARTS: &[Part] = &[
@@ -29,6 +29,11 @@ pub const PARTS: &[Part] = &[
     request_termination::PART,
     response_ratelimiting::PART,
 ];
+
+/// Paths that this family adds to the Admin API of a node.
+pub fn admin_paths(state: &dyn NodeState, clock: Arc<dyn Clock>) -> Vec<AdminRoot> {
+    vec![proxy_cache::admin_paths(state, clock)]
+}
 
 /// The Kong version whose plugins these are.
 const VERSION: &str = "3.10.0";

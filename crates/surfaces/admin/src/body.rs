@@ -1,8 +1,9 @@
 //! Bodies: JSON, forms, multipart forms, and the text of a declarative file.
 
+use bytes::Bytes;
 use gibbon_schema::Record;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::answer::Answer;
@@ -55,6 +56,17 @@ fn unreadable() -> Answer {
 
 fn unsupported() -> Answer {
     Answer::nothing(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// The body of a request: nothing for methods that carry none.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn of(head: &http::request::Parts, bytes: Bytes, yaml: bool) -> Result<Body, Answer> {
+    match head.method {
+        Method::POST | Method::PUT | Method::PATCH => read(&head.headers, bytes.into(), yaml),
+        _ => Ok(Body::Nothing),
+    }
 }
 
 /// Reads a body by its content type. `yaml` is allowed where declarative files are taken.

@@ -161,7 +161,7 @@ impl Admin {
     }
 }
 
-fn decoded(segment: &str) -> String {
+pub(crate) fn decoded(segment: &str) -> String {
     String::from_utf8_lossy(&uri::decode(segment.as_bytes(), false)).into_owned()
 }
 

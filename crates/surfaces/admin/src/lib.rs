@@ -23,6 +23,7 @@ mod multipart;
 mod node;
 mod page;
 mod partials;
+mod plugin_paths;
 mod routes;
 mod schemas;
 mod serve;

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use gibbon_balance::UpstreamReport;
+use gibbon_pdk::AdminPaths;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -106,4 +108,9 @@ pub trait NodeView: Send + Sync {
 
     /// Figures of the DNS client.
     fn dns(&self) -> Option<Value>;
+
+    /// What a plugin answers below this first segment of a path.
+    fn plugin_paths(&self, _first: &str) -> Option<Arc<dyn AdminPaths>> {
+        None
+    }
 }

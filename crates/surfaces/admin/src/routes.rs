@@ -264,7 +264,7 @@ impl RouteTable {
 }
 
 /// The parts of a path; slashes at either end count for nothing.
-pub fn segments(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 

@@ -97,7 +97,9 @@ impl Admin {
             Ok(bytes) => bytes,
             Err(answer) => return answer.with_header("connection", "close"),
         };
-        let Some(to) = self.destination(surface, head.uri.path()).await else { return Answer::not_found() };
+        let Some(to) = self.destination(surface, head.uri.path()).await else {
+            return self.by_plugin(surface, head, bytes).await;
+        };
         if head.method == Method::OPTIONS {
             return options(&to.route.allow(), &head.headers);
         }
@@ -105,9 +107,7 @@ impl Admin {
             return Answer::method_not_allowed();
         }
         let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
-        let has_body = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
-        let read = if has_body { body::read(&head.headers, bytes.into(), takes_yaml) } else { Ok(body::Body::Nothing) };
-        match read {
+        match body::of(head, bytes, takes_yaml) {
             Ok(body) => {
                 let query = head.uri.query().unwrap_or_default();
                 let request = call::Request { method: head.method.clone(), query };

@@ -159,12 +159,23 @@ impl Rig {
 
     /// The access phase; a body is read when the handler asks for it.
     pub fn access(&self, handler: &dyn Handler, x: &mut Exchange) -> Ended {
+        self.waiting(x, |x| match handler.access(x, &self.host) {
+            Step::Now(flow) => flow,
+            Step::Later(future) => run(future),
+        })
+    }
+
+    /// The rewrite phase.
+    pub fn rewrite(&self, handler: &dyn Handler, x: &mut Exchange) -> Ended {
+        self.waiting(x, |x| match handler.rewrite(x, &self.host) {
+            Step::Now(flow) => flow,
+            Step::Later(future) => run(future),
+        })
+    }
+
+    fn waiting(&self, x: &mut Exchange, step: impl Fn(&mut Exchange) -> Flow) -> Ended {
         loop {
-            let flow = match handler.access(x, &self.host) {
-                Step::Now(flow) => flow,
-                Step::Later(future) => run(future),
-            };
-            match flow {
+            match step(x) {
                 Flow::Next => return Ended::Next,
                 Flow::Reply(reply) => return Ended::Reply(reply),
                 Flow::Fail(fault) => return Ended::Fault(fault),

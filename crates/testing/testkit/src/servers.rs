@@ -171,6 +171,48 @@ pub fn slapd(entries: &str, pair: Option<(&str, &str)>) -> Result<(Server, Socke
     Ok((Server::start(command, folder, address)?, secure))
 }
 
+/// The ACME authority Pebble, with a name server to which every name is 127.0.0.1.
+pub struct Pebble {
+    /// Its directory is at `https://ADDRESS/dir`.
+    pub authority: Server,
+    _names: Server,
+}
+
+/// Starts Pebble. It fetches the answers to its challenges from `http_port`, and shows this certificate itself.
+///
+/// # Errors
+/// As [`Server::start`].
+pub fn pebble(http_port: u16, certificate: &str, key: &str) -> Result<Pebble> {
+    let (folder, management) = place()?;
+    let dns = ports::free_tcp_address()?;
+    let mut command = Command::new(tool("pebble-challtestsrv")?);
+    command.args(["-management", &management.to_string(), "-dns01", &dns.to_string(), "-defaultIPv4", "127.0.0.1"]);
+    command.args(["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""]);
+    let names = Server::start(command, folder, management)?;
+
+    let (folder, address) = place()?;
+    let file = |name: &str, text: &str| -> Result<String> {
+        let path = folder.path().join(name);
+        fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let config = serde_json::json!({ "pebble": {
+        "listenAddress": address.to_string(),
+        "managementListenAddress": ports::free_tcp_address()?.to_string(),
+        "certificate": file("cert.pem", certificate)?,
+        "privateKey": file("key.pem", key)?,
+        "httpPort": http_port,
+        "tlsPort": 5001,
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": false,
+    }});
+    let config = file("config.json", &config.to_string())?;
+    let mut command = Command::new(tool("pebble")?);
+    command.args(["-config", &config, "-dnsserver", &dns.to_string()]).env("PEBBLE_VA_NOSLEEP", "1");
+    let authority = Server::start(command, folder, address)?;
+    Ok(Pebble { authority, _names: names })
+}
+
 /// PostgreSQL with a superuser `gibbon` that needs no password, and a database of the same name.
 ///
 /// # Errors

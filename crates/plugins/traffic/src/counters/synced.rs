@@ -5,7 +5,7 @@
 //! admitted meanwhile; that is the price of not waiting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl Synced {
             max_entries: 16,
             ..QueueSettings::default()
         };
-        let queue = build.queues.open(&key, settings, Arc::new(Reconcile(Arc::clone(&synced))));
+        let queue = build.queues.open(&key, settings, Arc::new(Reconcile(Arc::downgrade(&synced))));
         let _ = synced.queue.set(queue);
         synced
     }
@@ -235,12 +235,15 @@ impl Counts {
     }
 }
 
-struct Reconcile(Arc<Synced>);
+/// Weak, since the counts hold the queue.
+struct Reconcile(Weak<Synced>);
 
 impl Deliver for Reconcile {
     fn deliver<'a>(&'a self, _: &'a [QueueEntry]) -> SendFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            self.0.reconcile().await;
+            if let Some(synced) = self.0.upgrade() {
+                synced.reconcile().await;
+            }
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use gibbon_message::Headers;
 use gibbon_pdk::{BodyChunk, Exchange, Handler, Host, Reply, ReplyBody, ResponseSource, Step};
+use uuid::Uuid;
 
 use super::caches::Caches;
 use super::config::{Config, Strategy};
@@ -25,6 +26,8 @@ pub struct ProxyCache {
     variance: Variance,
     shown: Shown,
     memory: Arc<Memory>,
+    /// Says which memory is used for as long as it is.
+    _used: Arc<str>,
 }
 
 /// Which headers clients get.
@@ -44,7 +47,7 @@ struct Candidate {
 }
 
 impl ProxyCache {
-    pub fn new(config: Config, caches: &Caches) -> Self {
+    pub fn new(config: Config, plugin: Uuid, caches: &Caches) -> Self {
         let Strategy::Memory = config.strategy;
         let headers = &config.response_headers;
         ProxyCache {
@@ -61,6 +64,7 @@ impl ProxyCache {
             },
             shown: Shown { age: headers.age, status: headers.status, key: headers.key },
             memory: caches.memory(&config.memory.dictionary_name),
+            _used: caches.used_by(plugin, &config.memory.dictionary_name),
         }
     }
 
@@ -223,5 +227,5 @@ fn is_replayed(name: &[u8]) -> bool {
     ];
     let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
     let of_one_client = || name.to_ascii_lowercase().windows(19).any(|part| part == b"ratelimit-remaining");
-    !NOT.iter().any(|other| is(other)) && !of_one_client()
+    !NOT.iter().any(is) && !of_one_client()
 }

@@ -1,8 +1,9 @@
 //! Keeps answers of upstreams in memory and gives them again to requests that are alike.
 //!
 //! The memory is the node's: all workers and all configurations that name it share it, and it outlives plans. The
-//! Admin API looks into it through [`Caches`].
+//! Admin API looks into it ([`admin_paths`]).
 
+mod admin;
 mod caches;
 mod config;
 mod directives;
@@ -15,13 +16,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use gibbon_pdk::{Part, Phase, Phases, Protocol, Protocols, Scopes};
+use gibbon_pdk::{AdminRoot, Clock, NodeState, Part, Phase, Phases, Protocol, Protocols, Scopes};
 use gibbon_schema::Schema;
 
-pub use caches::Caches;
+use admin::CachePaths;
+use caches::Caches;
 use config::Config;
 use handler::ProxyCache;
-pub use memory::CachedAnswer;
 
 /// The entry in the family's list.
 pub const PART: Part = Part {
@@ -43,6 +44,11 @@ pub const PART: Part = Part {
     schema: Config::record,
     build: |document, build| {
         let caches = build.shared(Caches::KEY, Caches::default);
-        Ok(Arc::new(ProxyCache::new(crate::config(PART.name, document)?, &caches)))
+        Ok(Arc::new(ProxyCache::new(crate::config(PART.name, document)?, build.plugin_id, &caches)))
     },
 };
+
+/// The cache's paths of the Admin API.
+pub fn admin_paths(state: &dyn NodeState, clock: Arc<dyn Clock>) -> AdminRoot {
+    (PART.name, Arc::new(CachePaths { caches: Caches::of(state), clock }))
+}

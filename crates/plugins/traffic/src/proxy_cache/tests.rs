@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_pdk::{Exchange, Handler, ReplyBody};
+use gibbon_message::Method;
+use gibbon_pdk::{AdminCall, Exchange, Handler, ReplyBody};
 use gibbon_rig::{Ended, People, Rig, refused, request};
 use serde_json::{Value, json};
 
-use super::{Caches, PART};
+use super::PART;
 
 struct Cached {
     rig: Rig,
@@ -229,16 +230,27 @@ fn the_admin_api_can_look_at_answers_and_forget_them() {
     let cached = Cached::with(json!({}));
     let first = cached.get("GET /", &[]);
     let key = first.x.added_headers.get_str("X-Cache-Key").unwrap().to_owned();
-    let caches = Caches::of(&cached.rig.state);
-    let now = gibbon_pdk::Clock::wall(&*cached.rig.clock);
-    let record = caches.find(&key, now).unwrap().record();
+    let plugin = uuid::Uuid::from_bytes([1; 16]);
+    let (_, paths) = super::admin_paths(&cached.rig.state, cached.rig.clock.clone());
+    let call = |method, path: &str| {
+        let path = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        gibbon_rig::run(paths.answer(AdminCall { method, path, query: vec![], body: Value::Null }))
+    };
+    let status = |method, path: &str| call(method, path).map(|answer| answer.status);
+
+    let record = call(Method::Get, &key).unwrap().body.unwrap();
     assert_eq!((&record["status"], &record["body"], &record["body_len"]), (&json!(200), &json!("[1,2]"), &json!(5)));
     assert_eq!(record["headers"], json!({"Content-Type": "application/json"}));
-    assert!(caches.find_in("kong_db_cache", &key, now).is_some() && caches.find_in("other", &key, now).is_none());
-    assert!(caches.find("nope", now).is_none() && !caches.remove("nope"));
-    assert!(caches.remove(&key) && !caches.remove(&key));
+    assert_eq!(status(Method::Get, &format!("{plugin}/caches/{key}")), Some(200));
+    assert_eq!(status(Method::Get, &format!("{}/caches/{key}", uuid::Uuid::nil())), Some(404));
+    assert_eq!((status(Method::Get, "nope"), status(Method::Delete, "nope")), (Some(404), Some(404)));
+    assert_eq!((status(Method::Post, &key), status(Method::Get, "a/b")), (Some(405), None));
+
+    assert_eq!((status(Method::Delete, &key), status(Method::Delete, &key)), (Some(204), Some(404)));
     assert_eq!(cached.statuses(&["GET /", "GET /"]), ["Miss", "Hit"]);
-    caches.purge();
+    assert_eq!(status(Method::Delete, &format!("{plugin}/caches/{key}")), Some(204));
+    assert_eq!(cached.statuses(&["GET /", "GET /"]), ["Miss", "Hit"]);
+    assert_eq!(status(Method::Delete, ""), Some(204));
     assert_eq!(cached.statuses(&["GET /"]), ["Miss"]);
 }
 
