@@ -12,6 +12,7 @@ mod ports;
 mod registry;
 mod settings;
 mod store;
+mod unbuilt;
 
 pub use declared::Declarative;
 pub use gibbon_store::MigrationState;
@@ -19,3 +20,4 @@ pub use node::{NodeSettings, Running, StartError};
 pub use offline::{Offline, TakenOver};
 pub use parts::bundled;
 pub use store::{Tables, readiness};
+pub use unbuilt::refuse_unbuilt;

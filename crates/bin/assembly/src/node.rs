@@ -91,6 +91,7 @@ impl Running {
     /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
     pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
         let settings = of.settings;
+        crate::refuse_unbuilt(settings)?;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),

@@ -206,7 +206,9 @@ fn redis() -> gibbon_testkit::servers::Server {
 fn two_nodes_share_a_limit_through_redis() {
     let redis = redis();
     let (host, port) = (redis.address().ip(), redis.address().port());
-    let config = format!("  - {{name: rate-limiting, config: {{hour: 100, policy: redis, redis: {{host: {host}, port: {port}}}}}}}");
+    let config = format!(
+        "  - {{name: rate-limiting, config: {{hour: 100, policy: redis, redis: {{host: {host}, port: {port}}}}}}}"
+    );
     // The plugin is bound to a service; both nodes must know it by the same id to count together.
     let upstream = upstream::echo().unwrap();
     let text = format!(
@@ -216,7 +218,8 @@ fn two_nodes_share_a_limit_through_redis() {
     let workers = || [("nginx_worker_processes", "4".to_owned())];
     let nodes = [Rig::start(&workers(), &text), Rig::start(&workers(), &text)];
     let admitted: usize = std::thread::scope(|scope| {
-        let client = |address| move || (0..40).filter(|_| client::get(address, "a.test", "/").unwrap().status() == 200).count();
+        let client =
+            |address| move || (0..40).filter(|_| client::get(address, "a.test", "/").unwrap().status() == 200).count();
         let clients: Vec<_> = nodes.iter().flat_map(|node| [node.proxy; 2]).map(|a| scope.spawn(client(a))).collect();
         clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
@@ -228,8 +231,9 @@ fn counts_reach_redis_at_the_sync_rate() {
     let redis = redis();
     let (host, port) = (redis.address().ip(), redis.address().port());
     let redis_config = format!("redis: {{host: {host}, port: {port}}}");
-    let gateway =
-        Gateway::with(&format!("  - {{name: rate-limiting, config: {{hour: 5, policy: redis, sync_rate: 0.05, {redis_config}}}}}"));
+    let gateway = Gateway::with(&format!(
+        "  - {{name: rate-limiting, config: {{hour: 5, policy: redis, sync_rate: 0.05, {redis_config}}}}}"
+    ));
     let statuses: Vec<u16> = (0..7).map(|_| gateway.get("/").status()).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
     // The server learns of them soon; the test looks until it has, at most as long as a client waits.

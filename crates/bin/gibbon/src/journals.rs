@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use gibbon_conf::{AccessLogTarget, LogFormat, Logs, Sink};
+use gibbon_conf::{Logs, Sink};
 use gibbon_journal::{
     AccessLog, Destination, ErrorLog, FileDestination, Handle, Journal, LevelControl, StreamDestination,
 };
@@ -15,7 +15,7 @@ use crate::syslog::Syslog;
 /// An open access log: its format and where lines go. `None` where the log is off.
 pub type OpenAccessLog = Option<(AccessLog, Handle)>;
 
-/// All open logs.
+/// The open logs.
 #[derive(Debug)]
 pub struct OpenLogs {
     /// The writer thread; closing it writes what is held.
@@ -24,14 +24,6 @@ pub struct OpenLogs {
     pub level: LevelControl,
     /// Proxy.
     pub proxy: OpenAccessLog,
-    /// Stream traffic.
-    pub stream: OpenAccessLog,
-    /// Admin API.
-    pub admin: OpenAccessLog,
-    /// Status API.
-    pub status: OpenAccessLog,
-    /// Console.
-    pub admin_gui: OpenAccessLog,
 }
 
 /// Opens every log. Events of the program go to the error logs from here on.
@@ -46,28 +38,15 @@ pub fn open(logs: &Logs) -> anyhow::Result<OpenLogs> {
         .route("admin", open(&logs.admin_error)?)
         .route("status", open(&logs.status_error)?);
     tracing_subscriber::registry().with(error_log).try_init().context("could not open the error log")?;
-    let access = |target: &AccessLogTarget, formats: &std::collections::BTreeMap<String, LogFormat>| {
-        let (Some(handle), Some(format)) = (open(&target.sink)?, formats.get(&target.format)) else { return Ok(None) };
-        let compiled = AccessLog::compile(format, &hostname);
-        compiled.map(|log| Some((log, handle))).with_context(|| format!("log format {}", target.format))
+    let target = &logs.proxy_access;
+    let proxy = match (open(&target.sink)?, logs.formats.get(&target.format)) {
+        (Some(handle), Some(format)) => {
+            let compiled = AccessLog::compile(format, &hostname);
+            Some((compiled.with_context(|| format!("log format {}", target.format))?, handle))
+        }
+        _ => None,
     };
-    let opened: [anyhow::Result<OpenAccessLog>; 5] = [
-        access(&logs.proxy_access, &logs.formats),
-        access(&logs.stream_access, &logs.stream_formats),
-        access(&logs.admin_access, &logs.formats),
-        access(&logs.status_access, &logs.formats),
-        access(&logs.admin_gui_access, &logs.formats),
-    ];
-    let [proxy, stream, admin, status, admin_gui] = opened;
-    Ok(OpenLogs {
-        proxy: proxy?,
-        stream: stream?,
-        admin: admin?,
-        status: status?,
-        admin_gui: admin_gui?,
-        journal,
-        level,
-    })
+    Ok(OpenLogs { proxy, journal, level })
 }
 
 /// Checks that every format compiles, without opening anything.

@@ -80,6 +80,8 @@ pub enum NoticeKind {
     Ignored,
     /// A setting that is recognised and does nothing here.
     NoEffect,
+    /// A setting that asks for what is not built yet.
+    Pending,
     /// A setting or value with a newer name.
     Deprecated,
     /// A value, often a default, that is unsafe on a public network.

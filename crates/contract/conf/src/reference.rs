@@ -29,13 +29,15 @@ A line is `name = value`; `#` begins a comment and `\\#` is a plain `#`; a backs
 value of several lines (a certificate, a declarative text) is written as `name = |`, followed by its lines, each begun
 with `|`.
 
-A setting marked *no effect* is recognised, so that existing files work, and changes nothing for the reason given.
+A setting marked *no effect* is recognised, so that existing files work, and changes nothing for the reason given. One
+marked *not yet* asks for what is not built: `check` and the start warn whoever gives it.
 ";
 
 fn row(setting: &Setting) -> String {
     let meaning = match setting.effect {
         Effect::Honoured => setting.meaning.to_owned(),
         Effect::NoEffect(reason) => format!("{} *No effect:* {reason}.", setting.meaning),
+        Effect::Pending(reason) => format!("{} *Not yet:* {reason}.", setting.meaning),
     };
     let cell = |text: &str| text.replace('|', "\\|");
     format!(

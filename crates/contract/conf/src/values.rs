@@ -232,15 +232,15 @@ impl Values {
     fn tell_without_effect(&self, notices: &mut Vec<Notice>) {
         for (name, given) in &self.given {
             let Some(setting) = table::find(name) else { continue };
-            if let Effect::NoEffect(reason) = setting.effect {
-                let asks_for_it = self.text(name) != setting.default_for(self.compat);
-                if asks_for_it {
-                    notices.push(Notice {
-                        kind: NoticeKind::NoEffect,
-                        text: format!("{name} has no effect: {reason}"),
-                        origin: given.origin.clone(),
-                    });
-                }
+            let (kind, text) = match setting.effect {
+                Effect::Honoured => continue,
+                Effect::NoEffect(reason) => (NoticeKind::NoEffect, format!("{name} has no effect: {reason}")),
+                Effect::Pending(reason) => (NoticeKind::Pending, format!("{name} has no effect yet: {reason}")),
+            };
+            // Whoever switches off what is not there gets what was asked for.
+            let refrains = matches!(setting.effect, Effect::Pending(_)) && parse_flag(&given.text) == Some(false);
+            if !refrains && self.text(name) != setting.default_for(self.compat) {
+                notices.push(Notice { kind, text, origin: given.origin.clone() });
             }
         }
     }

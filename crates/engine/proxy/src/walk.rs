@@ -4,7 +4,7 @@
 //! reached; after a reply the later handlers do not run, but are still collected. The later phases run
 //! what was collected.
 
-use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Phase, Phases, Reply, Step};
+use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Phase, Reply, Step};
 use gibbon_plan::{Chain, Collected, Instance};
 use smallvec::SmallVec;
 
@@ -24,7 +24,6 @@ pub enum Walked {
 /// Which method of a handler is meant; those that may wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Waiting {
-    Certificate,
     Rewrite,
     Access,
     Response,
@@ -34,7 +33,6 @@ pub enum Waiting {
 impl Waiting {
     fn phase(self) -> Phase {
         match self {
-            Waiting::Certificate => Phase::Certificate,
             Waiting::Rewrite => Phase::Rewrite,
             Waiting::Access => Phase::Access,
             Waiting::Response => Phase::Response,
@@ -44,7 +42,6 @@ impl Waiting {
 
     fn step<'a>(self, handler: &'a dyn Handler, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         match self {
-            Waiting::Certificate => handler.certificate(x, host),
             Waiting::Rewrite => handler.rewrite(x, host),
             Waiting::Access => handler.access(x, host),
             Waiting::Response => handler.response(x, host),
@@ -182,6 +179,3 @@ pub fn log(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host
         }
     }
 }
-
-/// Phases after which an exchange must be kept whole for somebody.
-pub const LATER: Phases = Phases::of(&[Phase::HeaderFilter, Phase::BodyFilter, Phase::Log, Phase::Response]);

@@ -51,7 +51,13 @@ impl Reach {
     ///
     /// # Errors
     /// The connection is in TLS already, the handshake fails, or it takes too long.
-    pub async fn start_tls(&self, stream: Stream, host: &str, tls: &Tls, limit: Duration) -> Result<Stream, ReachError> {
+    pub async fn start_tls(
+        &self,
+        stream: Stream,
+        host: &str,
+        tls: &Tls,
+        limit: Duration,
+    ) -> Result<Stream, ReachError> {
         let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
         let Stream::Plain(socket) = stream else { return Err(unusable("it is in TLS already".to_owned())) };
         let (compiled, name) = self.compiled(host, tls)?;

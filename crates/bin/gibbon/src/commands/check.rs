@@ -25,7 +25,8 @@ pub fn check(conf: Option<PathBuf>, brand: Brand, out: &Output) -> Outcome {
     let input = Input { file, environment: machine::environment(), arguments: Vec::new() };
     let loaded = gibbon_conf::load(&input, &ThisMachine).map_err(|refused| tell(&refused, out))?;
     loaded.notices.iter().for_each(|notice| out.warn(notice));
-    if let Err(error) = crate::journals::check_formats(&loaded.settings.logs) {
+    let formats = || crate::journals::check_formats(&loaded.settings.logs);
+    if let Err(error) = gibbon_assembly::refuse_unbuilt(&loaded.settings).and_then(|()| formats()) {
         out.error(format!("{error:#}"));
         return Err(Exit::Silent(1));
     }

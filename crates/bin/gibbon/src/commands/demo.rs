@@ -17,7 +17,7 @@ pub fn run(brand: Brand, out: &Output) -> Outcome {
     let folder = std::env::temp_dir().join(format!("gibbon-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     // Signals are blocked by `process::run` before its threads start; the backends' threads must not take them either.
-    let signals = crate::signals::block()?;
+    crate::signals::block()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("backends")?;
     let demo = runtime.block_on(Demo::start(Ports::default())).context("backends")?;
@@ -41,7 +41,6 @@ pub fn run(brand: Brand, out: &Output) -> Outcome {
     });
     let proxy = proxy.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000)));
     let text = instructions(proxy, &proto.display().to_string());
-    drop(signals);
     let ended = process::run(loaded, brand, move || {
         use std::io::Write as _;
         let _ = writeln!(

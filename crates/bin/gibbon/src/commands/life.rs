@@ -53,6 +53,7 @@ fn load_for_start(flags: &StartFlags, brand: Brand, out: &Output) -> Result<Load
     if pid::running(&prefix::pid_file(place)).is_some() {
         return fail(format!("{} is already running in {}", brand.name(), place.display()));
     }
+    gibbon_assembly::refuse_unbuilt(&loaded.settings)?;
     crate::journals::check_formats(&loaded.settings.logs)?;
     if flags.run_migrations
         && let Some(tables) = schema::tables(&loaded.settings)?
@@ -141,6 +142,7 @@ pub fn reload(given: &Where, brand: Brand, out: &Output) -> Outcome {
     let node = running_node(&place, brand)?;
     let conf = given.conf.clone().or_else(|| prefix::is_prepared(&place).then(|| prefix::settings_file(&place)));
     let loaded = machine::load(&Where { conf, prefix: Some(place) }, out, false)?;
+    gibbon_assembly::refuse_unbuilt(&loaded.settings)?;
     crate::journals::check_formats(&loaded.settings.logs)?;
     prefix::prepare(&loaded, out)?;
     pid::signal(node, Signal::SIGHUP)?;

@@ -1,25 +1,26 @@
 //! The browser console, and what the enterprise edition builds around the Admin API.
 
 use super::Default::{Is, Unset};
-use super::Effect::{Honoured, NoEffect};
+use super::Effect::{Honoured, NoEffect, Pending};
 use super::Kind::{Flag, List, Number, Text};
+use super::reason;
 
 const NO_LOGIN: &str = "the console has no sign-in of its own; it sees what the Admin API allows";
 const NO_BANNER: &str = "the console has no banners";
 
 super::settings! { "KONG MANAGER":
-    admin_gui_listen: List, Is("0.0.0.0:8002, 0.0.0.0:8445 ssl"), Honoured, "Listeners of the console, or off.";
+    admin_gui_listen: List, Is("0.0.0.0:8002, 0.0.0.0:8445 ssl"), Pending(reason::CONSOLE), "Listeners of the console, or off.";
     admin_gui_url: Text, Unset, Honoured, "Addresses of the console; they decide which origins the Admin API allows.";
-    admin_gui_path: Text, Is("/"), Honoured, "Path the console is served under.";
-    admin_gui_api_url: Text, Unset, Honoured, "Address of the Admin API as browsers reach it.";
-    admin_gui_csp_header: Flag, Is("off"), Honoured, "Send a content security policy with the console.";
-    admin_gui_csp_header_value: Text, Unset, Honoured, "That policy, instead of the built-in one.";
-    admin_gui_ssl_protocols: Text, Is("TLSv1.2 TLSv1.3"), Honoured, "TLS versions of the console.";
-    admin_gui_ssl_cert: List, Unset, Honoured, "Certificates of the console.";
-    admin_gui_ssl_cert_key: List, Unset, Honoured, "Their private keys.";
+    admin_gui_path: Text, Is("/"), Pending(reason::CONSOLE), "Path the console is served under.";
+    admin_gui_api_url: Text, Unset, Pending(reason::CONSOLE), "Address of the Admin API as browsers reach it.";
+    admin_gui_csp_header: Flag, Is("off"), Pending(reason::CONSOLE), "Send a content security policy with the console.";
+    admin_gui_csp_header_value: Text, Unset, Pending(reason::CONSOLE), "That policy, instead of the built-in one.";
+    admin_gui_ssl_protocols: Text, Is("TLSv1.2 TLSv1.3"), Pending(reason::CONSOLE), "TLS versions of the console.";
+    admin_gui_ssl_cert: List, Unset, Pending(reason::CONSOLE), "Certificates of the console.";
+    admin_gui_ssl_cert_key: List, Unset, Pending(reason::CONSOLE), "Their private keys.";
     admin_gui_flags: Text, Is("{}"), NoEffect("the console has no optional features"), "Features of the console to switch.";
-    admin_gui_access_log: Text, Is("logs/admin_gui_access.log"), Honoured, "Access log of the console, or off.";
-    admin_gui_error_log: Text, Is("logs/admin_gui_error.log"), Honoured, "Error log of the console.";
+    admin_gui_access_log: Text, Is("logs/admin_gui_access.log"), Pending(reason::CONSOLE), "Access log of the console, or off.";
+    admin_gui_error_log: Text, Is("logs/admin_gui_error.log"), Pending(reason::CONSOLE), "Error log of the console.";
     admin_gui_auth: Text, Unset, NoEffect(NO_LOGIN), "How users sign in to the console.";
     admin_gui_auth_conf: Text, Unset, NoEffect(NO_LOGIN), "Options of that sign-in.";
     admin_gui_auth_password_complexity: Text, Unset, NoEffect(NO_LOGIN), "What a password must contain.";
@@ -133,8 +134,9 @@ pub(super) mod collisions {
 pub(super) mod keyring {
     //! Encrypted fields in the database, and the settings the reference lists after them.
     use super::super::Default::{Is, Moved, Unset};
-    use super::super::Effect::{Honoured, NoEffect};
+    use super::super::Effect::{Honoured, NoEffect, Pending};
     use super::super::Kind::{Choice, Flag, List, Text};
+    use super::super::reason;
     const NO_KEYRING: &str =
         "fields are not encrypted one by one; encrypt the database's storage, and keep secrets in vaults";
     super::super::settings! { "DATABASE ENCRYPTION & KEYRING MANAGEMENT":
@@ -152,9 +154,9 @@ pub(super) mod keyring {
         keyring_vault_kube_role: Text, Is("default"), NoEffect(NO_KEYRING), "Kubernetes role.";
         keyring_vault_kube_api_token_file: Text, Is("/run/secrets/kubernetes.io/serviceaccount/token"), NoEffect(NO_KEYRING), "File with the service account token.";
         keyring_encrypt_license: Flag, Is("off"), NoEffect("there is no licence"), "Encrypt the licence.";
-        untrusted_lua: Choice(&["on", "off", "sandbox", "strict"]), Moved { v3_10: "sandbox", v3_15: "strict" }, Honoured, "What Lua given in plugin configuration may do.";
-        untrusted_lua_sandbox_requires: List, Unset, Honoured, "Modules such Lua may require.";
-        untrusted_lua_sandbox_environment: List, Unset, Honoured, "Globals such Lua may see.";
+        untrusted_lua: Choice(&["on", "off", "sandbox", "strict"]), Moved { v3_10: "sandbox", v3_15: "strict" }, Pending(reason::LUA), "What Lua given in plugin configuration may do.";
+        untrusted_lua_sandbox_requires: List, Unset, Pending(reason::LUA), "Modules such Lua may require.";
+        untrusted_lua_sandbox_environment: List, Unset, Pending(reason::LUA), "Globals such Lua may see.";
         openresty_path: Text, Unset, NoEffect("OpenResty is not used"), "Directory of OpenResty.";
         node_id: Text, Unset, Honoured, "UUID of this node; kept in the prefix if unset.";
     }

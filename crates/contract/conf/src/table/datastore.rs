@@ -1,8 +1,9 @@
 //! Where configuration is kept: PostgreSQL, the embedded database, a declarative file.
 
 use super::Default::{Is, Moved, Unset};
-use super::Effect::{Honoured, NoEffect};
+use super::Effect::{Honoured, NoEffect, Pending};
 use super::Kind::{Choice, Flag, Number, Size, Text};
+use super::reason;
 
 pub(crate) const DATABASES: &[&str] = &["postgres", "sqlite", "off"];
 pub(crate) const TLS_VERSIONS: &[&str] = &["tlsv1_1", "tlsv1_2", "tlsv1_3", "any"];
@@ -23,11 +24,11 @@ super::settings! { "DATASTORE":
     pg_ssl_verify: Flag, Moved { v3_10: "off", v3_15: "on" }, Honoured, "Verify the server's certificate.";
     pg_ssl_cert: Text, Unset, Honoured, "Client certificate towards PostgreSQL.";
     pg_ssl_cert_key: Text, Unset, Honoured, "Its private key.";
-    pg_max_concurrent_queries: Number, Is("0"), Honoured, "Queries under way at once; 0 is unlimited.";
-    pg_semaphore_timeout: Number, Is("60000"), Honoured, "Milliseconds a query waits for its turn.";
-    pg_keepalive_timeout: Number, Unset, Honoured, "Milliseconds an idle connection is kept.";
+    pg_max_concurrent_queries: Number, Is("0"), Pending(reason::POOL), "Queries under way at once; 0 is unlimited.";
+    pg_semaphore_timeout: Number, Is("60000"), Pending(reason::POOL), "Milliseconds a query waits for its turn.";
+    pg_keepalive_timeout: Number, Unset, Pending(reason::POOL), "Milliseconds an idle connection is kept.";
     pg_pool_size: Number, Unset, Honoured, "Connections kept.";
-    pg_backlog: Number, Unset, Honoured, "Connection attempts that may wait.";
+    pg_backlog: Number, Unset, Pending(reason::POOL), "Connection attempts that may wait.";
     declarative_config: Text, Unset, Honoured, "Declarative file loaded at start when database is off.";
     declarative_config_string: Text, Unset, Honoured, "The same as text.";
     lmdb_environment_path: Text, Is("dbless.lmdb"), NoEffect(ONE_FILE), "Directory of the store used when database is off.";
@@ -69,15 +70,16 @@ pub(super) mod cloud_login {
 pub(super) mod replica {
     //! A read-only replica; each setting follows its counterpart when unset.
     use super::super::Default::{Follows, Is, Unset};
-    use super::super::Effect::{Honoured, NoEffect};
+    use super::super::Effect::{NoEffect, Pending};
     use super::super::Kind::{Choice, Flag, Number, Text};
+    use super::super::reason;
     use super::cloud_login::PASSWORD_ONLY;
     super::super::settings! { "DATASTORE":
-        pg_ro_host: Text, Unset, Honoured, "Read-only PostgreSQL server; unset reads from pg_host.";
-        pg_ro_port: Number, Follows("pg_port"), Honoured, "Its port.";
-        pg_ro_timeout: Number, Follows("pg_timeout"), Honoured, "Milliseconds to wait for it.";
-        pg_ro_user: Text, Follows("pg_user"), Honoured, "User name.";
-        pg_ro_password: Text, Follows("pg_password"), Honoured, "Password.";
+        pg_ro_host: Text, Unset, Pending(reason::REPLICA), "Read-only PostgreSQL server; unset reads from pg_host.";
+        pg_ro_port: Number, Follows("pg_port"), Pending(reason::REPLICA), "Its port.";
+        pg_ro_timeout: Number, Follows("pg_timeout"), Pending(reason::REPLICA), "Milliseconds to wait for it.";
+        pg_ro_user: Text, Follows("pg_user"), Pending(reason::REPLICA), "User name.";
+        pg_ro_password: Text, Follows("pg_password"), Pending(reason::REPLICA), "Password.";
         pg_ro_iam_auth: Flag, Follows("pg_iam_auth"), NoEffect(PASSWORD_ONLY), "Sign in with an AWS identity.";
         pg_ro_iam_auth_assume_role_arn: Text, Unset, NoEffect(PASSWORD_ONLY), "AWS role to assume.";
         pg_ro_iam_auth_role_session_name: Text, Is("KongPostgres"), NoEffect(PASSWORD_ONLY), "Session name for that role.";
@@ -100,29 +102,29 @@ pub(super) mod replica {
         pg_ro_oauth_username: Text, Follows("pg_oauth_username"), NoEffect(PASSWORD_ONLY), "User name for the password grant.";
         pg_ro_oauth_password: Text, Follows("pg_oauth_password"), NoEffect(PASSWORD_ONLY), "Password for the password grant.";
         pg_ro_oauth_resource: Text, Follows("pg_oauth_resource"), NoEffect(PASSWORD_ONLY), "Resource to ask for.";
-        pg_ro_database: Text, Follows("pg_database"), Honoured, "Database name.";
-        pg_ro_schema: Text, Follows("pg_schema"), Honoured, "Schema.";
-        pg_ro_ssl: Flag, Follows("pg_ssl"), Honoured, "Connect with TLS.";
-        pg_ro_ssl_required: Flag, Follows("pg_ssl_required"), Honoured, "Refuse a server that does not speak TLS.";
-        pg_ro_ssl_verify: Flag, Follows("pg_ssl_verify"), Honoured, "Verify the server's certificate.";
-        pg_ro_ssl_version: Choice(super::TLS_VERSIONS), Follows("pg_ssl_version"), Honoured, "TLS version.";
-        pg_ro_max_concurrent_queries: Number, Follows("pg_max_concurrent_queries"), Honoured, "Queries under way at once; 0 is unlimited.";
-        pg_ro_semaphore_timeout: Number, Follows("pg_semaphore_timeout"), Honoured, "Milliseconds a query waits for its turn.";
-        pg_ro_keepalive_timeout: Number, Follows("pg_keepalive_timeout"), Honoured, "Milliseconds an idle connection is kept.";
-        pg_ro_pool_size: Number, Follows("pg_pool_size"), Honoured, "Connections kept.";
-        pg_ro_backlog: Number, Follows("pg_backlog"), Honoured, "Connection attempts that may wait.";
+        pg_ro_database: Text, Follows("pg_database"), Pending(reason::REPLICA), "Database name.";
+        pg_ro_schema: Text, Follows("pg_schema"), Pending(reason::REPLICA), "Schema.";
+        pg_ro_ssl: Flag, Follows("pg_ssl"), Pending(reason::REPLICA), "Connect with TLS.";
+        pg_ro_ssl_required: Flag, Follows("pg_ssl_required"), Pending(reason::REPLICA), "Refuse a server that does not speak TLS.";
+        pg_ro_ssl_verify: Flag, Follows("pg_ssl_verify"), Pending(reason::REPLICA), "Verify the server's certificate.";
+        pg_ro_ssl_version: Choice(super::TLS_VERSIONS), Follows("pg_ssl_version"), Pending(reason::REPLICA), "TLS version.";
+        pg_ro_max_concurrent_queries: Number, Follows("pg_max_concurrent_queries"), Pending(reason::REPLICA), "Queries under way at once; 0 is unlimited.";
+        pg_ro_semaphore_timeout: Number, Follows("pg_semaphore_timeout"), Pending(reason::REPLICA), "Milliseconds a query waits for its turn.";
+        pg_ro_keepalive_timeout: Number, Follows("pg_keepalive_timeout"), Pending(reason::REPLICA), "Milliseconds an idle connection is kept.";
+        pg_ro_pool_size: Number, Follows("pg_pool_size"), Pending(reason::REPLICA), "Connections kept.";
+        pg_ro_backlog: Number, Follows("pg_backlog"), Pending(reason::REPLICA), "Connection attempts that may wait.";
     }
 }
 
 pub(super) mod cache {
     //! How changes spread between nodes and how long what was read is believed.
     use super::super::Default::{Is, Unset};
-    use super::super::Effect::{Honoured, NoEffect};
+    use super::super::Effect::{Honoured, NoEffect, Pending};
     use super::super::Kind::{List, Number};
     const WHOLE: &str = "the configuration is held whole in memory and replaced on change, so nothing expires";
     super::super::settings! { "DATASTORE CACHE":
         db_update_frequency: Number, Is("5"), Honoured, "Seconds between looks for changes made by other nodes.";
-        db_update_propagation: Number, Is("0"), Honoured, "Seconds a change may take to reach every replica of the database.";
+        db_update_propagation: Number, Is("0"), Pending("a change of another node is taken in as soon as it is read"), "Seconds a change may take to reach every replica of the database.";
         db_cache_ttl: Number, Is("0"), NoEffect(WHOLE), "Seconds an entity is believed after reading; 0 is for ever.";
         db_cache_neg_ttl: Number, Unset, NoEffect(WHOLE), "Seconds a miss is believed.";
         db_resurrect_ttl: Number, Is("30"), NoEffect(WHOLE), "Seconds stale entities are used while the database is away.";

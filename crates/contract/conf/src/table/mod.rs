@@ -72,6 +72,8 @@ pub enum Effect {
     Honoured,
     /// It is recognised and changes nothing, for this reason.
     NoEffect(&'static str),
+    /// What it asks for is not built yet; this is so instead. Whoever relies on it must know.
+    Pending(&'static str),
 }
 
 /// One row of the table.
@@ -130,6 +132,22 @@ pub fn is_secret(name: &str) -> bool {
     const ENDINGS: &[&str] =
         &["_password", "_secret", "_token", "_cert_key", "_secret_id", "_access_key", "_private_key"];
     EXACT.contains(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What holds instead of what several settings ask for.
+mod reason {
+    pub(in crate::table) const HYBRID: &str =
+        "every node runs as traditional; the link between planes is still to come";
+    pub(in crate::table) const LUA: &str = "Lua plugins are still to come";
+    pub(in crate::table) const WASM: &str = "proxy-wasm filters are still to come";
+    pub(in crate::table) const SERVERS: &str = "external plugin servers are still to come";
+    pub(in crate::table) const CONSOLE: &str = "the console is still to come";
+    pub(in crate::table) const TRACING: &str = "tracing is still to come";
+    pub(in crate::table) const REPLICA: &str = "everything is read from pg_host";
+    pub(in crate::table) const POOL: &str = "the pool of connections follows pg_pool_size and pg_timeout alone";
+    pub(in crate::table) const JOURNAL: &str = "this access log is still to come";
+    pub(in crate::table) const PROXY: &str = "the gateway's own calls go out directly";
+    pub(in crate::table) const VAULTS: &str = "of the vaults, only env is there, for settings";
 }
 
 /// Builds a section's rows: `name: Kind, Default, Effect, "meaning";`.

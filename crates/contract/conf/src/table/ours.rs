@@ -15,17 +15,18 @@ super::settings! { "GIBBON":
 pub(super) mod undocumented {
     //! Names that appear in people's files although the current reference leaves them out.
     use super::super::Default::{Is, Unset};
-    use super::super::Effect::{Honoured, NoEffect};
+    use super::super::Effect::{NoEffect, Pending};
     use super::super::Kind::{Choice, Flag, List, Number, Text};
+    use super::super::reason;
     const OUTSIDE_WORKERS: &str = "configuration is always processed outside the workers";
     super::super::settings! { "UNDOCUMENTED":
-        wasm: Flag, Is("off"), Honoured, "Run proxy-wasm filters.";
-        wasm_filters_path: Text, Unset, Honoured, "Directory of .wasm files.";
-        wasm_filters: List, Is("bundled, user"), Honoured, "Filters offered: bundled, user, or names.";
-        cluster_rpc: Flag, Is("off"), Honoured, "Speak the second version of the protocol between planes.";
-        cluster_rpc_sync: Flag, Is("off"), Honoured, "Send differences over that protocol.";
+        wasm: Flag, Is("off"), Pending(reason::WASM), "Run proxy-wasm filters.";
+        wasm_filters_path: Text, Unset, Pending(reason::WASM), "Directory of .wasm files.";
+        wasm_filters: List, Is("bundled, user"), Pending(reason::WASM), "Filters offered: bundled, user, or names.";
+        cluster_rpc: Flag, Is("off"), Pending(reason::HYBRID), "Speak the second version of the protocol between planes.";
+        cluster_rpc_sync: Flag, Is("off"), Pending(reason::HYBRID), "Send differences over that protocol.";
         cluster_cjson: Flag, Is("off"), NoEffect("JSON is always encoded one way"), "Choose the JSON library for the link between planes.";
-        kic: Flag, Is("off"), Honoured, "The node is configured by an ingress controller.";
+        kic: Flag, Is("off"), Pending("a node under an ingress controller behaves like any other"), "The node is configured by an ingress controller.";
         legacy_dns_client: Flag, Is("on"), NoEffect("new_dns_client decides which names are read"), "Use the older resolver.";
         worker_events_max_payload: Number, Is("65535"), NoEffect("workers share memory and send each other no messages"), "Largest message between workers.";
         privileged_worker: Flag, Is("off"), NoEffect(OUTSIDE_WORKERS), "Former name of dedicated_config_processing.";

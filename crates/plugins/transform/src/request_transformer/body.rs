@@ -15,15 +15,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty()
-            && self.rename.is_empty()
-            && self.replace.is_empty()
-            && self.add.is_empty()
-            && self.append.is_empty()
-    }
-
     /// Applies the changes to arguments, in Kong's order.
     pub fn apply_to_arguments(&self, all: &mut Arguments) {
         self.remove.iter().for_each(|name| all.remove(name));
