@@ -28,7 +28,7 @@ struct Said {
 
 impl Place {
     fn new() -> Self {
-        let listeners = ["PROXY", "ADMIN", "STATUS", "ADMIN_GUI"];
+        let listeners = ["PROXY", "ADMIN", "STATUS"];
         let mut environment: Vec<_> =
             listeners.iter().map(|name| (format!("KONG_{name}_LISTEN"), "127.0.0.1:0".to_owned())).collect();
         environment.push(("KONG_PROXY_LISTEN".into(), "127.0.0.1:0, 127.0.0.1:0 ssl".into()));
