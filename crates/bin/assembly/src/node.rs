@@ -120,10 +120,11 @@ impl Running {
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports),
         };
+        // Before anyone can ask: a node that says it is ready takes connections.
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         admin::start(settings, documents, view, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),
