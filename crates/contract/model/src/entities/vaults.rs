@@ -61,8 +61,6 @@ fn remembering(record: Record) -> Record {
 }
 
 pub fn vaults(options: &RegistryOptions) -> EntityDef {
-    // A prefix may not hide a vault that can be addressed by its own name.
-    let names: Vec<&str> = options.vaults.keys().map(String::as_str).collect();
     let schemas: IndexMap<String, Arc<Record>> = options
         .vaults
         .iter()
@@ -80,7 +78,8 @@ pub fn vaults(options: &RegistryOptions) -> EntityDef {
                 .unique()
                 .unique_across_ws()
                 .matches("^[a-z][a-z%d-]-[a-z%d]+$")
-                .not_one_of(names),
+                // The only name the open edition takes for itself; a prefix may hide the others.
+                .not_one_of(["env"]),
         )
         .field("name", Field::string().required())
         .field("description", Field::string())
