@@ -6,12 +6,12 @@ use std::sync::Arc;
 use gibbon_conf::vault::Reference;
 use gibbon_pdk::SendFuture;
 
-use super::{ReadError, Strategy, Surroundings};
+use super::{ReadError, Strategy, Surroundings, Variable};
 use crate::config::Config;
 
 pub struct Environment {
     prefix: Option<Box<str>>,
-    variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Arc<Variable>,
 }
 
 impl Environment {

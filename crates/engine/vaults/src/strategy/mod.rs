@@ -43,11 +43,13 @@ pub enum ReadError {
     NotBase64,
 }
 
+/// Looks a variable of the environment up.
+pub type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What strategies ask of the machine.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Looks a variable of the environment up.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Arc<Variable>,
     pub http: Arc<dyn HttpClient>,
 }
 
