@@ -13,6 +13,7 @@ mod registry;
 mod settings;
 mod store;
 mod unbuilt;
+mod vaults;
 
 pub use declared::Declarative;
 pub use gibbon_store::MigrationState;
@@ -21,3 +22,4 @@ pub use offline::{Offline, TakenOver};
 pub use parts::bundled;
 pub use store::{Tables, readiness};
 pub use unbuilt::refuse_unbuilt;
+pub use vaults::read_secret;

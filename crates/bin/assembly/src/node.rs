@@ -105,7 +105,7 @@ impl Running {
         let engine = Engine::build(settings, &facts, of.access_log.clone(), control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
-        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
         ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));

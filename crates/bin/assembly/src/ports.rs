@@ -14,9 +14,11 @@ use gibbon_ports::{
     SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
+use gibbon_vaults::Vaults;
 use serde_json::Value;
 
 use crate::figures;
+use crate::vaults::vaults;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -33,6 +35,7 @@ pub struct Ports {
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
+    pub vaults: Arc<Vaults>,
     access_log: Option<(AccessLog, Handle)>,
 }
 
@@ -53,14 +56,16 @@ impl Ports {
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
+        let http: Arc<dyn HttpClient> = Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone())));
         Ok(Ports {
+            vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
             publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
-            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            http,
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
