@@ -5,4 +5,5 @@ mod clients;
 mod conformance;
 mod examples;
 mod floods;
+mod grpc;
 mod life_cycle;
