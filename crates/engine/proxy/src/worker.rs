@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_balance::{Attempt, NoPeer, Outcome, Pick, WorkerState};
-use gibbon_http::client::{ClientSettings, Connection, H2Connection, Pool, PoolSettings};
+use gibbon_http::client::{ClientSettings, Connection, H2Pool, Pool, PoolSettings};
 use gibbon_message::Headers;
 use gibbon_net::{BufferPool, Connector, Stream};
 use gibbon_pdk::{Exchange, Host, Matched, Route};
@@ -119,7 +119,7 @@ pub struct Worker {
     pub client_settings: Rc<ClientSettings>,
     pub pool: Pool<PoolKey, Connection<Stream>>,
     /// Shared HTTP/2 connections, for gRPC.
-    pub h2: RefCell<HashMap<PoolKey, H2Connection>>,
+    pub h2: H2Pool<PoolKey>,
     pub ids: RequestIds,
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
@@ -140,12 +140,12 @@ impl Worker {
     #[must_use]
     pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, host: Host) -> Self {
         let upstream = &settings.upstream;
-        let pool = Pool::new(PoolSettings {
+        let pools = PoolSettings {
             per_key: upstream.pool_size,
             idle_timeout: upstream.pool_idle,
             max_requests: upstream.pool_requests,
             ..PoolSettings::default()
-        });
+        };
         let client_settings = Rc::new(ClientSettings { max_head: upstream.max_head, ..ClientSettings::default() });
         let pinned = Pinned::new(node.publisher.number(), node.publisher.current());
         Worker {
@@ -153,8 +153,8 @@ impl Worker {
             wires: gibbon_http::Worker::new(),
             connector: Connector::default(),
             client_settings,
-            pool,
-            h2: RefCell::default(),
+            h2: H2Pool::new(pools.clone()),
+            pool: Pool::new(pools),
             ids: RequestIds::default(),
             buffers: BufferPool::new(16 * 1024, 64),
             access_log: None,

@@ -5,5 +5,6 @@ mod clients;
 mod conformance;
 mod examples;
 mod floods;
+mod grpc;
 mod life_cycle;
 mod vaults;
