@@ -33,6 +33,7 @@ fn post(url: String, body: &'static str) -> Request {
         timeout: Duration::from_secs(5),
         keepalive: Duration::from_secs(60),
         tls: Tls { verify: true, server_name: None },
+        proxy: None,
         max_response_bytes: 1000,
     }
 }

@@ -1,6 +1,7 @@
 //! Identities of Microsoft Entra: a client's secret, or the managed identity of the machine.
 
-use super::token::{Token, TokenError, TokenRequest, form, form_header, read_oauth};
+use super::token::{Token, read_oauth};
+use gibbon_cloud::{TokenError, TokenRequest, form, form_header};
 use super::{Address, PlaceError, model_segment};
 
 /// What tokens are for: Azure's AI services.

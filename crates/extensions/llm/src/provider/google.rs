@@ -1,6 +1,7 @@
 //! Identities of Google Cloud: a service account's key, or the metadata server of the machine.
 
-use super::token::{Token, TokenError, TokenRequest, form, form_header, read_oauth};
+use super::token::{Token, read_oauth};
+use gibbon_cloud::{TokenError, TokenRequest, form, form_header};
 use super::{Address, PlaceError};
 use crate::json::Fields;
 use aws_lc_rs::rand::SystemRandom;
