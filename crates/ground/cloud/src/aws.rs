@@ -116,11 +116,7 @@ pub fn instance_session(endpoint: &str) -> Result<TokenRequest, AddressError> {
 ///
 /// # Errors
 /// The name of the role is no path segment.
-pub fn instance_role(
-    endpoint: &str,
-    session: Option<&str>,
-    role: Option<&str>,
-) -> Result<TokenRequest, AddressError> {
+pub fn instance_role(endpoint: &str, session: Option<&str>, role: Option<&str>) -> Result<TokenRequest, AddressError> {
     let role = role.map(role_segment).transpose()?.unwrap_or_default();
     let address = Address::parse(&format!("{endpoint}/latest/meta-data/iam/security-credentials/{role}"))?;
     let headers = session.map(|s| ("X-aws-ec2-metadata-token".to_owned(), s.to_owned())).into_iter().collect();

@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn only_arrays_that_are_empty_and_no_text_become_objects() {
         let after = |text: &'static str| without_empty_arrays(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(after(r#"{"a":[],"b":[ [ ] ,1],"c":"[]","d":"\"[]"}"#), r#"{"a":{},"b":[ {} ,1],"c":"[]","d":"\"[]"}"#);
+        assert_eq!(
+            after(r#"{"a":[],"b":[ [ ] ,1],"c":"[]","d":"\"[]"}"#),
+            r#"{"a":{},"b":[ {} ,1],"c":"[]","d":"\"[]"}"#
+        );
         assert_eq!(after("[]"), "{}");
         assert_eq!(after("[1]"), "[1]");
         assert_eq!(after("["), "[");

@@ -182,9 +182,7 @@ fn gateway_2(config: &Config, x: &Exchange, body: Option<&[u8]>) -> Value {
     let route = format!("{} {}", x.request.method.as_str(), facts.path);
     let mut told = headers(x);
     let cookies = told.remove("cookie").map_or_else(Vec::new, |cookies| {
-        let of = |value: &Value| {
-            value.as_str().unwrap_or_default().split("; ").map(str::to_owned).collect::<Vec<_>>()
-        };
+        let of = |value: &Value| value.as_str().unwrap_or_default().split("; ").map(str::to_owned).collect::<Vec<_>>();
         cookies.as_array().map_or_else(|| of(&cookies), |all| all.iter().flat_map(of).collect())
     });
     let mut out = Map::new();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gibbon_message::uri;
 use gibbon_pdk::{
-    BodyLimit, Exchange, Fault, Flow, Handler, Host, OutcallRequest, OutcallResponse, OutcallTls, Reply, ReplyBody, Step,
+    BodyLimit, Exchange, Fault, Flow, Handler, Host, OutcallRequest, OutcallResponse, OutcallTls, Reply, ReplyBody,
+    Step,
 };
 
 use super::config::Config;

@@ -131,10 +131,7 @@ mod tests {
                 "a.proto",
                 "syntax = \"proto3\"; package a; import public \"b.proto\"; import \"c.proto\"; import \"google/api/annotations.proto\"; import \"google/protobuf/timestamp.proto\"; message M { google.protobuf.Timestamp at = 1; } service A { rpc Do(M) returns (c.M) { option (google.api.http) = { get: \"/a\" }; } }",
             ),
-            (
-                "b.proto",
-                "syntax = \"proto3\"; package b; message M {} service B { rpc Do(M) returns (stream M); }",
-            ),
+            ("b.proto", "syntax = \"proto3\"; package b; message M {} service B { rpc Do(M) returns (stream M); }"),
             ("c.proto", "syntax = \"proto3\"; package c; message M {} service C { rpc Do(M) returns (M); }"),
         ]);
         let definitions = Definitions::load(&folder.path().join("a.proto")).unwrap();

@@ -2,9 +2,7 @@
 //! numbers. Fields that a message does not have are passed over, as in Kong.
 
 use prost_reflect::prost::Message as _;
-use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
-};
+use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions};
 use serde_json::{Map, Value};
 
 /// Reads JSON. The reader's own bound on depth answers documents that nest without end.
@@ -22,10 +20,8 @@ pub fn read_json(of: &MessageDescriptor, value: Value) -> Result<Vec<u8>, String
 /// The JSON of an encoded message. The decoder bounds how deep messages may nest.
 pub fn write_json(of: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let message = DynamicMessage::decode(of.clone(), bytes).map_err(|error| error.to_string())?;
-    let options = SerializeOptions::new()
-        .use_proto_field_name(true)
-        .skip_default_fields(false)
-        .stringify_64_bit_integers(false);
+    let options =
+        SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false).stringify_64_bit_integers(false);
     let mut out = Vec::with_capacity(bytes.len() * 2 + 16);
     let mut writer = serde_json::Serializer::new(&mut out);
     message.serialize_with_options(&mut writer, &options).map_err(|error| error.to_string())?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gibbon_message::{Method, uri};
-use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Reply, ReplyBody, RequestBody, ResponseSource, Step};
+use gibbon_pdk::{
+    BodyChunk, Exchange, Fault, Flow, Handler, Host, Reply, ReplyBody, RequestBody, ResponseSource, Step,
+};
 use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value};
 
@@ -58,9 +60,8 @@ impl Gateway {
         let bindings = self.bindings()?;
         let verb = x.request.method.as_str().to_ascii_lowercase();
         let path = String::from_utf8_lossy(x.request.path()).into_owned();
-        let (binding, variables) = bindings
-            .find(&verb, &path)
-            .map_err(|why| refusal(format!("failed to transcode .proto file {why}")))?;
+        let (binding, variables) =
+            bindings.find(&verb, &path).map_err(|why| refusal(format!("failed to transcode .proto file {why}")))?;
         let message = binding.method.input();
         let fields = match binding.body {
             Some(_) if x.body.is_unread() => {
@@ -68,7 +69,9 @@ impl Gateway {
                 return Ok(Step::Now(Flow::ReadBody));
             }
             Some(_) => grpc::fields_of(&message, variables),
-            None => grpc::fields_of(&message, arguments(x).iter().map(|(n, v)| (n.as_str(), v.clone())).chain(variables)),
+            None => {
+                grpc::fields_of(&message, arguments(x).iter().map(|(n, v)| (n.as_str(), v.clone())).chain(variables))
+            }
         };
         Ok(Step::Later(Box::pin(call(x, host, binding, fields))))
     }

@@ -102,7 +102,10 @@ mod tests {
     fn variables_take_segments_and_literals_stand_for_themselves() {
         assert_eq!(matched("/v1/{name}", "/v1/a%20b").unwrap(), ["name=a b"]);
         assert_eq!(matched("/v1/{name}", "/v1/a/b"), None);
-        assert_eq!(matched("/v1/{name=shelves/*}/b/{id.x}", "/v1/shelves/7/b/9").unwrap(), ["name=shelves/7", "id.x=9"]);
+        assert_eq!(
+            matched("/v1/{name=shelves/*}/b/{id.x}", "/v1/shelves/7/b/9").unwrap(),
+            ["name=shelves/7", "id.x=9"]
+        );
         assert_eq!(matched("/v1/{rest=**}", "/v1/a/b%2Fc%20d").unwrap(), ["rest=a/b%2Fc d"]);
         assert_eq!(matched("/v1/*/x", "/v1/anything/x").unwrap(), [""; 0]);
         assert_eq!(matched("/v1/{name}:read", "/v1/n:read").unwrap(), ["name=n"]);

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use gibbon_message::Method;
-use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Reply, ReplyBody, RequestBody, ResponseSource, Step};
+use gibbon_pdk::{
+    BodyChunk, Exchange, Fault, Flow, Handler, Host, Reply, ReplyBody, RequestBody, ResponseSource, Step,
+};
 use prost_reflect::MethodDescriptor;
 
 use super::config::Config;
