@@ -311,6 +311,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Trailers of the upstream's answer, there from the last call of the body filters on (none before). What stands
+    /// here then is sent, to a client that takes trailers.
+    pub response_trailers: Headers,
     /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
     /// sent, and whatever body there was is dropped.
     pub replacement_body: Option<Bytes>,
@@ -354,6 +357,7 @@ impl Exchange {
             response_source,
             buffer_response,
             response_body,
+            response_trailers,
             replacement_body,
             tries,
             upstream_status,
@@ -384,6 +388,7 @@ impl Exchange {
         *response_source = ResponseSource::Error;
         *buffer_response = false;
         *response_body = None;
+        response_trailers.clear();
         *replacement_body = None;
         tries.clear();
         *upstream_status = 0;
