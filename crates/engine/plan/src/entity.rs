@@ -129,9 +129,13 @@ fn endpoints(document: &Value, field: &str) -> Result<Vec<Endpoint>, String> {
     .collect()
 }
 
+/// The protocols of each subsystem.
+pub(crate) const STREAM: Protocols =
+    Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
+pub(crate) const HTTP: Protocols = Protocols::of(&[Protocol::Http, Protocol::Https, Protocol::Grpc, Protocol::Grpcs]);
+
 /// Which router a route stands in.
 pub(crate) fn subsystem(protocols: Protocols) -> Subsystem {
-    const STREAM: Protocols = Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
     if protocols.intersects(STREAM) { Subsystem::Stream } else { Subsystem::Http }
 }
 
