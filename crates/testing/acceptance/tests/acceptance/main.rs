@@ -6,3 +6,4 @@ mod conformance;
 mod examples;
 mod floods;
 mod life_cycle;
+mod walkthrough;
