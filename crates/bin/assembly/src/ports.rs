@@ -48,6 +48,7 @@ impl Ports {
         access_log: Option<(AccessLog, Handle)>,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
+        let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
@@ -60,7 +61,7 @@ impl Ports {
             facts,
             publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
-            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            http: Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent }),
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),

@@ -24,8 +24,17 @@ pub(crate) fn service(document: &Value, workspace: Uuid) -> Result<Service, Stri
         retries: number(document, "retries").unwrap_or(5) as u16,
         timeouts: timeouts(document),
         tls: upstream_tls(document),
-        document: Document::new(document),
+        document: shown(document, workspace),
     })
+}
+
+/// The document with its workspace, as log entries and Lua plugins of Kong see it.
+fn shown(document: &Value, workspace: Uuid) -> Document {
+    let mut document = document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("ws_id".to_owned(), workspace.to_string().into());
+    }
+    Document::new(&document)
 }
 
 fn timeouts(document: &Value) -> Timeouts {
@@ -65,7 +74,7 @@ pub(crate) fn route(document: &Value, workspace: Uuid) -> Result<Route, String> 
         request_buffering: flag("request_buffering", true),
         response_buffering: flag("response_buffering", true),
         service: foreign(document, "service"),
-        document: Document::new(document),
+        document: shown(document, workspace),
     })
 }
 

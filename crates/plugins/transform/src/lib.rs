@@ -20,6 +20,18 @@ const VERSION: &str = "3.10.0";
 /// HTTP and gRPC, plain and over TLS.
 const HTTP: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);
 
+/// Those, and the protocols of streams: Kong takes `request-transformer` for any, though it acts on requests only.
+const ANY: Protocols = Protocols::of(&[
+    Protocol::Grpc,
+    Protocol::Grpcs,
+    Protocol::Http,
+    Protocol::Https,
+    Protocol::Tcp,
+    Protocol::Tls,
+    Protocol::TlsPassthrough,
+    Protocol::Udp,
+]);
+
 /// Reads a validated configuration.
 fn config<C: Schema>(plugin: &str, document: &Value) -> Result<C, BuildError> {
     C::from_value(document).map_err(|error| BuildError { plugin: plugin.to_owned(), cause: error.to_string() })

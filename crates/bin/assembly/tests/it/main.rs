@@ -4,6 +4,9 @@
 
 mod examples;
 mod host;
+mod hostile;
 mod http;
+mod plugins;
 mod rig;
 mod stream;
+mod transform;

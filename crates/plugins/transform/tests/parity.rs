@@ -1,0 +1,8 @@
+//! The published schemas are Kong's.
+
+#[test]
+fn schemas_are_kongs_and_additions_are_listed() {
+    let additions = gibbon_rig::parity::compare(gibbon_transform::PARTS, include_str!("parity.json"));
+    println!("additions:\n  {}", additions.join("\n  "));
+    assert_eq!(additions, [""; 0]);
+}
