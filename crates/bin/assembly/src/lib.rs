@@ -19,7 +19,7 @@ pub use declared::Declarative;
 pub use gibbon_store::MigrationState;
 pub use node::{NodeSettings, Running, StartError};
 pub use offline::{Offline, TakenOver};
-pub use parts::bundled;
+pub use parts::{bundled, loaded};
 pub use store::{Tables, readiness};
 pub use unbuilt::refuse_unbuilt;
 pub use vaults::read_secret;

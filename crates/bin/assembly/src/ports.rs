@@ -51,12 +51,13 @@ impl Ports {
         access_log: Option<(AccessLog, Handle)>,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
+        let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
-        let http: Arc<dyn HttpClient> = Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone())));
+        let http: Arc<dyn HttpClient> = Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {
             vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),

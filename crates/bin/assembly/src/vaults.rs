@@ -36,7 +36,8 @@ pub fn read_secret(reference: &Reference, options: &Options) -> Result<String, V
         names.hosts = gibbon_dns::Hosts::parse(&std::fs::read_to_string("/etc/hosts").unwrap_or_default());
         let resolver = gibbon_dns::Resolver::new(names, Arc::new(gibbon_dns::SystemClock::default()));
         let reach = Arc::new(Reach::new(resolver, None));
-        let http = Arc::new(HttpPort(Client::new(reach, runtime.handle().clone())));
+        let client = Client::new(reach, runtime.handle().clone());
+        let http = Arc::new(HttpPort { client, user_agent: crate::settings::SERVER_TOKEN.into() });
         Ok(runtime.block_on(vaults(options, http).read_once(reference))?)
     };
     read().map_err(|error| unreadable(error.to_string()))

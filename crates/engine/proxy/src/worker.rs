@@ -11,7 +11,7 @@ use gibbon_http::client::{ClientSettings, Connection, H2Pool, Pool, PoolSettings
 use gibbon_message::Headers;
 use gibbon_net::{BufferPool, Connector, Stream};
 use gibbon_pdk::{Exchange, Host, Matched, Route};
-use gibbon_plan::{Chain, Plan, Upstream};
+use gibbon_plan::{Chain, Place, Plan, Upstream};
 use gibbon_router::Scratch;
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub struct Bound {
 pub struct Pinned {
     pub number: u64,
     pub plan: Arc<Plan>,
-    /// The chain where no route is known.
+    /// The chain of a request for which no route is known.
     pub global: Rc<Chain>,
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
     chains: RefCell<HashMap<ChainKey, Rc<Chain>>>,
@@ -47,8 +47,8 @@ pub struct Pinned {
 /// Writes one line for an exchange that ended.
 pub type AccessLog = Box<dyn Fn(&Exchange)>;
 
-/// Ids of the route and the service, where they have configurations of their own.
-type ChainKey = (Option<Uuid>, Option<Uuid>);
+/// Where it stands, and the ids of the route and the service where they have configurations of their own.
+type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
 
 impl Pinned {
     fn new(number: u64, plan: Arc<Plan>) -> Self {
@@ -73,18 +73,16 @@ impl Pinned {
     fn join(&self, route: &Arc<Route>) -> Bound {
         let service = route.service.and_then(|id| self.plan.service(id)).cloned();
         let upstream = service.as_ref().and_then(|s| self.plan.upstream(s.workspace, &s.host)).cloned();
-        let chain = self.chain(self.plan.chain_key(Some(route.id), route.service), route.service);
+        let (own_route, own_service) = self.plan.chain_key(Some(route.id), route.service);
+        let chain = self.chain((Place::of(route), own_route, own_service), route.service);
         Bound { matched: Rc::new(Matched { route: Arc::clone(route), service }), chain, upstream }
     }
 
     fn chain(&self, key: ChainKey, service: Option<Uuid>) -> Rc<Chain> {
-        if key == (None, None) {
-            return Rc::clone(&self.global);
-        }
         if let Some(chain) = self.chains.borrow().get(&key) {
             return Rc::clone(chain);
         }
-        let chain = Rc::new(self.plan.compile_chain(key.0, service));
+        let chain = Rc::new(self.plan.compile_chain(key.0, key.1, service));
         let mut table = self.chains.borrow_mut();
         if table.len() >= BINDINGS {
             table.clear();

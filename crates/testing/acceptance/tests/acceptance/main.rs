@@ -8,3 +8,4 @@ mod floods;
 mod grpc;
 mod life_cycle;
 mod vaults;
+mod walkthrough;
