@@ -22,7 +22,7 @@ mod sqlite;
 mod thread;
 
 pub use backend::{Add, Pending, Reader, Reading, Writer};
-pub use conductor::{Conductor, Declaration, workspace_of};
+pub use conductor::{Conductor, Declaration, gather, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
 pub use memory::{Memory, MemoryWriter, Table};
