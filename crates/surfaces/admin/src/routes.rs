@@ -198,8 +198,12 @@ const BY_HAND: &[(&str, Hand, &[Method])] = &[
 /// Entities that go by the name of their kind as well as by their path.
 const BY_KIND_TOO: &[&str] = &["rbac_users", "rbac_roles"];
 
+/// Entities that stand below one of their parents only: links between two others.
+const ONLY_BELOW: &[(&str, &str)] =
+    &[("group_rbac_roles", "groups"), ("rbac_user_groups", "rbac_users"), ("rbac_user_roles", "rbac_users")];
+
 /// Entities below a parent that are found by what they are about, and listed above.
-const NOT_BY_ID_BELOW: &[&str] = &["rbac_role_endpoints", "rbac_role_entities"];
+const NOT_BY_ID_BELOW: &[&str] = &["rbac_role_endpoints", "rbac_role_entities", "rbac_user_roles"];
 
 const STATUS: &[(&str, Hand, &[Method])] = &[
     ("/", Hand::Endpoints, GET),
@@ -389,6 +393,10 @@ fn generated(registry: &Registry) -> Vec<Route> {
             let family = Family { parent: Arc::clone(parent), child: Arc::clone(def), field: field.into() };
             let nested = format!("/{}/{{{}}}/{}", parent.admin_path, parent.name, def.nested_path);
             routes.push(Route::new(format!("/{path}/{{{name}}}/{field}"), Action::Parent(family.clone()), ENTITY));
+            let elsewhere = |(link, only): &(&str, &str)| link == name && *only != parent.name;
+            if ONLY_BELOW.iter().any(elsewhere) {
+                continue;
+            }
             if !NOT_BY_ID_BELOW.contains(&name.as_ref()) {
                 routes.push(Route::new(format!("{nested}/{{{name}}}"), Action::NestedEntity(family.clone()), ENTITY));
             }

@@ -47,7 +47,7 @@ pub fn user_roles() -> EntityDef {
         .field("user", parent("rbac_users"))
         .field("role", parent("rbac_roles"))
         .field("role_source", Field::string().one_of(["idp", "local"]).default("local"));
-    of_access("rbac_user_roles", record).cache_key(&["user", "role"])
+    of_access("rbac_user_roles", record).cache_key(&["user", "role"]).paths("rbac_user_roles", "roles")
 }
 
 pub fn role_endpoints() -> EntityDef {
