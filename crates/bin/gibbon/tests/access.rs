@@ -114,6 +114,11 @@ fn the_roles_from_the_start_are_what_they_are_called() {
     });
     let service = json!({"name": "s", "host": "a.test"});
     assert_eq!(node.status("nobody", "GET", "/services", &Value::Null), 403);
+    let roles = json!({"roles": "read-only"});
+    assert_eq!(node.status("root", "POST", "/rbac/users/nobody/roles", &roles), 201);
+    assert_eq!(node.status("nobody", "GET", "/services", &Value::Null), 200);
+    assert_eq!(node.status("root", "DELETE", "/rbac/users/nobody/roles", &roles), 204);
+    assert_eq!(node.status("nobody", "GET", "/services", &Value::Null), 403);
     assert_eq!(node.status("reader", "GET", "/services", &Value::Null), 200);
     let refused = node.call(Some("reader"), "POST", "/services", &service);
     assert_eq!(refused.status(), 403);
@@ -248,6 +253,14 @@ fn a_group_carries_its_roles_to_its_users() {
     });
     assert_eq!(node.status("gil", "GET", "/team/services", &Value::Null), 200);
     assert_eq!(node.status("gil", "GET", "/routes", &Value::Null), 403);
+    assert_eq!(node.status("gil", "GET", "/services", &Value::Null), 403, "it is carried for one workspace");
+    let roles = node.json("root", "/groups/ops/roles");
+    let link = json!({"rbac_role_id": roles["data"][0]["rbac_role"]["id"], "workspace_id": "team"});
+    assert_eq!(node.status("root", "DELETE", "/groups/ops/roles", &link), 204);
+    assert_eq!(node.status("gil", "GET", "/team/services", &Value::Null), 403);
+    let link = json!({"rbac_role_id": "r", "workspace_id": "default"});
+    assert_eq!(node.status("root", "POST", "/groups/ops/roles", &link), 201);
+    assert_eq!(node.status("gil", "GET", "/services", &Value::Null), 200);
 }
 
 #[test]

@@ -223,6 +223,7 @@ impl Admin {
             Hand::RolePermissions => rbac::paths::role_permissions(self, call).await,
             Hand::RoleEndpoint => rbac::paths::endpoint(self, call).await,
             Hand::RoleEntity => rbac::paths::entity(self, call).await,
+            Hand::GroupRoles => rbac::paths::group_roles(self, call).await,
             Hand::Admins => admins::collection(self, call).await,
             Hand::Admin => admins::entity(self, call).await,
             Hand::AdminRoles => admins::roles(self, call).await,

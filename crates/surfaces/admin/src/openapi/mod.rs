@@ -209,6 +209,7 @@ fn by_hand(hand: Hand, method: &Method) -> Option<Vec<(u16, Option<Value>)>> {
         (Hand::Group, _) => vec![(200, Some(reference("consumer_groups")))],
         (Hand::GroupMember | Hand::ConsumerGroup, "GET") => vec![(200, object())],
         (Hand::Endpoints | Hand::Tags | Hand::Tag | Hand::HookSources | Hand::HookSource, _) => vec![(200, data())],
+        (Hand::UserRoles | Hand::AdminRoles | Hand::GroupRoles, "POST") => vec![(201, object())],
         (Hand::Admins, "POST") => vec![(200, object())],
         (Hand::Register, _) => vec![(201, None)],
         (Hand::HookTest | Hand::HookPing, _) => vec![(200, object())],

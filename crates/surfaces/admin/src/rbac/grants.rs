@@ -12,18 +12,29 @@ use super::permissions::{Actions, EndpointRule, EntityRule, Permissions, Scope};
 /// Everything a user may do, by their own roles and by those of their groups.
 pub fn of_user(rows: &mut dyn Rows, user: Uuid) -> Result<Permissions, StoreError> {
     let mut permissions = Permissions::default();
-    for role in roles_of_user(rows, user)? {
-        add_role(rows, &role, &mut permissions)?;
+    for role in own_roles(rows, user)? {
+        add_role(rows, &role, None, &mut permissions)?;
+    }
+    for (role, workspace) in roles_by_group(rows, user)? {
+        add_role(rows, &role, Some(workspace), &mut permissions)?;
     }
     Ok(permissions)
 }
 
 /// The roles of a user, each once.
 pub fn roles_of_user(rows: &mut dyn Rows, user: Uuid) -> Result<Vec<Row>, StoreError> {
-    let mut ids = named_by(&rows.referrers("rbac_user_roles", "user", user)?, "role");
-    for group in named_by(&rows.referrers("rbac_user_groups", "user", user)?, "group") {
-        ids.extend(named_by(&rows.referrers("group_rbac_roles", "group", group)?, "rbac_role"));
+    let mut roles = own_roles(rows, user)?;
+    for (role, _) in roles_by_group(rows, user)? {
+        if !roles.iter().any(|known| known.id == role.id) {
+            roles.push(role);
+        }
     }
+    Ok(roles)
+}
+
+fn own_roles(rows: &mut dyn Rows, user: Uuid) -> Result<Vec<Row>, StoreError> {
+    let ids: BTreeSet<Uuid> =
+        rows.referrers("rbac_user_roles", "user", user)?.iter().filter_map(|link| named(link, "role")).collect();
     let mut roles = Vec::with_capacity(ids.len());
     for id in ids {
         roles.extend(rows.get("rbac_roles", id)?);
@@ -31,17 +42,41 @@ pub fn roles_of_user(rows: &mut dyn Rows, user: Uuid) -> Result<Vec<Row>, StoreE
     Ok(roles)
 }
 
+/// The roles of a user's groups, each with the workspace for which the group carries it.
+fn roles_by_group(rows: &mut dyn Rows, user: Uuid) -> Result<Vec<(Row, Uuid)>, StoreError> {
+    let mut roles = Vec::new();
+    for group in rows.referrers("rbac_user_groups", "user", user)?.iter().filter_map(|link| named(link, "group")) {
+        for link in rows.referrers("group_rbac_roles", "group", group)? {
+            let (Some(role), Some(workspace)) = (named(&link, "rbac_role"), named(&link, "workspace")) else {
+                continue;
+            };
+            roles.extend(rows.get("rbac_roles", role)?.map(|role| (role, workspace)));
+        }
+    }
+    Ok(roles)
+}
+
 /// What one role allows and forbids.
 pub fn of_role(rows: &mut dyn Rows, role: &Row) -> Result<Permissions, StoreError> {
     let mut permissions = Permissions::default();
-    add_role(rows, role, &mut permissions)?;
+    add_role(rows, role, None, &mut permissions)?;
     Ok(permissions)
 }
 
 /// A role of the default workspace may speak of every workspace, any other of its own only: who may write roles in one
-/// workspace cannot give rights in another.
-fn add_role(rows: &mut dyn Rows, role: &Row, to: &mut Permissions) -> Result<(), StoreError> {
-    let bound = (role.workspace.to_string() != DEFAULT_WORKSPACE_ID).then_some(role.workspace);
+/// workspace cannot give rights in another. So may a role that a group carries for the default workspace.
+fn add_role(
+    rows: &mut dyn Rows,
+    role: &Row,
+    carried_for: Option<Uuid>,
+    to: &mut Permissions,
+) -> Result<(), StoreError> {
+    let places = [Some(role.workspace), carried_for].into_iter().flatten();
+    let mut places = places.filter(|place| place.to_string() != DEFAULT_WORKSPACE_ID);
+    let bound = places.next();
+    if places.any(|other| Some(other) != bound) {
+        return Ok(()); // of one workspace, carried for another
+    }
     let own_name = match bound {
         Some(workspace) => rows.get("workspaces", workspace)?.map(|row| text(&row, "name")),
         None => None,
@@ -74,8 +109,8 @@ fn add_role(rows: &mut dyn Rows, role: &Row, to: &mut Permissions) -> Result<(),
     Ok(())
 }
 
-fn named_by(rows: &[Row], field: &str) -> BTreeSet<Uuid> {
-    rows.iter().filter_map(|row| Uuid::parse_str(row.document.get(field)?.get("id")?.as_str()?).ok()).collect()
+fn named(link: &Row, field: &str) -> Option<Uuid> {
+    Uuid::parse_str(link.document.get(field)?.get("id")?.as_str()?).ok()
 }
 
 fn text(row: &Row, field: &str) -> String {

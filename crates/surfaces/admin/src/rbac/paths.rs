@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gibbon_model::EntityDef;
+use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef};
 use gibbon_store::{Address, Document, Key, Row};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -226,4 +226,99 @@ async fn replace(
     let put = admin.documents.upsert(def, call.workspace, address, document).await;
     let row = put.map_err(|e| failure::of_change(&e, def, Deed::Upsert(address)))?;
     Ok(crud::show(admin, def, row, StatusCode::OK).await)
+}
+
+/// `/groups/{g}/roles`: the roles that a group carries, each in a workspace.
+pub async fn group_roles(admin: &Admin, call: &Call) -> Answer {
+    let done = async {
+        let group = crud::existing(admin, call, &def(admin, "groups")?, call.parameter(0)).await?;
+        let id = group.id;
+        let links = admin.documents.conductor.read(move |rows| rows.referrers("group_rbac_roles", "group", id)).await;
+        let links = links.map_err(|e| failure::of_store(&e))?;
+        if call.method == Method::GET {
+            let mut data = Vec::with_capacity(links.len());
+            for link in links {
+                data.push(group_role(admin, &group, &link).await?);
+            }
+            return Ok(Answer::ok(json!({ "data": data, "next": null })));
+        }
+        let (role, workspace) = wanted_role(admin, call).await?;
+        let named = |link: &&Row| names(link, "rbac_role") == Some(role) && names(link, "workspace") == Some(workspace);
+        let known = links.iter().find(named).cloned();
+        let kinds = def(admin, "group_rbac_roles")?;
+        match (known, call.method == Method::DELETE) {
+            (Some(link), true) => {
+                let address = Address::Id(link.id);
+                let gone = admin.documents.delete(&kinds, link.workspace, &address).await;
+                gone.map(|_| Answer::no_content()).map_err(|e| failure::of_change(&e, &kinds, Deed::Remove(&address)))
+            }
+            (None, true) => Ok(Answer::no_content()),
+            (Some(link), false) => Ok(Answer::json(StatusCode::CREATED, group_role(admin, &group, &link).await?)),
+            (None, false) => {
+                let link = json!({
+                    "group": { "id": id.to_string() }, "rbac_role": { "id": role.to_string() },
+                    "workspace": { "id": workspace.to_string() },
+                });
+                let made =
+                    admin.documents.insert(&kinds, call.workspace, link.as_object().cloned().unwrap_or_default());
+                let made = made.await.map_err(|e| failure::of_change(&e, &kinds, Deed::Create))?;
+                Ok(Answer::json(StatusCode::CREATED, group_role(admin, &group, &made).await?))
+            }
+        }
+    };
+    done.await.unwrap_or_else(|answer| answer)
+}
+
+async fn group_role(admin: &Admin, group: &Row, link: &Row) -> Result<Value, Answer> {
+    let role = names(link, "rbac_role").unwrap_or_default();
+    let role = admin.documents.conductor.read(move |rows| rows.get("rbac_roles", role)).await;
+    let role = match role.map_err(|e| failure::of_store(&e))? {
+        Some(role) => show(admin, "rbac_roles", role).await?,
+        None => Value::Null,
+    };
+    let workspace = link.document.get("workspace").cloned().unwrap_or_default();
+    Ok(json!({ "group": show(admin, "groups", group.clone()).await?, "rbac_role": role, "workspace": workspace }))
+}
+
+/// The role and the workspace a call names: `rbac_role_id` and `workspace_id`, or references.
+async fn wanted_role(admin: &Admin, call: &Call) -> Result<(Uuid, Uuid), Answer> {
+    let given = call.body.fields_as_sent()?;
+    let named = |short: &str, field: &str| {
+        let reference = given.get(field);
+        let inner = |name: &str| reference.and_then(|reference| reference.get(name)).and_then(Value::as_str);
+        given
+            .get(short)
+            .and_then(Value::as_str)
+            .or_else(|| inner("id"))
+            .or_else(|| inner("name"))
+            .map(ToOwned::to_owned)
+    };
+    let find = async |entity: &str, name: Option<String>| {
+        let name = name.ok_or_else(|| Answer::bad("rbac_role_id and workspace_id are required"))?;
+        let def = def(admin, entity)?;
+        let address = Address::parse(&def, &name).ok_or_else(failure::invalid_primary_key)?;
+        match admin.documents.find(&def, call.workspace, &address).await {
+            Ok(Some(row)) => Ok(row.id),
+            Ok(None) => Err(Answer::bad(format!("no such entity in '{entity}': '{name}'"))),
+            Err(error) => Err(failure::of_store(&error)),
+        }
+    };
+    let role = find("rbac_roles", named("rbac_role_id", "rbac_role")).await?;
+    let workspace = match named("workspace_id", "workspace") {
+        Some(name) if name == "default" || name == DEFAULT_WORKSPACE_ID => default_workspace(admin).await?,
+        name => find("workspaces", name).await?,
+    };
+    Ok((role, workspace))
+}
+
+/// The default workspace is written down when something is to refer to it.
+async fn default_workspace(admin: &Admin) -> Result<Uuid, Answer> {
+    let (workspaces, id) = (def(admin, "workspaces")?, Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default());
+    let found = admin.documents.find(&workspaces, Uuid::nil(), &Address::Id(id)).await;
+    if found.map_err(|e| failure::of_store(&e))?.is_none() {
+        let fields = json!({ "id": DEFAULT_WORKSPACE_ID, "name": "default" });
+        let made = admin.documents.insert(&workspaces, Uuid::nil(), fields.as_object().cloned().unwrap_or_default());
+        made.await.map_err(|e| failure::of_change(&e, &workspaces, Deed::Create))?;
+    }
+    Ok(id)
 }
