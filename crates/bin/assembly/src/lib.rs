@@ -1,6 +1,7 @@
 //! Puts the parts of a node together: settings become listeners, a plan, workers and the control
 //! runtime. The command line and the process around it are left to the `gibbon` binary.
 
+mod access;
 mod admin;
 mod declared;
 mod figures;

@@ -29,7 +29,7 @@ pub struct Ports {
     publisher: Arc<Publisher>,
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
-    http: Arc<dyn HttpClient>,
+    pub http: Arc<dyn HttpClient>,
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,

@@ -25,6 +25,7 @@ pub use entity::{EntityDef, Transform, Write};
 pub use plugin::{NoPlugins, PluginSchema, PluginSchemas, PluginScopes, protocols_match};
 pub use registry::{Registry, RegistryOptions};
 pub use target::{DEFAULT_PORT as DEFAULT_TARGET_PORT, normalise_target};
+pub use transforms::{is_token, token_ident};
 pub use x509::certificate_digest;
 
 /// The identifier of the only workspace where no other is made.

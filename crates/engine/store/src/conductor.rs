@@ -6,6 +6,7 @@
 //! (and its wait for the disk). On a database shared with other nodes the thread first takes in what they committed, so
 //! that every node compiles the same changes in the same order.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +30,23 @@ const QUEUE: usize = 4096;
 /// Seconds since the epoch.
 pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+tokio::task_local! {
+    /// What was committed on behalf of the task.
+    static GATHERED: RefCell<Vec<Change>>;
+}
+
+/// Runs `work` and returns what it committed beside its own result, so that whoever answers a call can tell what came
+/// of it without every part of the call passing it on.
+pub async fn gather<T>(work: impl Future<Output = T>) -> (T, Vec<Change>) {
+    GATHERED
+        .scope(RefCell::default(), async move {
+            let result = work.await;
+            let changes = GATHERED.try_with(RefCell::take).unwrap_or_default();
+            (result, changes)
+        })
+        .await
 }
 
 /// A whole configuration that is to take the place of what is in force.
@@ -108,7 +126,10 @@ impl Conductor {
         if self.is_declarative() {
             return Err(ChangeError::ReadOnly);
         }
-        self.ask(|reply| Job::Commit { writes, reply }).await
+        let changes = self.ask(|reply| Job::Commit { writes, reply }).await?;
+        // Nobody gathers outside of a call.
+        let _ = GATHERED.try_with(|gathered| gathered.borrow_mut().extend(changes.iter().cloned()));
+        Ok(changes)
     }
 
     /// Puts a whole configuration in force; what is the same stays untouched.

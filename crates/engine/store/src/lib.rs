@@ -24,7 +24,7 @@ mod thread;
 mod told;
 
 pub use backend::{Add, Pending, Reader, Reading, Writer};
-pub use conductor::{Conductor, Declaration, Making, workspace_of};
+pub use conductor::{Conductor, Declaration, Making, gather, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
 pub use memory::{Memory, MemoryWriter, Table};

@@ -30,14 +30,26 @@ const FIRST_SECRETS: Duration = Duration::from_secs(10);
 /// How long a change waits for the secrets it refers to.
 const NEW_SECRETS: Duration = Duration::from_secs(3);
 
-/// Kinds with a time to live that plugins keep for themselves. They are looked up in the store when needed and never
-/// enter the plan, so they are not told to it either.
+/// What plugins keep for themselves for a time, and what concerns the Admin API alone. They are looked up in the store
+/// when needed and never enter the plan, so they are not told to it either.
 const NOT_IN_THE_PLAN: &[&str] = &[
     "acme_storage",
+    "admins",
+    "audit_objects",
+    "audit_requests",
     "clustering_data_planes",
+    "event_hooks",
+    "group_rbac_roles",
+    "groups",
     "oauth2_authorization_codes",
     "oauth2_tokens",
     "ratelimiting_metrics",
+    "rbac_role_endpoints",
+    "rbac_role_entities",
+    "rbac_roles",
+    "rbac_user_groups",
+    "rbac_user_roles",
+    "rbac_users",
     "session_metadatas",
     "sessions",
 ];
