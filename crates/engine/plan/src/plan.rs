@@ -45,6 +45,8 @@ pub struct Plan {
     pub(crate) snis: Sharded<Sni>,
     pub(crate) certificates: Sharded<Arc<Certificate>>,
     pub(crate) authorities: Sharded<Arc<AuthorityCertificate>>,
+    /// How many configurations of tracing plugins there are.
+    pub(crate) tracers: usize,
     /// Sum of the hashes of everything above: equal configurations have equal ones.
     pub(crate) content: u64,
 }
@@ -67,6 +69,7 @@ impl Plan {
             snis: Sharded::default(),
             certificates: Sharded::default(),
             authorities: Sharded::default(),
+            tracers: 0,
             content: 0,
         }
     }
@@ -130,6 +133,12 @@ impl Plan {
         let lists = [self.global.clone(), own(&self.by_service, service), own(&self.by_route, route)];
         let fits = |i: &&Arc<Instance>| i.binding.service.is_none() || i.binding.service == service;
         Chain::compile(lists.iter().flatten().flat_map(|list| list.iter()).filter(fits))
+    }
+
+    /// Whether any plugin traces: without one, exchanges record nothing for tracing.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.tracers > 0
     }
 
     /// Global configurations that take part in a phase.
