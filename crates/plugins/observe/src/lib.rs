@@ -52,6 +52,9 @@ pub const PARTS: &[Part] = &[
 /// The Kong version whose plugins these are.
 const VERSION: &str = "3.10.0";
 
+/// How exporters introduce themselves.
+const USER_AGENT: &str = concat!("gibbon/", env!("CARGO_PKG_VERSION"));
+
 /// Everything but WebSocket, which Kong's open plugins do not name.
 const ALL: Protocols = Protocols::of(&[
     Protocol::Grpc,

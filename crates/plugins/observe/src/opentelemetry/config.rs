@@ -63,7 +63,8 @@ fn old_names() -> Vec<Shorthand> {
     let deprecation =
         Deprecation { message: message.into(), removal_in_version: Some("4.0".into()), ..Deprecation::default() };
     let field = typedefs::url().referenceable().deprecated(deprecation);
-    let expand = |value: &Value, _: &Map<String, Value>| Map::from_iter([("traces_endpoint".to_owned(), value.clone())]);
+    let expand =
+        |value: &Value, _: &Map<String, Value>| Map::from_iter([("traces_endpoint".to_owned(), value.clone())]);
     vec![Shorthand::new("endpoint", field, expand)]
 }
 

@@ -194,6 +194,7 @@ impl Deliver for Delivery {
 fn headers(configured: Option<&indexmap::IndexMap<String, String>>) -> Headers {
     let mut headers = Headers::new();
     headers.append("Content-Type", "application/x-protobuf");
+    headers.append("User-Agent", crate::USER_AGENT);
     for (name, value) in configured.into_iter().flatten() {
         headers.set(name, value);
     }

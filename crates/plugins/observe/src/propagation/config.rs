@@ -10,16 +10,8 @@ pub const HEADER_TYPES: [&str; 11] =
     ["preserve", "ignore", "b3", "b3-single", "w3c", "jaeger", "ot", "aws", "gcp", "datadog", "instana"];
 
 /// In which order the older settings look for a trace.
-const OLD_ORDER: [Format; 8] = [
-    Format::B3,
-    Format::W3c,
-    Format::Jaeger,
-    Format::Ot,
-    Format::Datadog,
-    Format::Aws,
-    Format::Gcp,
-    Format::Instana,
-];
+const OLD_ORDER: [Format; 8] =
+    [Format::B3, Format::W3c, Format::Jaeger, Format::Ot, Format::Datadog, Format::Aws, Format::Gcp, Format::Instana];
 
 /// How trace headers are read and written, in W3C's format where nothing says otherwise.
 #[derive(Schema, Debug)]
@@ -31,7 +23,18 @@ pub struct W3cPropagation {
     #[schema(elements(custom = typedefs::check_header_name))]
     pub clear: Option<Vec<String>>,
     /// Formats that are written; `preserve` is the one that was found, else the default.
-    #[schema(elements(one_of("preserve", "w3c", "b3", "b3-single", "jaeger", "ot", "datadog", "aws", "gcp", "instana")))]
+    #[schema(elements(one_of(
+        "preserve",
+        "w3c",
+        "b3",
+        "b3-single",
+        "jaeger",
+        "ot",
+        "datadog",
+        "aws",
+        "gcp",
+        "instana"
+    )))]
     pub inject: Option<Vec<String>>,
     /// The format for requests without a trace.
     #[schema(required, one_of("w3c", "b3", "b3-single", "jaeger", "ot", "datadog", "aws", "gcp", "instana"))]
@@ -48,7 +51,18 @@ pub struct B3Propagation {
     #[schema(elements(custom = typedefs::check_header_name))]
     pub clear: Option<Vec<String>>,
     /// Formats that are written; `preserve` is the one that was found, else the default.
-    #[schema(elements(one_of("preserve", "aws", "gcp", "instana", "w3c", "b3", "b3-single", "jaeger", "ot", "datadog")))]
+    #[schema(elements(one_of(
+        "preserve",
+        "aws",
+        "gcp",
+        "instana",
+        "w3c",
+        "b3",
+        "b3-single",
+        "jaeger",
+        "ot",
+        "datadog"
+    )))]
     pub inject: Option<Vec<String>>,
     /// The format for requests without a trace.
     #[schema(required, one_of("aws", "gcp", "instana", "w3c", "b3", "b3-single", "jaeger", "ot", "datadog"))]

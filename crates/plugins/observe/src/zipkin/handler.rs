@@ -157,6 +157,7 @@ impl Deliver for Delivery {
         Box::pin(async move {
             let mut headers = Headers::new();
             headers.append("Content-Type", "application/json");
+            headers.append("User-Agent", crate::USER_AGENT);
             let request = OutcallRequest {
                 headers,
                 body: Bytes::from([&b"["[..], &batch.join(&b','), b"]"].concat()),

@@ -14,8 +14,12 @@ use crate::ids::span_id;
 /// In the order in which they ended.
 pub fn of(x: &Exchange, traced: &Traced, config: &Config, host: &Host) -> Vec<Value> {
     let spans = Spans { x, traced, config, stream: is_stream(x), name: name(x, config) };
-    let mut all: Vec<Value> =
-        x.tries.iter().enumerate().map(|(at, one)| spans.attempt(at, one, &hex_text(&span_id(&*host.random)))).collect();
+    let mut all: Vec<Value> = x
+        .tries
+        .iter()
+        .enumerate()
+        .map(|(at, one)| spans.attempt(at, one, &hex_text(&span_id(&*host.random))))
+        .collect();
     all.push(spans.proxy());
     all.push(spans.request(host));
     all
