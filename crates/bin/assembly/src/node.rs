@@ -7,7 +7,7 @@ use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_model::Registry;
 use gibbon_net::{ConnectionLimits, Inherited, worker_count};
-use gibbon_pdk::{Clock, NodeFacts};
+use gibbon_pdk::{Clock, Instrumentations, NodeFacts, TraceSettings};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_ports::SystemClock;
 use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, WorkerParts, Workers};
@@ -205,6 +205,15 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
         server_token: settings::SERVER_TOKEN.to_owned(),
         kong_version: of.settings.compat.version().to_owned(),
         worker_count,
+        tracing: tracing(&of.settings.tracing),
+    }
+}
+
+fn tracing(of: &gibbon_conf::Tracing) -> TraceSettings {
+    let named = of.instrumentations.iter().map(|kind| Instrumentations::named(kind));
+    TraceSettings {
+        instrumentations: named.fold(Instrumentations::NONE, Instrumentations::union),
+        sampling_rate: of.sampling_rate,
     }
 }
 

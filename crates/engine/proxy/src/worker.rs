@@ -38,6 +38,8 @@ pub struct Bound {
 pub struct Pinned {
     pub number: u64,
     pub plan: Arc<Plan>,
+    /// Whether some plugin of the plan traces.
+    pub traces: bool,
     /// The chain of a request for which no route is known.
     pub global: Rc<Chain>,
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
@@ -53,7 +55,8 @@ type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
 impl Pinned {
     fn new(number: u64, plan: Arc<Plan>) -> Self {
         let global = Rc::new(plan.global_chain());
-        Pinned { number, plan, global, bound: RefCell::default(), chains: RefCell::default() }
+        let traces = plan.traces();
+        Pinned { number, plan, traces, global, bound: RefCell::default(), chains: RefCell::default() }
     }
 
     /// The route joined with what belongs to it; made on the first request that meets it.
