@@ -15,6 +15,7 @@ mod store;
 mod unbuilt;
 
 pub use declared::Declarative;
+pub use gibbon_proxy::{Remote, Stage};
 pub use gibbon_store::MigrationState;
 pub use node::{NodeSettings, Running, StartError};
 pub use offline::{Offline, TakenOver};

@@ -19,6 +19,7 @@ mod schema;
 mod serve;
 mod signals;
 mod syslog;
+mod upgrade;
 
 use std::process::ExitCode;
 

@@ -46,4 +46,4 @@ pub use serve::{Kind, Mode};
 pub use settings::{ConnectionFacts, ProxySettings, UpstreamSettings};
 pub use upstreams::{Live, Upstreams, live_of};
 pub use worker::{AccessLog, Worker};
-pub use workers::{Listening, Stage, Start, WorkerParts, Workers};
+pub use workers::{Listening, Remote, Stage, Start, WorkerParts, Workers};

@@ -111,8 +111,7 @@ async fn open_h2(f: &Forwarding<'_>, key: PoolKey) -> Result<Link, Fault> {
 }
 
 fn broken(cause: &str) -> Fault {
-    let fault = Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"));
-    fault
+    Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"))
 }
 
 async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, Fault> {

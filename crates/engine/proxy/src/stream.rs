@@ -3,7 +3,6 @@
 //! A TLS listener looks at the greeting first: the route it leads to says whether the gateway terminates TLS
 //! (`tls`) or passes the bytes on untouched (`tls_passthrough`). The chain runs `preread`, then `log`.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -251,23 +250,27 @@ async fn connect(
 pub async fn serve_udp(listener: UdpListener, worker: Rc<Worker>) {
     const SESSIONS: usize = 16_384;
     let routing = Rc::clone(&worker);
-    let route = move |start: UdpStart| route_udp(Rc::clone(&routing), start);
-    let ended = |_| {};
+    // Sessions count as open connections, so that a worker which is to end waits for them.
+    let route = move |start: UdpStart| {
+        routing.counters.net.accepted.add(1);
+        routing.counters.net.active.add(1);
+        route_udp(Rc::clone(&routing), start)
+    };
+    let counters = Arc::clone(&worker.counters.net);
+    let ended = move |_| counters.active.subtract(1);
     if let Err(error) = listener.serve(UdpSessionLimits { sessions: SESSIONS }, route, ended).await {
         tracing::error!(target: "stream", "UDP listener {}: {error}", listener.local());
     }
 }
 
-fn route_udp(worker: Rc<Worker>, start: UdpStart) -> impl Future<Output = Option<UdpTarget>> {
-    async move {
-        let mut x = worker.take_exchange();
-        let target = target_of(&worker, &start, &mut x).await;
-        if let Err(fault) = &target {
-            crate::finish::report(&x, fault);
-        }
-        worker.give_back(x);
-        target.ok()
+async fn route_udp(worker: Rc<Worker>, start: UdpStart) -> Option<UdpTarget> {
+    let mut x = worker.take_exchange();
+    let target = target_of(&worker, &start, &mut x).await;
+    if let Err(fault) = &target {
+        crate::finish::report(&x, fault);
     }
+    worker.give_back(x);
+    target.ok()
 }
 
 async fn target_of(worker: &Rc<Worker>, start: &UdpStart, x: &mut Exchange) -> Result<UdpTarget, Fault> {

@@ -130,6 +130,8 @@ pub struct Worker {
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,
+    /// Boxed, for they are large and move from here to a connection's task and back.
+    #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     heads: RefCell<Vec<Headers>>,
     scratch: RefCell<Scratch>,

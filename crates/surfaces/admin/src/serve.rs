@@ -1,19 +1,22 @@
 //! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gibbon_net::{BoundSocket, Counters, Listener, Socket, Stream, TlsArrival, accept_tls};
 use gibbon_tls::ServerTls;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::answer::{Answer, Content};
 use crate::call;
@@ -25,26 +28,48 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Time for a request's body.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
+/// How long a connection without a request under way may bring a last one when its listener retires: one that closes
+/// just when its client sends a request looks like a failure.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 /// A socket the interface listens on.
 pub struct AdminListener {
     pub socket: BoundSocket,
     pub tls: Option<ServerTls>,
     pub surface: Surface,
+    /// Turns true when no more connections are to be taken.
+    pub retire: watch::Receiver<bool>,
 }
 
-/// Serves one listener until the runtime ends. Call it on the control runtime.
+/// Serves one listener until it is to retire and its last connection has ended. Call it on the control runtime.
 pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Result<()> {
     let counters = Arc::new(Counters::default());
-    let AdminListener { socket, tls, surface } = listener;
+    let AdminListener { socket, tls, surface, mut retire } = listener;
     let accepting = Listener::new(socket, None, Arc::clone(&counters))?;
+    let mut open = JoinSet::new();
     loop {
-        let socket = accepting.accept().await?;
+        let socket = tokio::select! {
+            socket = accepting.accept() => socket?,
+            Some(_) = open.join_next() => continue,
+            () = retired(&mut retire) => break,
+        };
         let (admin, tls, counters) = (Arc::clone(&admin), tls.clone(), Arc::clone(&counters));
-        tokio::spawn(async move {
+        let retire = retire.clone();
+        open.spawn(async move {
             if let Some(stream) = arrive(socket, tls, &counters).await {
-                converse(admin, surface, stream).await;
+                converse(admin, surface, stream, retire).await;
             }
         });
+    }
+    drop(accepting);
+    while open.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Waits until the listener is to retire; for ever if nobody can say so any more.
+async fn retired(retire: &mut watch::Receiver<bool>) {
+    if retire.wait_for(|retire| *retire).await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -59,14 +84,34 @@ async fn arrive(socket: Socket, tls: Option<ServerTls>, counters: &Counters) -> 
     }
 }
 
-async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream) {
+async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream, mut retire: watch::Receiver<bool>) {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    let service = service_fn(move |request| {
-        let admin = Arc::clone(&admin);
-        async move { Ok::<_, Infallible>(admin.respond(surface, request).await) }
+    let retiring = retire.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (admin, retiring) = (Arc::clone(&admin), retiring.clone());
+        async move {
+            let version = request.version();
+            let mut response = admin.respond(surface, request).await;
+            if *retiring.borrow() && version < Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let last_request_over = async {
+        retired(&mut retire).await;
+        tokio::time::sleep(LAST_REQUEST).await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = last_request_over => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(target: "admin", "connection ended: {error}");
     }
 }
@@ -162,10 +207,10 @@ fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
     }
     match version {
         Version::HTTP_11 => {
-            headers.entry(http::header::CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
+            headers.entry(CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
         }
         // HTTP/2 has no such header (RFC 9113 section 8.2.2).
-        _ => drop(headers.remove(http::header::CONNECTION)),
+        _ => drop(headers.remove(CONNECTION)),
     }
     response
 }

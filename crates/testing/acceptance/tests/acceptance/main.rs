@@ -3,6 +3,8 @@
 
 mod clients;
 mod conformance;
+mod ending;
 mod examples;
 mod floods;
 mod life_cycle;
+mod upgrade;
