@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gibbon_admin::{
-    About, Admin, AdminListener, AdminSettings, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness,
-    Surface, serve,
+    About, Admin, AdminListener, AdminSettings, CallLog, Connections, HealthError, LevelError, NodeView, PluginInfo,
+    Readiness, Surface, serve,
 };
 use gibbon_balance::{AddressIndex, UpstreamReport};
 use gibbon_conf::{KeyPairSource, Listener, LogLevel, Settings, Typed, Values};
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::node::AccessLogs;
 use crate::{listen, settings as from_settings};
 
 /// A future as the Admin API waits for it.
@@ -200,6 +201,7 @@ struct Bound {
     socket: BoundSocket,
     tls: Option<ServerTls>,
     surface: Surface,
+    log: Option<CallLog>,
 }
 
 /// Listeners that are served at present.
@@ -229,9 +231,10 @@ impl Interfaces {
 
     fn serve_those_of(&mut self, surface: Surface) -> std::io::Result<()> {
         let mut served = Served { retire: watch::Sender::new(false), tasks: JoinSet::new() };
-        for Bound { socket, tls, .. } in self.bound.iter().filter(|bound| bound.surface == surface) {
+        for Bound { socket, tls, log, .. } in self.bound.iter().filter(|bound| bound.surface == surface) {
             let retire = served.retire.subscribe();
-            let listener = AdminListener { socket: socket.try_clone()?, tls: tls.clone(), surface, retire };
+            let (socket, tls, log) = (socket.try_clone()?, tls.clone(), log.clone());
+            let listener = AdminListener { socket, tls, surface, log, retire };
             let serving = serve(Arc::clone(&self.admin), listener);
             let serving = async move {
                 if let Err(error) = serving.await {
@@ -297,6 +300,7 @@ pub fn interfaces(
     settings: &Settings,
     documents: Documents,
     view: ThisNode,
+    logs: &AccessLogs,
     inherited: &mut Inherited,
 ) -> anyhow::Result<Interfaces> {
     let control = view.control.clone();
@@ -315,15 +319,21 @@ pub fn interfaces(
     );
     let tls = &settings.tls;
     let interfaces = [
-        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default"),
-        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default"),
+        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default", &logs.admin),
+        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default", &logs.status),
     ];
     let mut bound = Vec::new();
-    for (surface, listeners, pairs, default) in interfaces {
+    for (surface, listeners, pairs, default, log) in interfaces {
+        let log = log.clone().map(|(format, handle)| CallLog::new(format, handle));
         for listener in listeners {
             let tls = if listener.ssl { Some(own_tls(settings, listener, pairs, default)?) } else { None };
             let sockets = bind(&listen::spec(listener)?, 1, inherited)?;
-            bound.extend(sockets.into_iter().map(|socket| Bound { socket, tls: tls.clone(), surface }));
+            bound.extend(sockets.into_iter().map(|socket| Bound {
+                socket,
+                tls: tls.clone(),
+                surface,
+                log: log.clone(),
+            }));
         }
     }
     Ok(Interfaces { admin, control, bound, served: Vec::new() })

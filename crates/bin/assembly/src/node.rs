@@ -33,10 +33,22 @@ pub struct NodeSettings<'a> {
     pub values: &'a Values,
     /// UUID of this node.
     pub node_id: &'a str,
-    /// Format and place of the proxy's access log; `None` if it is off.
-    pub access_log: Option<(AccessLog, Handle)>,
+    /// Who is written down where.
+    pub access_logs: AccessLogs,
     /// Level of the error log, for the Admin API; `None` where there is no error log.
     pub log_level: Option<LevelControl>,
+}
+
+/// An access log's format, and where its lines go; `None` if it is off.
+pub type OpenAccessLog = Option<(AccessLog, Handle)>;
+
+/// The access logs of a node.
+#[derive(Clone, Debug, Default)]
+pub struct AccessLogs {
+    pub proxy: OpenAccessLog,
+    pub stream: OpenAccessLog,
+    pub admin: OpenAccessLog,
+    pub status: OpenAccessLog,
 }
 
 /// A node that serves.
@@ -69,7 +81,7 @@ impl Engine {
     pub fn build(
         settings: &Settings,
         facts: &NodeFacts,
-        access_log: Option<(AccessLog, Handle)>,
+        access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Engine> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -78,7 +90,7 @@ impl Engine {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, facts.worker_count));
-        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_log, control)?);
+        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_logs, control)?);
         let plugins = Arc::new(parts::loaded(settings));
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::clone(&plugins));
@@ -107,7 +119,7 @@ impl Running {
             .enable_all()
             .build()?;
         let facts = facts(of, count);
-        let engine = Engine::build(settings, &facts, of.access_log.clone(), control.handle())?;
+        let engine = Engine::build(settings, &facts, &of.access_logs, control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, control.handle())?;
@@ -128,7 +140,7 @@ impl Running {
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports),
         };
-        let mut interfaces = admin::interfaces(settings, documents, view, &mut inherited)?;
+        let mut interfaces = admin::interfaces(settings, documents, view, &of.access_logs, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
         let listening = listen::traffic(settings, &node, count, &mut inherited)?;

@@ -67,12 +67,11 @@ pub enum End {
 /// Serves until told to stop. Returns when the last request is done (graceful) or at once (fast).
 pub fn serve(start: Start, events: Receiver<Event>, sender: Sender<Event>) -> anyhow::Result<End> {
     let Start { settings, values, node_id, logs, inherited, mut pid_file, ready, program, pass_signals_on } = start;
-    let access = logs.proxy.as_ref().map(|(format, handle)| (format.clone(), handle.clone()));
     let node = NodeSettings {
         settings: &settings,
         values: &values,
         node_id: &node_id,
-        access_log: access,
+        access_logs: logs.access.clone(),
         log_level: Some(logs.level.clone()),
     };
     let running = Running::start(&node, inherited)?;

@@ -15,6 +15,7 @@ use gibbon_plan::{Chain, Plan, Upstream};
 use gibbon_router::Scratch;
 use uuid::Uuid;
 
+use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
 use crate::random::RequestIds;
@@ -43,9 +44,6 @@ pub struct Pinned {
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
     chains: RefCell<HashMap<ChainKey, Rc<Chain>>>,
 }
-
-/// Writes one line for an exchange that ended.
-pub type AccessLog = Box<dyn Fn(&Exchange)>;
 
 /// Ids of the route and the service, where they have configurations of their own.
 type ChainKey = (Option<Uuid>, Option<Uuid>);
@@ -124,9 +122,9 @@ pub struct Worker {
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
     /// Writes the access log line of an exchange.
-    pub access_log: Option<AccessLog>,
+    pub access_log: Option<AccessLine>,
     /// The same for stream connections.
-    pub stream_log: Option<AccessLog>,
+    pub stream_log: Option<AccessLine>,
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,

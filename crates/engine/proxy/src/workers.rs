@@ -151,6 +151,7 @@ struct Thread {
 
 impl Thread {
     fn run(self, runtime: &tokio::runtime::Runtime, share: Share) {
+        gibbon_journal::set_thread_number(u32::try_from(self.number + 1).unwrap_or_default());
         let local = LocalSet::new();
         local.block_on(runtime, self.serve(share));
     }

@@ -4,6 +4,7 @@
 //! subject. Every call ends in the store's `Documents`, so that whatever is changed here goes the one way. What the
 //! running node knows of itself comes through [`NodeView`]; this crate never touches a request in flight.
 
+mod access;
 mod answer;
 mod body;
 mod call;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use gibbon_store::Documents;
 use tokio::sync::Semaphore;
 
+pub use access::CallLog;
 pub use node::{About, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness};
 pub use serve::{AdminListener, serve};
 

@@ -1,12 +1,13 @@
 //! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gibbon_net::{BoundSocket, Counters, Listener, Socket, Stream, TlsArrival, accept_tls};
+use gibbon_net::{BoundSocket, Counters, Listener, PeerAddress, Socket, Stream, TlsArrival, accept_tls};
 use gibbon_tls::ServerTls;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -18,6 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access::{Call, CallLog};
 use crate::answer::{Answer, Content};
 use crate::call;
 use crate::routes::{Action, Hand};
@@ -37,6 +39,8 @@ pub struct AdminListener {
     pub socket: BoundSocket,
     pub tls: Option<ServerTls>,
     pub surface: Surface,
+    /// Where calls are written down; `None` if nowhere.
+    pub log: Option<CallLog>,
     /// Turns true when no more connections are to be taken.
     pub retire: watch::Receiver<bool>,
 }
@@ -44,7 +48,7 @@ pub struct AdminListener {
 /// Serves one listener until it is to retire and its last connection has ended. Call it on the control runtime.
 pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Result<()> {
     let counters = Arc::new(Counters::default());
-    let AdminListener { socket, tls, surface, mut retire } = listener;
+    let AdminListener { socket, tls, surface, log, mut retire } = listener;
     let accepting = Listener::new(socket, None, Arc::clone(&counters))?;
     let mut open = JoinSet::new();
     loop {
@@ -53,17 +57,29 @@ pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Resul
             Some(_) = open.join_next() => continue,
             () = retired(&mut retire) => break,
         };
-        let (admin, tls, counters) = (Arc::clone(&admin), tls.clone(), Arc::clone(&counters));
-        let retire = retire.clone();
+        let (tls, counters, retire) = (tls.clone(), Arc::clone(&counters), retire.clone());
+        let peer = match socket.peer() {
+            PeerAddress::Ip(address) => Some(address),
+            PeerAddress::Unix => None,
+        };
+        let caller = Caller { admin: Arc::clone(&admin), surface, peer, log: log.clone() };
         open.spawn(async move {
             if let Some(stream) = arrive(socket, tls, &counters).await {
-                converse(admin, surface, stream, retire).await;
+                converse(Arc::new(caller), stream, retire).await;
             }
         });
     }
     drop(accepting);
     while open.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Who calls on a connection, and what.
+struct Caller {
+    admin: Arc<Admin>,
+    surface: Surface,
+    peer: Option<SocketAddr>,
+    log: Option<CallLog>,
 }
 
 /// Waits until the listener is to retire; for ever if nobody can say so any more.
@@ -84,15 +100,15 @@ async fn arrive(socket: Socket, tls: Option<ServerTls>, counters: &Counters) -> 
     }
 }
 
-async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream, mut retire: watch::Receiver<bool>) {
+async fn converse(caller: Arc<Caller>, stream: Stream, mut retire: watch::Receiver<bool>) {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     let retiring = retire.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (admin, retiring) = (Arc::clone(&admin), retiring.clone());
+        let (caller, retiring) = (Arc::clone(&caller), retiring.clone());
         async move {
             let version = request.version();
-            let mut response = admin.respond(surface, request).await;
+            let mut response = caller.respond(request).await;
             if *retiring.borrow() && version < Version::HTTP_2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -116,11 +132,11 @@ async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream, mut retir
     }
 }
 
-impl Admin {
-    async fn respond(&self, surface: Surface, request: Request<Incoming>) -> Response<Full<Bytes>> {
+impl Caller {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let (head, incoming) = request.into_parts();
-        let answer = self.handle(surface, &head, incoming).await;
+        let answer = self.admin.handle(self.surface, &head, incoming).await;
         let mut response = render(answer, head.version);
         let headers = response.headers_mut();
         let mut put = |name: &'static str, value: String| {
@@ -129,13 +145,18 @@ impl Admin {
             }
         };
         let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-        put("access-control-allow-origin", self.origins.allowed(origin));
+        put("access-control-allow-origin", self.admin.origins.allowed(origin));
         put("access-control-allow-credentials", "true".into());
         put("x-kong-admin-latency", began.elapsed().as_millis().to_string());
-        put("server", self.server_token.clone());
+        put("server", self.admin.server_token.clone());
+        if let Some(log) = &self.log {
+            log.write(&Call::new(&head, &response, self.peer, began.elapsed()));
+        }
         response
     }
+}
 
+impl Admin {
     async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
         // Read whatever the answer: a connection with a body left in it could not be used again.
         let bytes = match self.read(incoming).await {

@@ -7,4 +7,5 @@ mod ending;
 mod examples;
 mod floods;
 mod life_cycle;
+mod logs;
 mod upgrade;
