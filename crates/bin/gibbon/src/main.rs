@@ -10,6 +10,7 @@ mod declarative;
 mod exit;
 mod journals;
 mod machine;
+mod open_files;
 mod output;
 mod pid;
 mod prefix;

@@ -12,7 +12,7 @@ use crate::pid::PidFile;
 use crate::serve::{End, Event, Ready, Start};
 use crate::signals::Signal;
 use crate::upgrade::{self, Predecessor, Program};
-use crate::{certificates, journals, prefix, privileges, serve, signals};
+use crate::{certificates, journals, open_files, prefix, privileges, serve, signals};
 
 /// How a process comes to be the node.
 pub enum Origin {
@@ -54,6 +54,7 @@ pub fn run(
             _ => tracing::warn!("{notice}"),
         }
     }
+    open_files::allow(settings.node.open_files);
     let journal = logs.journal.reopener();
     let (sender, events) = channel();
     signals::listen(signal_set, sender.clone(), move |signal| {

@@ -70,7 +70,15 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_that_says_what_and_where_and_nothing_more() {
         log_panics();
-        let Err(Panicked(what)) = catch(async { panic!("on purpose") }).await else { panic!("not caught") };
+        let Err(Panicked(what)) = catch(async {
+            if true {
+                panic!("on purpose")
+            }
+        })
+        .await
+        else {
+            panic!("not caught")
+        };
         assert!(what.starts_with("on purpose at ") && what.contains("caught.rs:"), "{what}");
         assert!(matches!(catch(async { 1 }).await, Ok(1)));
         assert!(guard(|| panic!("again")).is_err_and(|Panicked(what)| what.starts_with("again")));

@@ -71,7 +71,7 @@ where
         Conn {
             io: RefCell::new(stream),
             protocol,
-            info: ConnInfo::new(info),
+            info: ConnInfo::new(info, server.worker.deadlines.tick()),
             read_deadline: server.worker.deadlines.register(),
             watch: server.drain.watch(),
             unread: ReadBuffer::with(first_bytes),
