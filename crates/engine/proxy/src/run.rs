@@ -41,8 +41,8 @@ impl Service for Gateway {
         }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
         let ended = caught::catch(run(worker, &pinned, &mut x, &mut body, &mut out, &mut walked)).await;
-        if ended.is_err() {
-            finish::panicked(worker, &mut x, &mut out).await;
+        if let Err(panicked) = ended {
+            finish::panicked(worker, &mut x, &panicked, &mut out).await;
         }
         finish::finish(worker, &mut x, &body, out.as_ref(), &walked);
         std::mem::swap(&mut x.request, head);

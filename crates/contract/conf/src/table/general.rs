@@ -14,11 +14,11 @@ super::settings! { "GENERAL":
     log_level: Choice(LOG_LEVELS), Is("notice"), Honoured, "Least severe level written to the error logs.";
     proxy_access_log: Text, Is("logs/access.log"), Honoured, "Access log of the proxy: a path, a path and a format name, or off.";
     proxy_error_log: Text, Is("logs/error.log"), Honoured, "Error log of the proxy.";
-    proxy_stream_access_log: Text, Is("logs/access.log basic"), Pending(reason::JOURNAL), "Access log of stream traffic: path and format, or off.";
+    proxy_stream_access_log: Text, Is("logs/access.log basic"), Honoured, "Access log of stream traffic: path and format, or off.";
     proxy_stream_error_log: Text, Is("logs/error.log"), Honoured, "Error log of stream traffic.";
-    admin_access_log: Text, Is("logs/admin_access.log"), Pending(reason::JOURNAL), "Access log of the Admin API, or off.";
+    admin_access_log: Text, Is("logs/admin_access.log"), Honoured, "Access log of the Admin API, or off.";
     admin_error_log: Text, Is("logs/error.log"), Honoured, "Error log of the Admin API.";
-    status_access_log: Text, Is("off"), Pending(reason::JOURNAL), "Access log of the Status API, or off.";
+    status_access_log: Text, Is("off"), Honoured, "Access log of the Status API, or off.";
     status_error_log: Text, Is("logs/status_error.log"), Honoured, "Error log of the Status API.";
     debug_access_log: Text, Is("off"), NoEffect(NO_DEBUG_LISTENER), "Access log of the debug listener.";
     debug_error_log: Text, Is("logs/debug_error.log"), NoEffect(NO_DEBUG_LISTENER), "Error log of the debug listener.";
