@@ -85,7 +85,7 @@ enum Exchanged {
 }
 
 /// How one try ended.
-enum Tried {
+pub enum Tried {
     Done(Answered),
     /// With the peer, whose passive checks hear of it when it is known whether another try follows.
     Failed(Fault, Option<Balanced>),
@@ -122,7 +122,8 @@ pub async fn forward<'c>(
     }
 }
 
-async fn attempt<'c>(
+/// One try: a peer, a link to it, the request and its answer.
+pub async fn attempt<'c>(
     f: &Forwarding<'_>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
@@ -181,7 +182,8 @@ fn outcome_of(fault: &Fault, last: bool) -> Option<Outcome> {
     })
 }
 
-fn end_failed(
+/// Notes a failed try, and gives its peer back.
+pub fn end_failed(
     f: &Forwarding<'_>,
     x: &mut Exchange,
     balanced: Option<Balanced>,
