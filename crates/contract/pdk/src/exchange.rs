@@ -14,7 +14,9 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service};
+use crate::{
+    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service,
+};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -449,7 +451,7 @@ impl Exchange {
     #[must_use]
     pub fn query(&self) -> Option<&[u8]> {
         match &self.destination.query {
-            Some(query) => Some(query),
+            Some(query) => (!query.is_empty()).then_some(query),
             None => self.request.query(),
         }
     }

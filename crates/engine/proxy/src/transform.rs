@@ -6,9 +6,11 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use gibbon_http::client::{ClientErrorKind, Reader};
 use gibbon_http::Responder;
-use gibbon_pdk::{BodyChunk, BodyTransformer, Exchange, Fault, FaultKind, Host, Phase, Piece, Retry, Source, Turn, Turning};
+use gibbon_http::client::{ClientErrorKind, Reader};
+use gibbon_pdk::{
+    BodyChunk, BodyTransformer, Exchange, Fault, FaultKind, Host, Phase, Piece, Retry, Source, Turn, Turning,
+};
 use smallvec::SmallVec;
 
 use crate::alongside::Beside;
@@ -115,8 +117,7 @@ pub async fn transformed<F: Future<Output = Sent>>(
     stage: &mut Stage<'_>,
 ) -> Result<Answered, Fault> {
     let worker = f.worker;
-    let mut line =
-        Line { transformers: std::mem::take(&mut x.transformers), host: &worker.host, between: Vec::new() };
+    let mut line = Line { transformers: std::mem::take(&mut x.transformers), host: &worker.host, between: Vec::new() };
     let mut held = Vec::new();
     let mut turn = line.push(x, Piece::Head, &mut held).await;
     let mut ended = false;
@@ -144,6 +145,10 @@ pub async fn transformed<F: Future<Output = Sent>>(
     }
     answer::finish_head(worker, x, stage);
     if ended {
+        // An answer that was made here has its own time.
+        if !x.response.headers.contains("date") {
+            x.response.headers.append_clean(b"Date", &worker.wires.date());
+        }
         let body = x.replacement_body.take().unwrap_or_else(|| Bytes::from(held));
         return answer::send_whole(worker, x, body, out, stage).await.map_err(|_| answer::client_gone());
     }

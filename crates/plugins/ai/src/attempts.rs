@@ -8,7 +8,7 @@ use gibbon_llm::Error as LlmError;
 use gibbon_llm::convert::{self, Prepared};
 use gibbon_llm::dialect::{Dialect, Reply as Answer};
 use gibbon_llm::pass::Changes;
-use gibbon_llm::provider::{Address, Credential, Operation, Settings};
+use gibbon_llm::provider::{Address, Credential, Operation, Settings, retry_after_ms};
 use gibbon_message::{Headers, uri};
 use gibbon_pdk::{
     AttemptSource, Destination, Exchange, Fault, FaultKind, Flow, Host, Protocol, RequestBody, Resort, Retry, Source,
@@ -53,12 +53,12 @@ pub trait Choose: fmt::Debug {
     ///
     /// # Errors
     /// What the client gets when there is none.
-    fn next(&mut self, x: &Exchange, host: &Host) -> Result<Arc<Target>, Refusal>;
+    fn next(&mut self, x: &mut Exchange, host: &Host) -> Result<Arc<Target>, Refusal>;
     /// Whether another try would follow one that failed like this. `sent` says that the provider may have seen the
     /// request.
     fn may_follow(&self, failing: Failing, sent: bool) -> bool;
-    /// A try failed.
-    fn failed(&mut self, failing: Failing, host: &Host);
+    /// A try failed; `rest` is how long the provider asked to be left alone, in milliseconds.
+    fn failed(&mut self, failing: Failing, rest: Option<u64>, host: &Host);
     /// Bounds of waiting, where the plugin has its own.
     fn timeouts(&self) -> Option<Timeouts>;
 }
@@ -73,6 +73,8 @@ pub struct Calls {
     /// The client may name no other model than the configured one, as in Kong.
     pub strict_model: bool,
     current: Option<Current>,
+    /// How long the provider that answered last asked to be left alone, in milliseconds.
+    rest: Option<u64>,
 }
 
 /// What the answer to the running try needs.
@@ -86,7 +88,7 @@ struct Current {
 
 impl Calls {
     pub fn new(incoming: Incoming, choose: Box<dyn Choose>, name_header: bool, strict_model: bool) -> Self {
-        Calls { incoming, choose, name_header, strict_model, current: None }
+        Calls { incoming, choose, name_header, strict_model, current: None, rest: None }
     }
 
     fn refuse(&self, refusal: &Refusal) -> Flow {
@@ -249,6 +251,7 @@ impl Calls {
         if signed && !headers.contains("x-amz-security-token") {
             headers.set("x-amz-security-token", "");
         }
+        hide_keys(x, &address, credentials);
         let tls = target.tls(x);
         let target_line = address.target();
         let (path, query) = target_line.split_once('?').unwrap_or((&target_line, ""));
@@ -294,7 +297,8 @@ impl Calls {
             None => {}
         }
         if target.provider() == "anthropic" {
-            let own = x.request.headers.get_str("anthropic-version").filter(|_| self.incoming.format == LlmFormat::Anthropic);
+            let own =
+                x.request.headers.get_str("anthropic-version").filter(|_| self.incoming.format == LlmFormat::Anthropic);
             let version = own.or(settings.anthropic_version.as_deref()).unwrap_or("2023-06-01");
             headers.set("anthropic-version", version);
         }
@@ -328,6 +332,24 @@ impl Calls {
     }
 }
 
+/// A key in the query stays out of the log.
+fn hide_keys(x: &mut Exchange, address: &Address, credentials: &[Credential]) {
+    let key = |name: &str| credentials.iter().any(|c| matches!(c, Credential::Query { name: n, .. } if n == name));
+    if !address.query.iter().any(|(name, _)| key(name)) {
+        return;
+    }
+    let mut shown = address.clone();
+    for (name, value) in &mut shown.query {
+        if key(name) {
+            "REDACTED".clone_into(value);
+        }
+    }
+    let target = shown.target();
+    if let Some(call) = x.slots.get_mut::<Call>() {
+        call.shown_query = target.split_once('?').map(|(_, query)| query.as_bytes().to_vec());
+    }
+}
+
 fn convert_nothing(incoming: &Incoming) -> gibbon_llm::dialect::Encoded {
     gibbon_llm::dialect::Encoded { body: incoming.body.to_vec(), dropped: Vec::new() }
 }
@@ -354,7 +376,7 @@ impl Writing {
         let (body, beside) = (&self.incoming.body, &self.incoming.beside);
         let mut prepared =
             convert::prepare(self.client, self.provider, body, beside, &self.wanted, &changes).map_err(refuse)?;
-        if self.provider == Dialect::OpenAiChat {
+        if matches!(self.provider, Dialect::OpenAiChat | Dialect::OpenAiCompletions) {
             let body = std::mem::take(&mut prepared.encoded.body);
             let adapted = self.target.preset.quirks.adapt(body, &self.wanted).map_err(refuse)?;
             prepared.encoded.body = adapted.body;
@@ -389,9 +411,18 @@ impl AttemptSource for Calls {
     fn answered(&mut self, x: &mut Exchange, host: &Host) -> Result<(), Fault> {
         let Some(current) = self.current.clone() else { return Ok(()) };
         let status = x.response.status;
+        self.rest = None;
+        if status >= 400 {
+            let header = |name: &str| x.response.headers.get_str(name);
+            let rest = retry_after_ms(header, b"", host.clock.wall().max(0) as u64);
+            self.rest = rest.filter(|_| matches!(status, 429 | 503 | 529));
+        }
         if status >= 400 && self.choose.may_follow(Failing::Status(status), true) {
             let cause = format!("{} answered with status {status}", current.target.provider());
             return Err(Fault::new(FaultKind::Status(status), Source::Upstream, Retry::Yes, cause));
+        }
+        if status >= 400 {
+            self.choose.failed(Failing::Status(status), self.rest.take(), host);
         }
         if let Some(call) = x.slots.get_mut::<Call>() {
             call.answered = true;
@@ -432,7 +463,7 @@ impl AttemptSource for Calls {
             FaultKind::ConnectRefused | FaultKind::ConnectTimeout | FaultKind::TlsHandshake | FaultKind::NameResolution
         );
         let follow = fault.source != Source::Downstream && self.choose.may_follow(failing, sent);
-        self.choose.failed(failing, host);
+        self.choose.failed(failing, self.rest.take(), host);
         if follow {
             if let Some(last) = x.tries.last_mut() {
                 last.state = Some("next");

@@ -37,6 +37,8 @@ pub struct Call {
     pub answered: bool,
     /// What its answer said.
     pub seen: Seen,
+    /// The query of the call without its key, for the log.
+    pub shown_query: Option<Vec<u8>>,
     /// Whole texts, where they are logged.
     pub request_payload: Option<String>,
     pub response_payload: Option<String>,

@@ -53,11 +53,26 @@ struct Kept {
 
 enum Source {
     /// Keys of AWS, perhaps to take a role with.
-    Aws { keys: Option<AwsKeys>, region: String, role: Option<(String, String, Option<String>)> },
-    ServiceAccount { account: ServiceAccount, url: Option<String> },
-    GoogleMetadata { url: Option<String> },
-    AzureSecret { tenant: String, client: String, secret: String },
-    AzureManaged { client: Option<String> },
+    Aws {
+        keys: Option<AwsKeys>,
+        region: String,
+        role: Option<(String, String, Option<String>)>,
+    },
+    ServiceAccount {
+        account: ServiceAccount,
+        url: Option<String>,
+    },
+    GoogleMetadata {
+        url: Option<String>,
+    },
+    AzureSecret {
+        tenant: String,
+        client: String,
+        secret: String,
+    },
+    AzureManaged {
+        client: Option<String>,
+    },
 }
 
 impl Identity {
@@ -78,9 +93,7 @@ impl Identity {
             Some(Source::Aws { keys: Some(keys), region, role: None }) => {
                 Identity::Fixed(vec![Credential::Aws { keys, region, service: "bedrock" }])
             }
-            Some(source) => {
-                Identity::Fetched(Fetched { source, kept: Arc::default(), http: Arc::clone(&build.http) })
-            }
+            Some(source) => Identity::Fetched(Fetched { source, kept: Arc::default(), http: Arc::clone(&build.http) }),
         })
     }
 
@@ -130,9 +143,7 @@ fn env(name: &str) -> Option<String> {
 
 fn aws_source(auth: &Auth, options: &Options) -> Option<Source> {
     let keys = match (&auth.aws_access_key_id, &auth.aws_secret_access_key) {
-        (Some(access), Some(secret)) => {
-            Some(AwsKeys { access: access.clone(), secret: secret.clone(), session: None })
-        }
+        (Some(access), Some(secret)) => Some(AwsKeys { access: access.clone(), secret: secret.clone(), session: None }),
         _ => env("AWS_ACCESS_KEY_ID").zip(env("AWS_SECRET_ACCESS_KEY")).map(|(access, secret)| AwsKeys {
             access,
             secret,
@@ -164,11 +175,9 @@ fn azure_source(auth: &Auth) -> Result<Option<Source>, String> {
         return Ok(Some(Source::AzureManaged { client: auth.azure_client_id.clone() }));
     }
     match (&auth.azure_tenant_id, &auth.azure_client_id, &auth.azure_client_secret) {
-        (Some(tenant), Some(client), Some(secret)) => Ok(Some(Source::AzureSecret {
-            tenant: tenant.clone(),
-            client: client.clone(),
-            secret: secret.clone(),
-        })),
+        (Some(tenant), Some(client), Some(secret)) => {
+            Ok(Some(Source::AzureSecret { tenant: tenant.clone(), client: client.clone(), secret: secret.clone() }))
+        }
         (None, None, None) => Ok(None),
         _ => Err("an identity of Azure needs azure_tenant_id, azure_client_id and azure_client_secret".to_owned()),
     }

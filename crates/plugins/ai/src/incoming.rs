@@ -103,6 +103,11 @@ pub fn whole_body(x: &Exchange, limit: u64) -> Result<Bytes, Fault> {
 }
 
 impl Incoming {
+    /// A request of which nothing is known, and in which nothing is changed.
+    pub fn as_it_is(body: Bytes, format: LlmFormat) -> Self {
+        Incoming { dialect: None, ..empty(format, Operation::Chat, body) }
+    }
+
     /// Reads the request of a route of this type.
     ///
     /// # Errors

@@ -6,11 +6,13 @@
 //! Formats, addresses, signatures and prices are `gibbon-llm`'s.
 
 mod ai_proxy;
+mod ai_proxy_advanced;
 mod attempts;
 mod call;
 mod config;
 mod identity;
 mod incoming;
+mod matching;
 mod relay;
 mod target;
 mod telemetry;
@@ -21,7 +23,7 @@ use gibbon_schema::Schema;
 use serde_json::Value;
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[ai_proxy::PART];
+pub const PARTS: &[Part] = &[ai_proxy::PART, ai_proxy_advanced::PART];
 
 /// The Kong version whose plugins these are.
 const VERSION: &str = "3.15.0";

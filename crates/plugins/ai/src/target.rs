@@ -11,8 +11,7 @@ use crate::identity::Identity;
 use crate::template::Template;
 
 /// What routes may be for so far.
-const SERVED: [Operation; 4] =
-    [Operation::Chat, Operation::Completions, Operation::Responses, Operation::Embeddings];
+const SERVED: [Operation; 4] = [Operation::Chat, Operation::Completions, Operation::Responses, Operation::Embeddings];
 
 /// A model at a provider.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ impl Target {
         let settings = settings(&options);
         let templated = texts(&settings).any(Template::has_places);
         let auth = config.auth.clone().unwrap_or_default();
-        let identity =
-            Identity::new(&preset, &auth, &options, build).map_err(|e| refused(format!("provider '{provider}': {e}")))?;
+        let identity = Identity::new(&preset, &auth, &options, build)
+            .map_err(|e| refused(format!("provider '{provider}': {e}")))?;
         Ok(Target {
             preset,
             operation,

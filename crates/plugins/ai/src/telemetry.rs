@@ -7,6 +7,9 @@ use crate::call::Call;
 
 /// Lays the object over the entry, in Kong's shape: `ai.NAME.meta`, `.usage` and `.payload`.
 pub fn log(x: &mut Exchange, name: &str) {
+    if let Some(shown) = x.slots.get_mut::<Call>().and_then(|call| call.shown_query.take()) {
+        x.destination.query = Some(shown);
+    }
     let Some(call) = x.slots.get::<Call>() else { return };
     let mut values: Vec<(Box<str>, Value)> = Vec::new();
     let mut add = |path: &str, value: Value| values.push((format!("ai.{name}.{path}").into(), value));

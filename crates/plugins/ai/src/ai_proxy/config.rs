@@ -24,6 +24,7 @@ pub struct Config {
     #[schema(typedef = route_type())]
     pub route_type: String,
     /// How to prove who calls.
+    #[schema(optional)]
     pub auth: Option<Auth>,
     /// The model.
     #[schema(required)]
@@ -44,7 +45,17 @@ pub struct Config {
     #[schema(default = "openai")]
     pub llm_format: LlmFormat,
     /// What kind of content the route is for.
-    #[schema(default = "text/generation", one_of("text/generation", "text/embeddings", "audio/speech", "audio/transcription", "image/generation", "video/generation"))]
+    #[schema(
+        default = "text/generation",
+        one_of(
+            "text/generation",
+            "text/embeddings",
+            "audio/speech",
+            "audio/transcription",
+            "image/generation",
+            "video/generation"
+        )
+    )]
     pub genai_category: String,
 }
 

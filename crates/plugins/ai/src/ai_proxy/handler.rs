@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gibbon_llm::provider::Operation;
 use gibbon_pdk::{Build, BuildError, Exchange, Flow, Handler, Host, Step, Timeouts};
 
 use super::config::Config;
@@ -56,7 +55,7 @@ impl AiProxy {
         }
         let read = match self.target.operation {
             Some(operation) => Incoming::read(x, body, self.format, operation, self.streaming),
-            None => Ok(as_it_is(x, body, self.format)),
+            None => Ok(Incoming::as_it_is(body, self.format)),
         };
         let incoming = match read {
             Ok(incoming) => incoming,
@@ -72,21 +71,6 @@ impl AiProxy {
         let only = Only { target: Arc::clone(&self.target), left: retries };
         x.attempts = Some(Box::new(Calls::new(incoming, Box::new(only), self.name_header, true)));
         Flow::Next
-    }
-}
-
-/// A request that nothing is known of, and nothing is changed in.
-fn as_it_is(_x: &Exchange, body: bytes::Bytes, format: LlmFormat) -> Incoming {
-    Incoming {
-        format,
-        dialect: None,
-        operation: Operation::Chat,
-        body,
-        beside: Default::default(),
-        model: None,
-        stream: false,
-        include_usage: false,
-        array: false,
     }
 }
 
@@ -112,7 +96,7 @@ struct Only {
 }
 
 impl Choose for Only {
-    fn next(&mut self, _x: &Exchange, _host: &Host) -> Result<Arc<Target>, Refusal> {
+    fn next(&mut self, _x: &mut Exchange, _host: &Host) -> Result<Arc<Target>, Refusal> {
         Ok(Arc::clone(&self.target))
     }
 
@@ -121,7 +105,7 @@ impl Choose for Only {
         self.left > 0 && !sent && matches!(failing, Failing::Error | Failing::Timeout)
     }
 
-    fn failed(&mut self, _failing: Failing, _host: &Host) {
+    fn failed(&mut self, _failing: Failing, _rest: Option<u64>, _host: &Host) {
         self.left = self.left.saturating_sub(1);
     }
 

@@ -27,11 +27,5 @@ pub const PART: Part = Part {
 };
 
 /// WebSocket beside HTTP: some routes are for conversations by voice.
-pub const PROTOCOLS: Protocols = Protocols::of(&[
-    Protocol::Grpc,
-    Protocol::Grpcs,
-    Protocol::Http,
-    Protocol::Https,
-    Protocol::Ws,
-    Protocol::Wss,
-]);
+pub const PROTOCOLS: Protocols =
+    Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https, Protocol::Ws, Protocol::Wss]);

@@ -3,9 +3,13 @@
 
 mod auth;
 mod model;
+mod redis;
+mod vector;
 
 pub use auth::{Auth, ParamLocation};
-pub use model::{LlamaFormat, MistralFormat, Model, Options};
+pub use model::{Bedrock, HuggingFace, LlamaFormat, MistralFormat, Model, Options};
+pub use redis::Redis;
+pub use vector::{Embeddings, VectorDb};
 
 use gibbon_schema::{Field, Schema, checks, checks::EntityCheck};
 use serde_json::{Map, Value};
@@ -94,6 +98,7 @@ pub struct Target {
     #[schema(typedef = route_type())]
     pub route_type: String,
     /// How to prove who calls.
+    #[schema(optional)]
     pub auth: Option<Auth>,
     /// The model.
     #[schema(required)]

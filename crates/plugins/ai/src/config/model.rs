@@ -40,6 +40,7 @@ pub struct Model {
     /// What clients may call it.
     pub model_alias: Option<String>,
     /// Parameters, addresses and prices.
+    #[schema(optional)]
     pub options: Option<Options>,
 }
 
@@ -96,21 +97,28 @@ pub struct Options {
     #[schema(typedef = upstream_path(), optional)]
     pub upstream_path: Option<String>,
     /// Google.
+    #[schema(optional)]
     pub gemini: Option<Gemini>,
     /// Amazon.
+    #[schema(optional)]
     pub bedrock: Option<Bedrock>,
     /// Hugging Face.
+    #[schema(optional)]
     pub huggingface: Option<HuggingFace>,
     /// Cohere.
+    #[schema(optional)]
     pub cohere: Option<Cohere>,
     /// Alibaba.
+    #[schema(optional)]
     pub dashscope: Option<Dashscope>,
     /// Databricks.
+    #[schema(optional)]
     pub databricks: Option<Databricks>,
 }
 
 fn upstream_path() -> Field {
-    let message = "llm: config.model.options.upstream_path is deprecated, please use config.model.options.upstream_url instead";
+    let message =
+        "llm: config.model.options.upstream_path is deprecated, please use config.model.options.upstream_url instead";
     Field::string().deprecated(Deprecation {
         message: message.into(),
         removal_in_version: Some("4.0".into()),
@@ -217,7 +225,10 @@ pub struct HuggingFace {
 #[allow(dead_code, reason = "some settings are for routes that are refused so far")]
 pub struct Cohere {
     /// What embeddings are for.
-    #[schema(default = "classification", one_of("classification", "clustering", "image", "search_document", "search_query"))]
+    #[schema(
+        default = "classification",
+        one_of("classification", "clustering", "image", "search_document", "search_query")
+    )]
     pub embedding_input_type: String,
     /// Whether to wait for a model that is being loaded.
     pub wait_for_model: Option<bool>,

@@ -70,7 +70,11 @@ fn is_stream(x: &Exchange) -> bool {
     let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(
         media.as_str(),
-        "text/event-stream" | "application/vnd.amazon.eventstream" | "application/x-ndjson" | "application/stream+json" | "application/jsonl"
+        "text/event-stream"
+            | "application/vnd.amazon.eventstream"
+            | "application/x-ndjson"
+            | "application/stream+json"
+            | "application/jsonl"
     )
 }
 

@@ -28,7 +28,12 @@ impl std::fmt::Debug for Stream {
 
 enum Lane {
     /// The same format on both sides.
-    Watched { tap: StreamTap, filter: Option<UsageFilter>, dialect: Dialect, answer: Answer },
+    Watched {
+        tap: StreamTap,
+        filter: Option<UsageFilter>,
+        dialect: Dialect,
+        answer: Answer,
+    },
     Converted(Box<StreamConverter>),
 }
 

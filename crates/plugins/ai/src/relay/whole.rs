@@ -175,13 +175,8 @@ impl Job {
         let beside = gibbon_llm::dialect::Beside { model: Some(self.answer.model.clone()), stream: None };
         let request = to.decode_embedding_request(&self.way.request, &beside).ok()?;
         let body = to.encode_embeddings(&response, &request, &self.answer).ok()?;
-        let seen = Seen {
-            model: response.model,
-            usage: response.usage,
-            first_token: true,
-            ended: true,
-            ..Seen::default()
-        };
+        let seen =
+            Seen { model: response.model, usage: response.usage, first_token: true, ended: true, ..Seen::default() };
         Some(Made { body, seen, status: None, media: Some("application/json"), headers: Vec::new(), failed: false })
     }
 
@@ -194,8 +189,7 @@ impl Job {
             }
             status => Failure::new(status, why),
         };
-        let openai =
-            matches!(self.client, Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses);
+        let openai = matches!(self.client, Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses);
         let body = match openai {
             true => json!({"error": {"message": failure.message}}).to_string().into_bytes(),
             false => self.client.codec().encode_failure(&failure),
