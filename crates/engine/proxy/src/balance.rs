@@ -70,7 +70,7 @@ async fn named(worker: &Worker, host: Box<str>, port: u16) -> Result<Peer, Fault
     if let Some(ip) = literal(&host) {
         return Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None });
     }
-    let named = worker.node.upstreams.names.next(&host).await?;
+    let named = Box::pin(worker.node.upstreams.names.next(&host)).await?;
     let port = if named.port == 0 { port } else { named.port };
     Ok(Peer { address: SocketAddr::new(named.ip, port), host, balanced: None })
 }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 /// A panic happened; the hook has told it to the log.
@@ -10,9 +10,8 @@ use std::task::Poll;
 pub struct Panicked;
 
 /// Awaits a future that may panic. What it held is dropped; state shared with others must not be left
-/// borrowed across its awaits.
-pub async fn catch<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+/// borrowed across its awaits. It is taken pinned: by value it would be held, and moved, twice.
+pub async fn catch<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -24,11 +23,13 @@ pub async fn catch<F: Future>(future: F) -> Result<F::Output, Panicked> {
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_nothing_more() {
-        assert!(catch(async { panic!("on purpose") }).await.is_err());
-        assert!(matches!(catch(async { 1 }).await, Ok(1)));
+        assert!(catch(pin!(async { panic!("on purpose") })).await.is_err());
+        assert!(matches!(catch(pin!(async { 1 })).await, Ok(1)));
     }
 }
