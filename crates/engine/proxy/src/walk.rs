@@ -89,7 +89,7 @@ async fn run_handler(
             Flow::Next => return Walked::On,
             Flow::Reply(reply) => return Walked::Reply(reply),
             Flow::Fail(fault) => return Walked::Fault(Box::new(blame(instance, *fault))),
-            Flow::ReadBody => match body.buffer(x).await {
+            Flow::ReadBody => match Box::pin(body.buffer(x)).await {
                 Ok(()) => {}
                 Err(fault) => return Walked::Fault(Box::new(fault)),
             },

@@ -116,7 +116,7 @@ pub struct Worker {
     pub wires: Rc<gibbon_http::Worker>,
     pub connector: Connector,
     pub client_settings: Rc<ClientSettings>,
-    pub pool: Pool<PoolKey, Connection<Stream>>,
+    pub pool: Pool<PoolKey, Box<Connection<Stream>>>,
     /// Shared HTTP/2 connections, for gRPC.
     pub h2: H2Pool<PoolKey>,
     pub ids: RequestIds,
@@ -206,7 +206,7 @@ impl Worker {
         {
             return Arc::clone(&local.live);
         }
-        let live = self.node.upstreams.ensure(upstream).await;
+        let live = Box::pin(self.node.upstreams.ensure(upstream)).await;
         let mut locals = self.locals.borrow_mut();
         match locals.get_mut(&upstream.id) {
             Some(local) => {
