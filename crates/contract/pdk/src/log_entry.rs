@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Exchange, ResponseSource, Try};
+use crate::{Exchange, ResponseSource, TlsFacts, Try};
 
 const WORKSPACE_NAME: &str = "default";
 /// Headers whose values never reach a log.
@@ -16,11 +16,16 @@ const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     let start = out.len();
     let mut entry = Object::begin(out);
-    write_request(entry.key("request"), x);
-    string(entry.key("upstream_uri"), &upstream_uri(x));
-    string(entry.key("upstream_status"), upstream_status(x).as_bytes());
-    write_response(entry.key("response"), x);
-    write_latencies(entry.key("latencies"), x);
+    let stream = x.is_stream();
+    if stream {
+        write_session(&mut entry, x);
+    } else {
+        write_request(entry.key("request"), x);
+        string(entry.key("upstream_uri"), &upstream_uri(x));
+        string(entry.key("upstream_status"), upstream_status(x).as_bytes());
+        write_response(entry.key("response"), x);
+        write_latencies(entry.key("latencies"), x);
+    }
     if !x.tries.is_empty() {
         write_tries(entry.key("tries"), &x.tries);
     }
@@ -40,7 +45,9 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     }
     text(entry.key("client_ip"), &x.client.ip.to_string());
     number(entry.key("started_at"), x.started_ns / 1_000_000);
-    text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
+    if !stream {
+        text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
+    }
     text(entry.key("workspace"), &x.workspace.to_string());
     text(entry.key("workspace_name"), WORKSPACE_NAME);
     if !x.trace.ids.is_empty() {
@@ -80,13 +87,41 @@ fn write_request(out: &mut Vec<u8>, x: &Exchange) {
     write_headers(request.key("headers"), &x.request.headers);
     number(request.key("size"), x.request_bytes);
     if let Some(tls) = &x.client.tls {
-        let mut object = Object::begin(request.key("tls"));
-        text(object.key("version"), tls.version);
-        text(object.key("cipher"), tls.cipher);
-        text(object.key("client_verify"), &tls.client_verify);
-        object.end();
+        write_tls(request.key("tls"), tls);
     }
     request.end();
+}
+
+fn write_tls(out: &mut Vec<u8>, tls: &TlsFacts) {
+    let mut object = Object::begin(out);
+    text(object.key("version"), tls.version);
+    text(object.key("cipher"), tls.cipher);
+    text(object.key("client_verify"), &tls.client_verify);
+    object.end();
+}
+
+/// What stands in place of request, answer and latencies for a connection of layer 4. The relay changes nothing, so
+/// what one side sent is what the other received.
+fn write_session(entry: &mut Object<'_>, x: &Exchange) {
+    let mut session = Object::begin(entry.key("session"));
+    if let Some(tls) = x.client.tls.as_ref().filter(|tls| !tls.version.is_empty()) {
+        write_tls(session.key("tls"), tls);
+    }
+    number(session.key("received"), x.request_bytes);
+    number(session.key("sent"), x.response_bytes);
+    number(session.key("status"), u64::from(x.response.status));
+    number(session.key("server_port"), u64::from(x.client.local.port()));
+    session.end();
+    let mut upstream = Object::begin(entry.key("upstream"));
+    number(upstream.key("received"), x.response_bytes);
+    number(upstream.key("sent"), x.request_bytes);
+    upstream.end();
+    let t = &x.latencies;
+    let ms = |to: u64| to.saturating_sub(t.start) / 1_000_000;
+    let mut latencies = Object::begin(entry.key("latencies"));
+    number(latencies.key("kong"), ms(if t.balancer_end == 0 { t.end } else { t.balancer_end }));
+    number(latencies.key("session"), ms(t.end));
+    latencies.end();
 }
 
 fn write_response(out: &mut Vec<u8>, x: &Exchange) {
@@ -429,6 +464,13 @@ mod tests {
         assert_eq!(entry["request"]["querystring"], json!({"a": ["1", " b"], "c": true, "d": ""}));
         assert_eq!(entry["latencies"]["proxy"], -1);
         assert_eq!((&entry["source"], &entry["started_at"]), (&json!("kong"), &json!(1_700_000_000_123_u64)));
+    }
+
+    #[test]
+    fn a_trace_is_named_in_the_notation_the_upstream_was_told() {
+        let mut x = exchange();
+        x.trace.ids.push(crate::ShownTraceId { format: "w3c", text: (*b"0af7").into_iter().collect() });
+        assert_eq!(log_entry(&x)["trace_id"], json!({"w3c": "0af7"}));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! access log gets its line.
 
 use gibbon_http::Responder;
-use gibbon_pdk::{Exchange, Fault, Source};
+use gibbon_pdk::{Exchange, Fault, LogInterest, Source, forget_log_lines};
 
 use crate::body_source::BodySource;
 use crate::run::WalkedChain;
@@ -27,6 +27,9 @@ pub fn finish(
     walk::log(&walked.chain, &walked.collection, x, &worker.host);
     if let Some(log) = &worker.access_log {
         log(x);
+    }
+    if LogInterest::exists() {
+        forget_log_lines(x.id);
     }
 }
 

@@ -15,13 +15,16 @@ use gibbon_net::{
     Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpStart, UdpTarget, accept_tls,
     peek_client_hello, read_proxy_header, relay,
 };
-use gibbon_pdk::{Exchange, Fault, FaultKind, Matched, Phase, ResponseSource, Retry, Source, TlsFacts};
+use gibbon_pdk::{
+    Exchange, Fault, FaultKind, Instrumentations, Matched, Phase, ResponseSource, Retry, Source, TlsFacts,
+};
 use gibbon_router::{Protocol, Query};
 use gibbon_tls::Peeked;
 use tokio::time::Instant;
 
 use crate::balance::{Peer, Tries, next_peer};
 use crate::body_source::BodySource;
+use crate::forward::note_try;
 use crate::serve::{Mode, stream_client};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
@@ -149,7 +152,15 @@ async fn run(
 
 async fn preread(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &mut Collection) -> Result<(), Fault> {
     let mut nothing = BodySource::absent(&worker.settings);
-    match walk::collect(Waiting::Preread, &bound.chain, x, &worker.host, &mut nothing, collection).await {
+    if bound.chain.tracers > 0 {
+        // Spans of the gateway's own work are those of requests; here only times are noted.
+        x.trace.begin(Instrumentations::NONE);
+        x.trace.expect(bound.chain.tracers);
+        x.trace.times.access_start = worker.node.clock.monotonic_ns();
+    }
+    let walked = walk::collect(Waiting::Preread, &bound.chain, x, &worker.host, &mut nothing, collection).await;
+    x.latencies.access_end = worker.node.clock.monotonic_ns();
+    match walked {
         Walked::On => Ok(()),
         Walked::Reply(reply) => {
             x.response_source = ResponseSource::Exit;
@@ -181,8 +192,14 @@ async fn forward(
     let mut tries = Tries::default();
     let mut left = service.retries;
     let mut upstream = loop {
+        let clock = &*worker.node.clock;
+        let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
         let peer = next_peer(worker, x, bound.upstream.as_ref(), &mut tries).await?;
-        x.latencies.balancer_end = worker.node.clock.monotonic_ns();
+        x.latencies.balancer_end = clock.monotonic_ns();
+        note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+        if x.trace.is_on() {
+            x.trace.peer_name = Some(peer.host.clone());
+        }
         match connect(worker, pinned, bound, &peer, x).await {
             Ok(stream) => {
                 if let Some(balanced) = peer.balanced {
@@ -191,6 +208,9 @@ async fn forward(
                 break stream;
             }
             Err(fault) => {
+                if let Some(last) = x.tries.last_mut() {
+                    last.state = Some("failed");
+                }
                 if let Some(balanced) = peer.balanced {
                     worker.end_try(balanced, None, Some(gibbon_balance::Outcome::TcpFailure));
                 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
+use crate::outcalls::NotedHttp;
 use crate::random::RequestIds;
 use crate::settings::ProxySettings;
 use crate::upstream_tls::TlsProfile;
@@ -141,7 +142,10 @@ pub struct Worker {
 
 impl Worker {
     #[must_use]
-    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, host: Host) -> Self {
+    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, mut host: Host) -> Self {
+        if !host.node.tracing.instrumentations.is_empty() {
+            host.http = Arc::new(NotedHttp { inner: host.http, clock: Arc::clone(&host.clock) });
+        }
         let upstream = &settings.upstream;
         let pool = Pool::new(PoolSettings {
             per_key: upstream.pool_size,
