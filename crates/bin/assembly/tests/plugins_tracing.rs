@@ -128,7 +128,7 @@ fn hex(bytes: &[u8]) -> String {
 fn a_collector_receives_the_spans_of_a_request() {
     let collector = upstream::echo().unwrap();
     let gateway = Gateway::with(&format!(
-        "- {{name: opentelemetry, config: {{traces_endpoint: 'http://{}/v1/traces', queue: {{max_coalescing_delay: 0.1}}}}}}\n- {{name: correlation-id}}",
+        "- {{name: opentelemetry, config: {{traces_endpoint: 'http://{}/v1/traces', queue: {{max_batch_size: 200, max_coalescing_delay: 0.1}}}}}}\n- {{name: correlation-id}}",
         collector.address()
     ));
     assert_eq!(gateway.get("/x?q=1"), 200);
@@ -166,7 +166,7 @@ fn a_collector_receives_the_spans_of_a_request() {
 fn a_request_without_a_route_has_a_trace_too() {
     let collector = upstream::echo().unwrap();
     let gateway = Gateway::with(&format!(
-        "- {{name: opentelemetry, config: {{traces_endpoint: 'http://{}', queue: {{max_coalescing_delay: 0.1}}}}}}",
+        "- {{name: opentelemetry, config: {{traces_endpoint: 'http://{}', queue: {{max_batch_size: 200, max_coalescing_delay: 0.1}}}}}}",
         collector.address()
     ));
     assert_eq!(gateway.get("/nothing"), 404);
