@@ -34,11 +34,10 @@ pub struct OpenTelemetry {
 impl OpenTelemetry {
     pub fn new(config: &Config, build: &Build<'_>) -> Self {
         let old = OldNames { header_type: config.header_type.as_deref(), default_header_type: None };
-        let p = &config.propagation;
         let resource = Arc::new(Resource::new(config.resource_attributes.as_ref()));
         let exporter = |url: &Option<String>, name| Some(Exporter::open(url.as_ref()?, name, config, build));
         OpenTelemetry {
-            propagation: Propagation::new((&p.extract, &p.clear, &p.inject), &p.default_format, &old),
+            propagation: Propagation::new(&config.propagation.formats(), &old),
             sampling_rate: config.sampling_rate,
             heeds_yes: config.sampling_strategy.as_deref() == Some("parent_probability_fallback"),
             response_header: config.http_response_header_for_traceid.clone(),
