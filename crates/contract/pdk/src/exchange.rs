@@ -14,7 +14,10 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace};
+use crate::{
+    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, Protocols, RequestBody, Route,
+    Service, Trace,
+};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -163,6 +166,9 @@ pub struct Destination {
     pub retries: Option<u16>,
     pub timeouts: Option<Timeouts>,
     pub tls: Option<UpstreamTls>,
+    /// Headers on this way alone, in place of the client's of the same name; an empty value sends none. They are in no
+    /// log: the place for credentials of the gateway's own.
+    pub headers: Option<Headers>,
 }
 
 impl Destination {
@@ -177,6 +183,7 @@ impl Destination {
         self.retries = None;
         self.timeouts = None;
         self.tls = None;
+        self.headers = None;
     }
 }
 
@@ -310,6 +317,10 @@ pub struct Exchange {
     /// Group names that an authentication plugin vouches for without a consumer.
     pub authenticated_groups: Option<Vec<String>>,
     pub destination: Destination,
+    /// Where tries come from, if not from the service.
+    pub attempts: Option<Box<dyn AttemptSource>>,
+    /// What rewrites the body of the answer, in the order in which it passes them.
+    pub transformers: SmallVec<[Box<dyn BodyTransformer>; 1]>,
     /// Headers that plugins set before there is an answer; they are on whatever answer comes.
     pub added_headers: Headers,
     pub response: ResponseHead,
@@ -318,6 +329,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Trailers of the upstream's answer, there from the last call of the body filters on (none before). What stands
+    /// here then is sent, to a client that takes trailers.
+    pub response_trailers: Headers,
     /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
     /// sent, and whatever body there was is dropped.
     pub replacement_body: Option<Bytes>,
@@ -358,11 +372,14 @@ impl Exchange {
             consumer_groups,
             authenticated_groups,
             destination,
+            attempts,
+            transformers,
             added_headers,
             response,
             response_source,
             buffer_response,
             response_body,
+            response_trailers,
             replacement_body,
             tries,
             upstream_status,
@@ -389,11 +406,14 @@ impl Exchange {
         *consumer_groups = None;
         *authenticated_groups = None;
         destination.clear();
+        *attempts = None;
+        transformers.clear();
         added_headers.clear();
         response.clear();
         *response_source = ResponseSource::Error;
         *buffer_response = false;
         *response_body = None;
+        response_trailers.clear();
         *replacement_body = None;
         tries.clear();
         *upstream_status = 0;
@@ -414,8 +434,9 @@ impl Exchange {
     /// Whether it is a connection or session of layer 4, which has no request and no answer.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        let protocols = [Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp];
-        self.route().is_some_and(|route| protocols.into_iter().any(|protocol| route.protocols.contains(protocol)))
+        const STREAM: Protocols =
+            Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
+        self.route().is_some_and(|route| route.protocols.intersects(STREAM))
     }
 
     #[must_use]
@@ -461,7 +482,7 @@ impl Exchange {
     #[must_use]
     pub fn query(&self) -> Option<&[u8]> {
         match &self.destination.query {
-            Some(query) => Some(query),
+            Some(query) => (!query.is_empty()).then_some(query),
             None => self.request.query(),
         }
     }

@@ -95,6 +95,8 @@ pub struct OutcallRequest {
     /// How long the connection stays in the pool.
     pub keepalive: Duration,
     pub tls: OutcallTls,
+    /// A forward proxy, `http://host:port`: plain requests are handed to it, TLS goes through a tunnel.
+    pub proxy: Option<String>,
     /// Answers above this are refused.
     pub max_response_bytes: usize,
 }
@@ -110,6 +112,7 @@ impl OutcallRequest {
             timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(60),
             tls: OutcallTls::default(),
+            proxy: None,
             max_response_bytes: 16 << 20,
         }
     }

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Exchange, ResponseSource, TlsFacts, Try};
+use crate::{Exchange, ResponseSource, Try};
 
 const WORKSPACE_NAME: &str = "default";
 /// Headers whose values never reach a log.
@@ -16,8 +16,8 @@ const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     let start = out.len();
     let mut entry = Object::begin(out);
-    let stream = x.is_stream();
-    if stream {
+    let is_stream = x.is_stream();
+    if is_stream {
         write_session(&mut entry, x);
     } else {
         write_request(entry.key("request"), x);
@@ -45,7 +45,7 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     }
     text(entry.key("client_ip"), &x.client.ip.to_string());
     number(entry.key("started_at"), x.started_ns / 1_000_000);
-    if !stream {
+    if !is_stream {
         text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
     }
     text(entry.key("workspace"), &x.workspace.to_string());
@@ -86,27 +86,25 @@ fn write_request(out: &mut Vec<u8>, x: &Exchange) {
     text(request.key("method"), x.request.method.as_str());
     write_headers(request.key("headers"), &x.request.headers);
     number(request.key("size"), x.request_bytes);
-    if let Some(tls) = &x.client.tls {
-        write_tls(request.key("tls"), tls);
-    }
+    write_tls(&mut request, x);
     request.end();
 }
 
-fn write_tls(out: &mut Vec<u8>, tls: &TlsFacts) {
-    let mut object = Object::begin(out);
-    text(object.key("version"), tls.version);
-    text(object.key("cipher"), tls.cipher);
-    text(object.key("client_verify"), &tls.client_verify);
-    object.end();
+fn write_tls(parent: &mut Object<'_>, x: &Exchange) {
+    if let Some(tls) = &x.client.tls {
+        let mut object = Object::begin(parent.key("tls"));
+        text(object.key("version"), tls.version);
+        text(object.key("cipher"), tls.cipher);
+        text(object.key("client_verify"), &tls.client_verify);
+        object.end();
+    }
 }
 
-/// What stands in place of request, answer and latencies for a connection of layer 4. The relay changes nothing, so
-/// what one side sent is what the other received.
+/// What takes the place of request and response on a stream connection. What the client sent went to the upstream and
+/// the other way round, so that both sides have the same figures.
 fn write_session(entry: &mut Object<'_>, x: &Exchange) {
     let mut session = Object::begin(entry.key("session"));
-    if let Some(tls) = x.client.tls.as_ref().filter(|tls| !tls.version.is_empty()) {
-        write_tls(session.key("tls"), tls);
-    }
+    write_tls(&mut session, x);
     number(session.key("received"), x.request_bytes);
     number(session.key("sent"), x.response_bytes);
     number(session.key("status"), u64::from(x.response.status));
@@ -117,9 +115,9 @@ fn write_session(entry: &mut Object<'_>, x: &Exchange) {
     number(upstream.key("sent"), x.request_bytes);
     upstream.end();
     let t = &x.latencies;
-    let ms = |to: u64| to.saturating_sub(t.start) / 1_000_000;
+    let ms = |until: u64| until.saturating_sub(t.start) / 1_000_000;
     let mut latencies = Object::begin(entry.key("latencies"));
-    number(latencies.key("kong"), ms(if t.balancer_end == 0 { t.end } else { t.balancer_end }));
+    number(latencies.key("kong"), ms(t.balancer_end));
     number(latencies.key("session"), ms(t.end));
     latencies.end();
 }
@@ -464,13 +462,6 @@ mod tests {
         assert_eq!(entry["request"]["querystring"], json!({"a": ["1", " b"], "c": true, "d": ""}));
         assert_eq!(entry["latencies"]["proxy"], -1);
         assert_eq!((&entry["source"], &entry["started_at"]), (&json!("kong"), &json!(1_700_000_000_123_u64)));
-    }
-
-    #[test]
-    fn a_trace_is_named_in_the_notation_the_upstream_was_told() {
-        let mut x = exchange();
-        x.trace.ids.push(crate::ShownTraceId { format: "w3c", text: (*b"0af7").into_iter().collect() });
-        assert_eq!(log_entry(&x)["trace_id"], json!({"w3c": "0af7"}));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub fn keep_log_line(line: LogLine) {
 
 /// The exchange is over: its lines are not needed any more.
 pub fn forget_log_lines(request: RequestId) {
+    if !LogInterest::exists() {
+        return;
+    }
     OF_REQUESTS.with_borrow_mut(|kept| kept.retain(|line| line.request != Some(request)));
 }
 

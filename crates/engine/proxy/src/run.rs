@@ -13,7 +13,7 @@ use crate::forward::{self, Forwarding};
 use crate::settings::ConnectionFacts;
 use crate::walk::{self, Collection, Waiting, Walked};
 use crate::worker::{Pinned, Worker};
-use crate::{begin, caught, finish, route};
+use crate::{attempts, begin, caught, finish, route};
 
 /// The gateway as the wire sees it: one per worker.
 pub struct Gateway {
@@ -41,8 +41,8 @@ impl Service for Gateway {
         }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
         let ended = caught::catch(run(worker, &pinned, &mut x, &mut body, &mut out, &mut walked)).await;
-        if ended.is_err() {
-            finish::panicked(worker, &mut x, &mut out).await;
+        if let Err(panicked) = ended {
+            finish::panicked(worker, &mut x, &panicked, &mut out).await;
         }
         finish::finish(worker, &mut x, &body, out.as_ref(), &walked);
         std::mem::swap(&mut x.request, head);
@@ -67,7 +67,7 @@ impl Service for Gateway {
             x.trace.begin(worker.host.node.tracing.instrumentations);
             x.trace.expect(pinned.global.tracers);
         }
-        let walked = WalkedChain::early(Rc::clone(&pinned.global));
+        let walked = WalkedChain::early(Rc::clone(&pinned.global), &x);
         let fault = Fault::new(FaultKind::Status(error.status()), Source::Downstream, Retry::Never, error.to_string());
         let mut stage = walked.stage();
         let _ = answer::fault(worker, &mut x, &fault, false, &mut out, &mut stage).await;
@@ -88,9 +88,9 @@ impl WalkedChain {
     }
 
     /// For an exchange that ends before `access`: the global plugins see its answer.
-    fn early(chain: Rc<Chain>) -> Self {
+    fn early(chain: Rc<Chain>, x: &Exchange) -> Self {
         let mut walked = WalkedChain::new(chain);
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         walked
     }
 
@@ -141,6 +141,15 @@ enum Ending {
     Fault(Box<Fault>),
 }
 
+impl From<attempts::Ended> for Ending {
+    fn from(ended: attempts::Ended) -> Self {
+        match ended {
+            attempts::Ended::Fault(fault) => fault.into(),
+            attempts::Ended::Reply(reply) => Ending::Reply(reply),
+        }
+    }
+}
+
 impl From<Fault> for Ending {
     fn from(fault: Fault) -> Self {
         Ending::Fault(Box::new(fault))
@@ -169,7 +178,7 @@ async fn stations<'c>(
     // 5. rewrite: the global chain only.
     let rewritten = walk::global(Waiting::Rewrite, &pinned.global, x, host, body).await;
     if !matches!(rewritten, Walked::On) {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
         x.trace.expect(pinned.global.tracers);
     }
     if x.trace.is_on() {
@@ -183,7 +192,7 @@ async fn stations<'c>(
     x.trace.end(span, clock);
     x.trace.expect(found.as_ref().map_or(pinned.global.tracers, |bound| bound.chain.tracers));
     let Some(bound) = found else {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
         let reply = gibbon_pdk::Reply::error_with(404, "no Route matched with those values");
         return Err(Ending::Reply(Box::new(reply)));
     };
@@ -191,7 +200,7 @@ async fn stations<'c>(
     x.workspace = bound.matched.route.workspace;
     walked.chain = Rc::clone(&bound.chain);
     if let Some(reply) = route::check_protocol(x, &bound.matched.route) {
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         return Err(Ending::Reply(Box::new(reply)));
     }
     body.check_announced()?;
@@ -206,6 +215,9 @@ async fn stations<'c>(
     go_on(accessed)?;
 
     // 8 and 9. balance and forward, as often as the rules allow; 10. answer.
+    if x.attempts.is_some() {
+        return Ok(attempts::forward(worker, pinned, &bound, x, body, out, &mut walked.stage()).await?);
+    }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {
         body.buffer(x).await?;
