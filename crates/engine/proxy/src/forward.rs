@@ -202,7 +202,8 @@ pub fn end_failed(
     }
 }
 
-fn note_try(x: &mut Exchange, peer: &Peer, wall_ns: u64, latency_ns: u64) {
+/// Notes a try as log entries and spans show it.
+pub fn note_try(x: &mut Exchange, peer: &Peer, wall_ns: u64, latency_ns: u64) {
     x.tries.push(Try {
         ip: peer.address.ip(),
         port: peer.address.port(),

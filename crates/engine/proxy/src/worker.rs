@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
+use crate::outcalls::NotedHttp;
 use crate::random::RequestIds;
 use crate::settings::ProxySettings;
 use crate::upstream_tls::TlsProfile;
@@ -139,7 +140,10 @@ pub struct Worker {
 
 impl Worker {
     #[must_use]
-    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, host: Host) -> Self {
+    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, mut host: Host) -> Self {
+        if !host.node.tracing.instrumentations.is_empty() {
+            host.http = Arc::new(NotedHttp { inner: host.http, clock: Arc::clone(&host.clock) });
+        }
         let upstream = &settings.upstream;
         let pools = PoolSettings {
             per_key: upstream.pool_size,
