@@ -17,7 +17,7 @@ use crate::admin::ThisNode;
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
 use crate::registry::registry;
-use crate::{admin, listen, parts, settings, store};
+use crate::{access, admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
@@ -92,6 +92,7 @@ impl Running {
     pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
         let settings = of.settings;
         crate::refuse_unbuilt(settings)?;
+        access::refuse_unheld(settings)?;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -105,12 +106,13 @@ impl Running {
         let engine = Engine::build(settings, &facts, of.access_log.clone(), control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
-        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
         ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
         // Before anything listens: whoever is let in finds the configuration in force.
         declarative.load(settings)?;
+        control.block_on(access::prepare(settings, &documents))?;
         let view = ThisNode {
             node: Arc::clone(&node),
             about,
@@ -120,10 +122,11 @@ impl Running {
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports),
         };
-        admin::start(settings, documents, view, &mut inherited)?;
+        // Before anyone can ask: a node that says it is ready takes connections.
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
+        admin::start(settings, documents, view, Arc::clone(&ports.http), &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),

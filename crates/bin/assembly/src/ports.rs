@@ -14,9 +14,11 @@ use gibbon_ports::{
     SystemRandomness,
 };
 use gibbon_proxy::{Node, Worker, WorkerParts};
+use gibbon_vaults::Vaults;
 use serde_json::Value;
 
 use crate::figures;
+use crate::vaults::vaults;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -27,12 +29,13 @@ pub struct Ports {
     publisher: Arc<Publisher>,
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
-    http: Arc<dyn HttpClient>,
+    pub http: Arc<dyn HttpClient>,
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
+    pub vaults: Arc<Vaults>,
     access_log: Option<(AccessLog, Handle)>,
 }
 
@@ -48,19 +51,22 @@ impl Ports {
         access_log: Option<(AccessLog, Handle)>,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
+        let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
+        let http: Arc<dyn HttpClient> = Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {
+            vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
             publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
-            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            http,
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),

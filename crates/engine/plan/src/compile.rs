@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::certificate::{AuthorityCertificate, Certificate};
 use crate::chain::{Binding, Instance};
 use crate::change::Change;
+use crate::condition::Condition;
 use crate::directory::{self, foreign, id_of, text};
 use crate::entity;
 use crate::plan::{Instances, Plan, Sni};
@@ -319,6 +320,7 @@ impl Compiler {
             handler,
             before: ordering(document, "before"),
             after: ordering(document, "after"),
+            condition: condition(document).map_err(|cause| invalid(change, format!("condition: {cause}")))?,
             content,
         }))
     }
@@ -462,6 +464,10 @@ fn protocols_of(document: &Value, default: Protocols) -> Protocols {
         Some(list) => entity::protocols(list),
         None => default,
     }
+}
+
+fn condition(document: &Value) -> Result<Option<Condition>, String> {
+    text(document, "condition").map(|text| Condition::new(&text)).transpose()
 }
 
 fn ordering(document: &Value, side: &str) -> Box<[Box<str>]> {

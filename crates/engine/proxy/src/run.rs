@@ -59,7 +59,7 @@ impl Service for Gateway {
         let mut head = partial.clone();
         begin::begin(&mut x, &mut head, &conn.info, &body, &worker.settings, &*worker.node.clock, &worker.ids);
         let mut out = Some(out);
-        let walked = WalkedChain::early(Rc::clone(&worker.pin().global));
+        let walked = WalkedChain::early(Rc::clone(&worker.pin().global), &x);
         let fault = Fault::new(FaultKind::Status(error.status()), Source::Downstream, Retry::Never, error.to_string());
         let mut stage = walked.stage();
         let _ = answer::fault(worker, &mut x, &fault, false, &mut out, &mut stage).await;
@@ -80,9 +80,9 @@ impl WalkedChain {
     }
 
     /// For an exchange that ends before `access`: the global plugins see its answer.
-    fn early(chain: Rc<Chain>) -> Self {
+    fn early(chain: Rc<Chain>, x: &Exchange) -> Self {
         let mut walked = WalkedChain::new(chain);
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         walked
     }
 
@@ -160,13 +160,13 @@ async fn stations<'c>(
     // 5. rewrite: the global chain only.
     let rewritten = walk::global(Waiting::Rewrite, &pinned.global, x, host, body).await;
     if !matches!(rewritten, Walked::On) {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
     }
     go_on(rewritten)?;
 
     // 6. route: one look-up, then the rules of the matched route.
     let Some(bound) = route::find(worker, pinned, x) else {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
         let reply = gibbon_pdk::Reply::error_with(404, "no Route matched with those values");
         return Err(Ending::Reply(Box::new(reply)));
     };
@@ -174,7 +174,7 @@ async fn stations<'c>(
     x.workspace = bound.matched.route.workspace;
     walked.chain = Rc::clone(&bound.chain);
     if let Some(reply) = route::check_protocol(x, &bound.matched.route) {
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         return Err(Ending::Reply(Box::new(reply)));
     }
     body.check_announced()?;

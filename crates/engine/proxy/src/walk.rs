@@ -113,7 +113,7 @@ pub async fn collect(
     let mut ended = Walked::On;
     for (number, step) in chain.steps.iter().enumerate() {
         let Some(collected) = step.choose(x, number as u16) else { continue };
-        let Some(instance) = chain.instance(&collected) else { continue };
+        let Some(instance) = chain.instance(&collected).filter(|instance| instance.applies(x)) else { continue };
         if matches!(ended, Walked::On) && instance.phases.contains(which.phase()) {
             ended = run_step(which, instance, x, host, body).await;
         }
@@ -123,9 +123,9 @@ pub async fn collect(
 }
 
 /// Collects without running anything: an error came before `access`, the global chain still logs.
-pub fn collect_global(chain: &Chain, collection: &mut Collection) {
+pub fn collect_global(chain: &Chain, x: &Exchange, collection: &mut Collection) {
     for (number, step) in chain.steps.iter().enumerate() {
-        if step.plain().is_some() {
+        if step.plain().is_some_and(|instance| instance.applies(x)) {
             collection.push(Collected::Plain(number as u16));
         }
     }

@@ -1,11 +1,13 @@
 //! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gibbon_net::{BoundSocket, Counters, Listener, Socket, Stream, TlsArrival, accept_tls};
+use gibbon_store::gather;
 use gibbon_tls::ServerTls;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -16,8 +18,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 
 use crate::answer::{Answer, Content};
+use crate::audit::Witness;
 use crate::call;
-use crate::routes::{Action, Hand};
+use crate::rbac::Identity;
+use crate::routes::{Action, Hand, segments};
 use crate::{Admin, Surface, body};
 
 /// Time for a request's head, so that half-open clients end.
@@ -62,9 +66,10 @@ async fn arrive(socket: Socket, tls: Option<ServerTls>, counters: &Counters) -> 
 async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream) {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    let peer = stream.peer().ip();
     let service = service_fn(move |request| {
         let admin = Arc::clone(&admin);
-        async move { Ok::<_, Infallible>(admin.respond(surface, request).await) }
+        async move { Ok::<_, Infallible>(admin.respond(surface, peer, request).await) }
     });
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(target: "admin", "connection ended: {error}");
@@ -72,10 +77,18 @@ async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream) {
 }
 
 impl Admin {
-    async fn respond(&self, surface: Surface, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(
+        &self,
+        surface: Surface,
+        peer: Option<IpAddr>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let (head, incoming) = request.into_parts();
-        let answer = self.handle(surface, &head, incoming).await;
+        let answer = match surface {
+            Surface::Admin => self.admit(&head, peer, incoming).await,
+            Surface::Status => self.handle(surface, &head, incoming, &mut Witness::default()).await,
+        };
         let mut response = render(answer, head.version);
         let headers = response.headers_mut();
         let mut put = |name: &'static str, value: String| {
@@ -91,17 +104,66 @@ impl Admin {
         response
     }
 
-    async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
+    /// Answers a call of the Admin API: finds out who calls, and writes down what they did.
+    async fn admit(&self, head: &http::request::Parts, peer: Option<IpAddr>, incoming: Incoming) -> Answer {
+        let mut witness = Witness::default();
+        let (answer, changes) = match self.identified(head).await {
+            Ok(identity) => {
+                witness.identity = identity;
+                gather(self.handle(Surface::Admin, head, incoming, &mut witness)).await
+            }
+            // The body is not read for strangers, so that the connection cannot be used again.
+            Err(answer) => (answer.with_header("connection", "close"), Vec::new()),
+        };
+        self.own_what_was_made(&witness, &changes).await;
+        self.hooks.tell_of_changes(&self.documents, &changes).await;
+        self.audit.record(&self.documents, head, peer, &witness, answer.status, &changes).await;
+        answer
+    }
+
+    /// Who calls. Two kinds of calls show no token: what browsers ask before they call, which is answered to strangers
+    /// without a look at anything; and registering, which shows an invitation instead.
+    async fn identified(&self, head: &http::request::Parts) -> Result<Option<Arc<Identity>>, Answer> {
+        if self.guard.is_on() && is_invitation(head) {
+            return Ok(None);
+        }
+        match self.guard.identify(&self.documents, &head.headers).await {
+            Err(answer) if head.method == Method::OPTIONS && answer.status == StatusCode::UNAUTHORIZED => {
+                Err(options(ANY_VERB, &head.headers))
+            }
+            other => other.map(|identity| identity.map(Arc::new)),
+        }
+    }
+
+    async fn handle(
+        &self,
+        surface: Surface,
+        head: &http::request::Parts,
+        incoming: Incoming,
+        witness: &mut Witness,
+    ) -> Answer {
         // Read whatever the answer: a connection with a body left in it could not be used again.
         let bytes = match self.read(incoming).await {
             Ok(bytes) => bytes,
             Err(answer) => return answer.with_header("connection", "close"),
         };
+        let identity = witness.identity.clone();
         let Some(to) = self.destination(surface, head.uri.path()).await else {
-            return self.by_plugin(surface, head, bytes).await;
+            let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
+            let allowed = identity.map_or(Ok(()), |who| who.demand(call::DEFAULT_WORKSPACE, &path, &head.method));
+            return match allowed {
+                Ok(()) => self.by_plugin(surface, head, bytes).await,
+                Err(answer) => answer,
+            };
         };
+        witness.workspace = Some(to.workspace);
         if head.method == Method::OPTIONS {
             return options(&to.route.allow(), &head.headers);
+        }
+        if let Some(who) = &identity
+            && let Err(answer) = who.demand(to.governed_by(&head.method), &to.path, &head.method)
+        {
+            return answer;
         }
         if !to.route.takes(&head.method) {
             return Answer::method_not_allowed();
@@ -109,8 +171,11 @@ impl Admin {
         let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
         match body::of(head, bytes, takes_yaml) {
             Ok(body) => {
+                if self.audit.is_on() {
+                    witness.payload = Some(body.clone());
+                }
                 let query = head.uri.query().unwrap_or_default();
-                let request = call::Request { method: head.method.clone(), query };
+                let request = call::Request { method: head.method.clone(), query, identity };
                 self.answer(surface, &request, to, body).await
             }
             Err(answer) => answer,
@@ -128,6 +193,15 @@ impl Admin {
             Err(_) => Err(Answer::message(StatusCode::REQUEST_TIMEOUT, "the request body took too long")),
         }
     }
+}
+
+/// What strangers are told that any path may take.
+const ANY_VERB: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
+
+/// Whether the call is the one that shows an invitation instead of a token.
+fn is_invitation(head: &http::request::Parts) -> bool {
+    let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
+    head.method == Method::POST && path == ["admins", "register"]
 }
 
 /// What browsers ask before they call.

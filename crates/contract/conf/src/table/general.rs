@@ -22,7 +22,7 @@ super::settings! { "GENERAL":
     status_error_log: Text, Is("logs/status_error.log"), Honoured, "Error log of the Status API.";
     debug_access_log: Text, Is("off"), NoEffect(NO_DEBUG_LISTENER), "Access log of the debug listener.";
     debug_error_log: Text, Is("logs/debug_error.log"), NoEffect(NO_DEBUG_LISTENER), "Error log of the debug listener.";
-    vaults: List, Is("bundled"), Pending(reason::VAULTS), "Vault backends to load: bundled, off, or names.";
+    vaults: List, Is("bundled"), Honoured, "Vault backends to load: bundled, off, or names.";
     opentelemetry_tracing: List, Is("off"), Pending(reason::TRACING), "Former name of tracing_instrumentations.";
     tracing_instrumentations: List, Is("off"), Pending(reason::TRACING), "What the tracer records: off, all, or a list of span kinds.";
     opentelemetry_tracing_sampling_rate: Number, Is("1.0"), Pending(reason::TRACING), "Former name of tracing_sampling_rate.";

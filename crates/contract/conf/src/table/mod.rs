@@ -147,7 +147,6 @@ mod reason {
     pub(in crate::table) const POOL: &str = "the pool of connections follows pg_pool_size and pg_timeout alone";
     pub(in crate::table) const JOURNAL: &str = "this access log is still to come";
     pub(in crate::table) const PROXY: &str = "the gateway's own calls go out directly";
-    pub(in crate::table) const VAULTS: &str = "of the vaults, only env is there, for settings";
 }
 
 /// Builds a section's rows: `name: Kind, Default, Effect, "meaning";`.

@@ -5,4 +5,7 @@ mod clients;
 mod conformance;
 mod examples;
 mod floods;
+mod grpc;
 mod life_cycle;
+mod vaults;
+mod walkthrough;
