@@ -57,7 +57,8 @@ impl Ports {
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
-        let http: Arc<dyn HttpClient> = Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
+        let http: Arc<dyn HttpClient> =
+            Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {
             vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),
