@@ -13,11 +13,12 @@ use gibbon_ports::{
     ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort,
     SystemRandomness,
 };
-use gibbon_proxy::{Node, Worker, WorkerParts};
+use gibbon_proxy::{AccessLine, Node, Worker, WorkerParts};
 use gibbon_vaults::Vaults;
 use serde_json::Value;
 
 use crate::figures;
+use crate::node::AccessLogs;
 use crate::vaults::vaults;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
@@ -36,7 +37,7 @@ pub struct Ports {
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
     pub vaults: Arc<Vaults>,
-    access_log: Option<(AccessLog, Handle)>,
+    access_logs: AccessLogs,
 }
 
 impl Ports {
@@ -48,7 +49,7 @@ impl Ports {
         settings: &Settings,
         node: &Arc<Node>,
         facts: NodeFacts,
-        access_log: Option<(AccessLog, Handle)>,
+        access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
         let user_agent = facts.server_token.as_str().into();
@@ -73,7 +74,7 @@ impl Ports {
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
             store: Arc::new(StorePort::new(settings.datastore.database != Database::Off)),
-            access_log,
+            access_logs: access_logs.clone(),
         })
     }
 
@@ -134,7 +135,8 @@ impl WorkerParts for Ports {
     }
 
     fn equip(&self, worker: &mut Worker) {
-        let log = self.access_log.clone();
-        worker.access_log = log.map(|(format, handle)| gibbon_proxy::access_log_writer(format, &handle));
+        let line = |(format, handle): &(AccessLog, Handle)| AccessLine::new(format.clone(), handle);
+        worker.access_log = self.access_logs.proxy.as_ref().map(line);
+        worker.stream_log = self.access_logs.stream.as_ref().map(line);
     }
 }

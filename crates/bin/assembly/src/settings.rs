@@ -127,6 +127,8 @@ pub fn server(client: &ClientLimits) -> ServerSettings {
         large_header_buffers: (client.large_header_buffers.number as usize, client.large_header_buffers.size as usize),
         keepalive_requests: client.keepalive_requests,
         keepalive_timeout: client.keepalive_timeout,
+        keepalive_header: client.keepalive_header.map(|time| time.as_secs()),
+        keepalive_time: client.keepalive_time,
         header_timeout: client.header_timeout,
         body_timeout: client.body_timeout,
         send_timeout: client.send_timeout,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service};
+use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -328,6 +328,8 @@ pub struct Exchange {
     pub response_body_bytes: u64,
     /// Additions to the log entry: dotted path and value (`null` removes).
     pub log_values: Vec<(Box<str>, Value)>,
+    /// What is recorded for tracing plugins.
+    pub trace: Trace,
     pub slots: Slots,
 }
 
@@ -366,6 +368,7 @@ impl Exchange {
             response_bytes,
             response_body_bytes,
             log_values,
+            trace,
             slots,
         } = self;
         *id = RequestId::default();
@@ -397,6 +400,7 @@ impl Exchange {
         *response_bytes = 0;
         *response_body_bytes = 0;
         log_values.clear();
+        trace.clear();
         slots.clear();
     }
 
@@ -436,6 +440,12 @@ impl Exchange {
             _ => raw,
         };
         name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    }
+
+    /// The wall clock at a point in time of the monotonic one, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn wall_ns_at(&self, monotonic_ns: u64) -> u64 {
+        self.started_ns + monotonic_ns.saturating_sub(self.latencies.start)
     }
 
     /// The raw query that goes upstream: a plugin's, else the client's.

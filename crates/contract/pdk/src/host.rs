@@ -10,7 +10,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Exporter, LocalFuture, SendFuture};
+use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -35,6 +35,7 @@ pub struct NodeFacts {
     /// The Kong version spoken, e.g. `3.10.0`.
     pub kong_version: String,
     pub worker_count: usize,
+    pub tracing: TraceSettings,
 }
 
 /// Time. On the request path it is read once per batch of events, so it costs nothing.

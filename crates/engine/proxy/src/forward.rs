@@ -138,6 +138,9 @@ async fn attempt<'c>(
     };
     x.latencies.balancer_end = clock.monotonic_ns();
     note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    if x.trace.is_on() {
+        x.trace.peer_name = Some(peer.host.clone());
+    }
     let Peer { address, host, balanced } = peer;
     let link = open(f, address, &host, x).await;
     let mut link = match link {

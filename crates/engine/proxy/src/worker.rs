@@ -15,6 +15,7 @@ use gibbon_plan::{Chain, Place, Plan, Upstream};
 use gibbon_router::Scratch;
 use uuid::Uuid;
 
+use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
 use crate::random::RequestIds;
@@ -38,14 +39,13 @@ pub struct Bound {
 pub struct Pinned {
     pub number: u64,
     pub plan: Arc<Plan>,
+    /// Whether some plugin of the plan traces.
+    pub traces: bool,
     /// The chain of a request for which no route is known.
     pub global: Rc<Chain>,
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
     chains: RefCell<HashMap<ChainKey, Rc<Chain>>>,
 }
-
-/// Writes one line for an exchange that ended.
-pub type AccessLog = Box<dyn Fn(&Exchange)>;
 
 /// Where it stands, and the ids of the route and the service where they have configurations of their own.
 type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
@@ -53,7 +53,8 @@ type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
 impl Pinned {
     fn new(number: u64, plan: Arc<Plan>) -> Self {
         let global = Rc::new(plan.global_chain());
-        Pinned { number, plan, global, bound: RefCell::default(), chains: RefCell::default() }
+        let traces = plan.traces();
+        Pinned { number, plan, traces, global, bound: RefCell::default(), chains: RefCell::default() }
     }
 
     /// The route joined with what belongs to it; made on the first request that meets it.
@@ -122,12 +123,14 @@ pub struct Worker {
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
     /// Writes the access log line of an exchange.
-    pub access_log: Option<AccessLog>,
+    pub access_log: Option<AccessLine>,
     /// The same for stream connections.
-    pub stream_log: Option<AccessLog>,
+    pub stream_log: Option<AccessLine>,
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,
+    /// Boxed, for they are large and move from here to a connection's task and back.
+    #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     heads: RefCell<Vec<Headers>>,
     scratch: RefCell<Scratch>,

@@ -39,7 +39,8 @@ fn rig(variables: &'static [(&'static str, &'static str)]) -> Rig {
     let http = Client::new(Arc::new(Reach::new(resolver, None)), runtime.handle().clone());
     let variable =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let surroundings = Surroundings { variable: Arc::new(variable), http: Arc::new(HttpPort { client: http, user_agent: "".into() }) };
+    let surroundings =
+        Surroundings { variable: Arc::new(variable), http: Arc::new(HttpPort { client: http, user_agent: "".into() }) };
     let vaults = Vaults::new(surroundings, Box::new(|name| Config::of_settings(name, std::iter::empty())));
     runtime.spawn(Arc::clone(&vaults).run());
     Rig { runtime, vaults }
