@@ -6,4 +6,5 @@ mod conformance;
 mod examples;
 mod floods;
 mod life_cycle;
+mod nodes;
 mod walkthrough;
