@@ -195,3 +195,28 @@ fn redis_goes_away_and_comes_back_and_meanwhile_fault_tolerant_decides() {
     // It came back empty, as it does without persistence.
     assert!(remaining("/strict").is_some_and(|left| left.parse::<u32>().unwrap() >= 900));
 }
+
+#[test]
+fn a_limit_is_counted_by_the_master_that_a_sentinel_names() {
+    let (master, at) = (ports::free_tcp_address().unwrap(), ports::free_tcp_address().unwrap());
+    let (_redis, upstream) = (redis_at(master), upstream::echo().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sentinel.conf");
+    std::fs::write(&path, format!("sentinel monitor main 127.0.0.1 {} 1\n", master.port())).unwrap();
+    let mut command = Command::new(servers::tool("redis-server").unwrap());
+    command.arg(path).args(["--sentinel", "--port", &at.port().to_string(), "--bind", "127.0.0.1"]);
+    let _sentinel = Server::start(command, folder, at).unwrap();
+    let config = |master: &str| {
+        let redis = json!({"host": "127.0.0.1", "sentinel_master": master, "sentinel_nodes": [{"host": "127.0.0.1", "port": at.port()}]});
+        let limit = json!({"year": 3, "policy": "redis", "fault_tolerant": false, "redis": redis});
+        json!({"_format_version": "3.0", "services": [{
+            "name": "s", "url": format!("http://{}", upstream.address()), "routes": [{"name": "r", "paths": ["/"]}],
+            "plugins": [{"name": "rate-limiting", "config": limit}],
+        }]})
+    };
+    let gateway = Settings::new().config(config("main").to_string()).start().unwrap();
+    let statuses = [0; 4].map(|_| gateway.get("api.test", "/").unwrap().status());
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    gateway.load(&config("other")).unwrap();
+    assert_eq!(gateway.get("api.test", "/").unwrap().status(), 500, "no sentinel knows that master");
+}
