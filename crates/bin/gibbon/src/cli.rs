@@ -235,6 +235,9 @@ pub enum Command {
         /// Working directory, already prepared
         #[arg(long)]
         prefix: PathBuf,
+        /// Standard input is a socket to the running node, from which this process takes over
+        #[arg(long)]
+        successor: bool,
     },
 }
 

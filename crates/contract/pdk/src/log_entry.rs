@@ -51,6 +51,13 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     }
     text(entry.key("workspace"), &x.workspace.to_string());
     text(entry.key("workspace_name"), WORKSPACE_NAME);
+    if !x.trace.ids.is_empty() {
+        let mut ids = Object::begin(entry.key("trace_id"));
+        for id in &x.trace.ids {
+            string(ids.key(id.format), &id.text);
+        }
+        ids.end();
+    }
     entry.end();
     if !x.log_values.is_empty() {
         lay_over(out, start, &x.log_values);

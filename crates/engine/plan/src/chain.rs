@@ -221,6 +221,8 @@ pub struct Chain {
     pub steps: Vec<Step>,
     /// Union of the phases of all configurations: a phase absent here costs nothing.
     pub phases: Phases,
+    /// How many of its steps trace: 0 records nothing for tracing.
+    pub tracers: u8,
 }
 
 impl Chain {
@@ -239,7 +241,8 @@ impl Chain {
         steps.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
         apply_ordering(&mut steps);
         let phases = steps.iter().flat_map(Step::instances).fold(Phases::NONE, |all, i| all.union(i.phases));
-        Chain { steps, phases }
+        let tracers = steps.iter().filter(|step| step.instances().any(|i| i.handler.traces())).count();
+        Chain { steps, phases, tracers: tracers.min(usize::from(u8::MAX - 1)) as u8 }
     }
 
     /// The instance that was collected.

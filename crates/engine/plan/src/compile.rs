@@ -277,6 +277,7 @@ impl Compiler {
         let old = self.instances.remove(&change.id);
         if let Some(old) = &old {
             self.unlist(old);
+            self.plan.tracers -= usize::from(old.handler.traces());
         }
         let Some(document) = &change.after else { return Ok(()) };
         if document.get("enabled") == Some(&Value::Bool(false)) {
@@ -284,6 +285,7 @@ impl Compiler {
         }
         let instance = self.instance(change, document, old.as_ref(), builder)?;
         self.list(&instance);
+        self.plan.tracers += usize::from(instance.handler.traces());
         self.instances.insert(change.id, instance);
         Ok(())
     }

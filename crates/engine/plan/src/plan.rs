@@ -45,6 +45,8 @@ pub struct Plan {
     pub(crate) snis: Sharded<Sni>,
     pub(crate) certificates: Sharded<Arc<Certificate>>,
     pub(crate) authorities: Sharded<Arc<AuthorityCertificate>>,
+    /// How many configurations of tracing plugins there are.
+    pub(crate) tracers: usize,
     /// Sum of the hashes of everything above: equal configurations have equal ones.
     pub(crate) content: u64,
 }
@@ -67,6 +69,7 @@ impl Plan {
             snis: Sharded::default(),
             certificates: Sharded::default(),
             authorities: Sharded::default(),
+            tracers: 0,
             content: 0,
         }
     }
@@ -131,6 +134,12 @@ impl Plan {
         let fits =
             |i: &&Arc<Instance>| i.runs_in(place) && (i.binding.service.is_none() || i.binding.service == service);
         Chain::compile(lists.iter().flatten().flat_map(|list| list.iter()).filter(fits))
+    }
+
+    /// Whether any plugin traces: without one, exchanges record nothing for tracing.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.tracers > 0
     }
 
     /// Global configurations that take part in a phase.

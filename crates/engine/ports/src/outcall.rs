@@ -31,6 +31,7 @@ impl HttpClient for HttpPort {
                 timeout: request.timeout,
                 keepalive: request.keepalive,
                 tls: tls(request.tls),
+                proxy: request.proxy,
                 max_response_bytes: request.max_response_bytes,
             };
             let answer = self.client.call(request).await.map_err(error)?;

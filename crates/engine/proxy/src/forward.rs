@@ -85,7 +85,7 @@ enum Exchanged {
 }
 
 /// How one try ended.
-enum Tried {
+pub enum Tried {
     Done(Answered),
     /// With the peer, whose passive checks hear of it when it is known whether another try follows.
     Failed(Fault, Option<Balanced>),
@@ -122,7 +122,8 @@ pub async fn forward<'c>(
     }
 }
 
-async fn attempt<'c>(
+/// One try: a peer, a link to it, the request and its answer.
+pub async fn attempt<'c>(
     f: &Forwarding<'_>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
@@ -138,6 +139,9 @@ async fn attempt<'c>(
     };
     x.latencies.balancer_end = clock.monotonic_ns();
     note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    if x.trace.is_on() {
+        x.trace.peer_name = Some(peer.host.clone());
+    }
     let Peer { address, host, balanced } = peer;
     let link = open(f, address, &host, x).await;
     let mut link = match link {
@@ -181,7 +185,8 @@ fn outcome_of(fault: &Fault, last: bool) -> Option<Outcome> {
     })
 }
 
-fn end_failed(
+/// Notes a failed try, and gives its peer back.
+pub fn end_failed(
     f: &Forwarding<'_>,
     x: &mut Exchange,
     balanced: Option<Balanced>,
@@ -225,17 +230,24 @@ async fn exchange<'c>(
     write_headers(f, &mut headers, host, link, x);
     let method = x.request.method.clone();
     let (outgoing, length) = Outgoing::of(x, body);
-    let replayable = !matches!(outgoing, Outgoing::Stream);
+    let streamed = matches!(outgoing, Outgoing::Stream);
+    if streamed && !link.is_http2() {
+        body.forget();
+    }
     let timeouts = WireTimeouts { read: f.timeouts.read, send: f.timeouts.write };
     let (mut writer, mut reader) = link.exchange(timeouts);
-    let fault = |error: ClientError| upstream_fault(error, &method, replayable);
-    writer.head(&method, &target, &headers, length).map_err(fault)?;
+    let fault = |error: ClientError, body: &BodySource<'_, '_>| {
+        upstream_fault(error, &method, !streamed || body.is_replayable())
+    };
+    writer.head(&method, &target, &headers, length).map_err(|error| fault(error, body))?;
     f.worker.give_back_headers(headers);
     x.latencies.sent = f.worker.node.clock.monotonic_ns();
 
     let mut response = std::mem::take(&mut x.response);
     let got = {
-        let sending = pin!(send_then_watch(&mut writer, outgoing, body));
+        // A call that costs by the token is not finished for a client that says it is leaving.
+        let patient = x.attempts.is_none();
+        let sending = pin!(send_then_watch(&mut writer, outgoing, body, patient));
         let mut sending = Beside::new(sending);
         let head = read_head(&mut reader, &mut response, &method, &mut sending, out).await;
         match head {
@@ -255,16 +267,11 @@ async fn exchange<'c>(
             x.upstream_status = 101;
             Ok(Exchanged::Switched)
         }
-        Ok(_) => Err(upstream_fault(
-            ClientError {
-                kind: ClientErrorKind::Invalid("101 to a request that asked for no upgrade"),
-                received: true,
-                reused: false,
-            },
-            &method,
-            replayable,
-        )),
-        Err(Failed::Upstream(error)) => Err(fault(error)),
+        Ok(_) => {
+            let kind = ClientErrorKind::Invalid("101 to a request that asked for no upgrade");
+            Err(fault(ClientError { kind, received: true, reused: false }, body))
+        }
+        Err(Failed::Upstream(error)) => Err(fault(error, body)),
         Err(Failed::Client(fault)) => Err(fault),
     }
 }
@@ -315,7 +322,14 @@ pub enum Sent {
     Upstream,
 }
 
-async fn send_then_watch(writer: &mut Writer<'_>, outgoing: Outgoing, body: &mut BodySource<'_, '_>) -> Sent {
+/// Sends the request, then watches whether the client stays. With `patience`, one that only closed its sending half
+/// still waits for the answer.
+async fn send_then_watch(
+    writer: &mut Writer<'_>,
+    outgoing: Outgoing,
+    body: &mut BodySource<'_, '_>,
+    patience: bool,
+) -> Sent {
     let sent = match outgoing {
         Outgoing::None => writer.finish(None).await.map_err(|_| Sent::Upstream),
         Outgoing::Memory(bytes) => send_bytes(writer, &bytes).await,
@@ -327,14 +341,13 @@ async fn send_then_watch(writer: &mut Writer<'_>, outgoing: Outgoing, body: &mut
     }
     match body.wire() {
         Some(wire) => match wire.closed().await {
-            Gone::Broken => Sent::Client(Fault::new(
+            Gone::Finished if patience => std::future::pending().await,
+            Gone::Broken | Gone::Finished => Sent::Client(Fault::new(
                 FaultKind::ClientAborted,
                 Source::Downstream,
                 Retry::Never,
                 "the client went away before the upstream answered",
             )),
-            // A client that only closed its sending half still waits for the answer.
-            Gone::Finished => std::future::pending().await,
         },
         None => std::future::pending().await,
     }
@@ -362,13 +375,17 @@ async fn send_file(writer: &mut Writer<'_>, body: &SpooledBody) -> Result<(), Se
 }
 
 async fn send_stream(writer: &mut Writer<'_>, body: &mut BodySource<'_, '_>) -> Result<(), Sent> {
-    let Some(wire) = body.wire() else {
+    let Some((wire, sent, limit)) = body.streamed() else {
         return writer.finish(None).await.map_err(|_| Sent::Upstream);
     };
+    writer.data(sent.bytes()).await.map_err(|_| Sent::Upstream)?;
     loop {
         let chunk = writer.flush_while(wire.chunk()).await.map_err(|_| Sent::Upstream)?;
         match chunk.map_err(|e| Sent::Client(body_fault(e)))? {
-            Some(data) => writer.data(data).await.map_err(|_| Sent::Upstream)?,
+            Some(data) => {
+                sent.keep(data, limit);
+                writer.data(data).await.map_err(|_| Sent::Upstream)?;
+            }
             None => break,
         }
     }

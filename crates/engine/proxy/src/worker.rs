@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use gibbon_balance::{Attempt, NoPeer, Outcome, Pick, WorkerState};
-use gibbon_http::client::{ClientSettings, Connection, H2Connection, Pool, PoolSettings};
+use gibbon_http::client::{ClientSettings, Connection, H2Pool, Pool, PoolSettings};
 use gibbon_message::Headers;
 use gibbon_net::{BufferPool, Connector, Stream};
 use gibbon_pdk::{Exchange, Host, Matched, Route};
@@ -15,6 +15,7 @@ use gibbon_plan::{Chain, Place, Plan, Upstream};
 use gibbon_router::Scratch;
 use uuid::Uuid;
 
+use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
 use crate::random::RequestIds;
@@ -38,14 +39,13 @@ pub struct Bound {
 pub struct Pinned {
     pub number: u64,
     pub plan: Arc<Plan>,
+    /// Whether some plugin of the plan traces.
+    pub traces: bool,
     /// The chain of a request for which no route is known.
     pub global: Rc<Chain>,
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
     chains: RefCell<HashMap<ChainKey, Rc<Chain>>>,
 }
-
-/// Writes one line for an exchange that ended.
-pub type AccessLog = Box<dyn Fn(&Exchange)>;
 
 /// Where it stands, and the ids of the route and the service where they have configurations of their own.
 type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
@@ -53,7 +53,8 @@ type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
 impl Pinned {
     fn new(number: u64, plan: Arc<Plan>) -> Self {
         let global = Rc::new(plan.global_chain());
-        Pinned { number, plan, global, bound: RefCell::default(), chains: RefCell::default() }
+        let traces = plan.traces();
+        Pinned { number, plan, traces, global, bound: RefCell::default(), chains: RefCell::default() }
     }
 
     /// The route joined with what belongs to it; made on the first request that meets it.
@@ -117,17 +118,19 @@ pub struct Worker {
     pub client_settings: Rc<ClientSettings>,
     pub pool: Pool<PoolKey, Connection<Stream>>,
     /// Shared HTTP/2 connections, for gRPC.
-    pub h2: RefCell<HashMap<PoolKey, H2Connection>>,
+    pub h2: H2Pool<PoolKey>,
     pub ids: RequestIds,
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
     /// Writes the access log line of an exchange.
-    pub access_log: Option<AccessLog>,
+    pub access_log: Option<AccessLine>,
     /// The same for stream connections.
-    pub stream_log: Option<AccessLog>,
+    pub stream_log: Option<AccessLine>,
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,
+    /// Boxed, for they are large and move from here to a connection's task and back.
+    #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     heads: RefCell<Vec<Headers>>,
     scratch: RefCell<Scratch>,
@@ -138,12 +141,12 @@ impl Worker {
     #[must_use]
     pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, host: Host) -> Self {
         let upstream = &settings.upstream;
-        let pool = Pool::new(PoolSettings {
+        let pools = PoolSettings {
             per_key: upstream.pool_size,
             idle_timeout: upstream.pool_idle,
             max_requests: upstream.pool_requests,
             ..PoolSettings::default()
-        });
+        };
         let client_settings = Rc::new(ClientSettings { max_head: upstream.max_head, ..ClientSettings::default() });
         let pinned = Pinned::new(node.publisher.number(), node.publisher.current());
         Worker {
@@ -151,8 +154,8 @@ impl Worker {
             wires: gibbon_http::Worker::new(),
             connector: Connector::default(),
             client_settings,
-            pool,
-            h2: RefCell::default(),
+            h2: H2Pool::new(pools.clone()),
+            pool: Pool::new(pools),
             ids: RequestIds::default(),
             buffers: BufferPool::new(16 * 1024, 64),
             access_log: None,

@@ -7,6 +7,7 @@ fn schemas_are_kongs_and_additions_are_listed() {
     let expected = [
         "datadog: config.route_name_tag (Kong 3.15)",
         "http-log: config.ssl_verify (Kong 3.15)",
+        "opentelemetry: config.sampling_strategy (Kong 3.15)",
         "tcp-log: config.ssl_verify (Kong 3.15)",
     ];
     assert_eq!(additions, expected);

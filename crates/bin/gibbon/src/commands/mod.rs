@@ -17,6 +17,7 @@ use crate::cli::{self, Command, Line};
 use crate::daemon;
 use crate::exit::Outcome;
 use crate::output::{Output, Verbosity};
+use crate::upgrade;
 
 /// Runs one command.
 pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
@@ -51,7 +52,8 @@ pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
             Ok(())
         }
         Command::Man => manual(brand),
-        Command::Background { prefix } => daemon::serve(&prefix, brand),
+        Command::Background { prefix, successor: false } => daemon::serve(&prefix, brand),
+        Command::Background { prefix, successor: true } => upgrade::succeed(&prefix, brand),
     }
 }
 

@@ -3,8 +3,13 @@
 
 mod clients;
 mod conformance;
+mod ending;
 mod examples;
 mod floods;
+mod grpc;
 mod life_cycle;
+mod logs;
 mod nodes;
+mod upgrade;
+mod vaults;
 mod walkthrough;
