@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -269,8 +270,35 @@ pub fn durable_postgres() -> Result<Server> {
     postgres_with(&[])
 }
 
+/// As [`postgres`], speaking TLS with this certificate and key in PEM.
+///
+/// # Errors
+/// As [`postgres`].
+pub fn tls_postgres(certificate: &str, key: &str) -> Result<Server> {
+    let (folder, address) = place()?;
+    let (certificate_file, key_file) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    fs::write(&certificate_file, certificate)?;
+    fs::write(&key_file, key)?;
+    // It refuses a key that others can read.
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600))?;
+    if let Some(owner) = database_owner()? {
+        chown(&key_file, Some(owner.uid), Some(owner.gid))?;
+    }
+    let options = [
+        "-F".to_owned(),
+        "-cssl=on".to_owned(),
+        format!("-cssl_cert_file={}", certificate_file.display()),
+        format!("-cssl_key_file={}", key_file.display()),
+    ];
+    postgres_in(folder, address, &options.each_ref().map(String::as_str))
+}
+
 fn postgres_with(options: &[&str]) -> Result<Server> {
     let (folder, address) = place()?;
+    postgres_in(folder, address, options)
+}
+
+fn postgres_in(folder: TempDir, address: SocketAddr, options: &[&str]) -> Result<Server> {
     let data = folder.path().join("data");
     let owner = database_owner()?;
     if let Some(owner) = &owner {
