@@ -20,6 +20,7 @@ mod transforms;
 mod x509;
 
 pub use entities::routes::{ExpressionCheck, RouterFlavor};
+pub use entities::vaults::built_in as built_in_vaults;
 pub use entity::{EntityDef, Transform, Write};
 pub use plugin::{NoPlugins, PluginSchema, PluginSchemas, PluginScopes, protocols_match};
 pub use registry::{Registry, RegistryOptions};

@@ -20,6 +20,7 @@ use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
 use crate::memory::Memory;
 use crate::query::Rows;
+use crate::references::Secrets;
 use crate::rules::Write;
 use crate::thread::{Job, Machine};
 
@@ -58,6 +59,14 @@ pub struct Declaration {
     pub stamped: f64,
 }
 
+/// What changes are made with.
+pub struct Making {
+    pub registry: Arc<Registry>,
+    pub funnel: Arc<Funnel>,
+    /// What references to secrets stand for.
+    pub secrets: Arc<dyn Secrets>,
+}
+
 /// Handle to the thread that makes changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Conductor {
@@ -72,12 +81,11 @@ impl Conductor {
     /// # Errors
     /// If the store cannot be read, or the thread not be started.
     pub fn over_datastore(
-        registry: Arc<Registry>,
-        funnel: Arc<Funnel>,
+        making: Making,
         reader: Arc<dyn Reader>,
         writer: Box<dyn Writer>,
     ) -> Result<Conductor, StoreError> {
-        let mut machine = Machine::new(registry, funnel);
+        let mut machine = Machine::new(making);
         machine.load(writer)?;
         Self::start(machine, reader, None)
     }
@@ -86,13 +94,9 @@ impl Conductor {
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn declarative(
-        registry: Arc<Registry>,
-        funnel: Arc<Funnel>,
-        directory: Option<PathBuf>,
-    ) -> Result<Conductor, StoreError> {
+    pub fn declarative(making: Making, directory: Option<PathBuf>) -> Result<Conductor, StoreError> {
         let memory = Memory::default();
-        let mut machine = Machine::new(registry, funnel);
+        let mut machine = Machine::new(making);
         machine.declare_into(memory.clone(), directory);
         Self::start(machine, Arc::new(memory.clone()), Some(memory))
     }
@@ -158,6 +162,11 @@ impl Conductor {
     /// Takes in what other nodes committed and forgets rows whose time is over. Call it now and then.
     pub async fn keep_up(&self) {
         let _ = self.ask(|reply| Job::KeepUp { reply }).await;
+    }
+
+    /// Looks secrets up again, and puts in force what they are now.
+    pub async fn refresh_secrets(&self) {
+        let _ = self.ask(|reply| Job::Refresh { reply }).await;
     }
 
     /// Looks at the rows as of one moment, where it may block.

@@ -4,6 +4,7 @@
 //! subject. Every call ends in the store's `Documents`, so that whatever is changed here goes the one way. What the
 //! running node knows of itself comes through [`NodeView`]; this crate never touches a request in flight.
 
+mod access;
 mod admins;
 mod answer;
 mod audit;
@@ -43,6 +44,7 @@ use gibbon_pdk::HttpClient;
 use gibbon_store::Documents;
 use tokio::sync::Semaphore;
 
+pub use access::CallLog;
 pub use audit::{AuditSettings, PathRule};
 pub use aws_lc_rs::rsa::KeyPair as SigningKey;
 pub use node::{About, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness};

@@ -1,22 +1,26 @@
 //! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gibbon_net::{BoundSocket, Counters, Listener, Socket, Stream, TlsArrival, accept_tls};
+use gibbon_net::{BoundSocket, Counters, Listener, PeerAddress, Socket, Stream, TlsArrival, accept_tls};
 use gibbon_store::gather;
 use gibbon_tls::ServerTls;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use crate::access::{Call, CallLog};
 use crate::answer::{Answer, Content};
 use crate::audit::Witness;
 use crate::call;
@@ -29,26 +33,62 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Time for a request's body.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
+/// How long a connection without a request under way may bring a last one when its listener retires: one that closes
+/// just when its client sends a request looks like a failure.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 /// A socket the interface listens on.
 pub struct AdminListener {
     pub socket: BoundSocket,
     pub tls: Option<ServerTls>,
     pub surface: Surface,
+    /// Where calls are written down; `None` if nowhere.
+    pub log: Option<CallLog>,
+    /// Turns true when no more connections are to be taken.
+    pub retire: watch::Receiver<bool>,
 }
 
-/// Serves one listener until the runtime ends. Call it on the control runtime.
+/// Serves one listener until it is to retire and its last connection has ended. Call it on the control runtime.
 pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Result<()> {
     let counters = Arc::new(Counters::default());
-    let AdminListener { socket, tls, surface } = listener;
+    let AdminListener { socket, tls, surface, log, mut retire } = listener;
     let accepting = Listener::new(socket, None, Arc::clone(&counters))?;
+    let mut open = JoinSet::new();
     loop {
-        let socket = accepting.accept().await?;
-        let (admin, tls, counters) = (Arc::clone(&admin), tls.clone(), Arc::clone(&counters));
-        tokio::spawn(async move {
+        let socket = tokio::select! {
+            socket = accepting.accept() => socket?,
+            Some(_) = open.join_next() => continue,
+            () = retired(&mut retire) => break,
+        };
+        let (tls, counters, retire) = (tls.clone(), Arc::clone(&counters), retire.clone());
+        let peer = match socket.peer() {
+            PeerAddress::Ip(address) => Some(address),
+            PeerAddress::Unix => None,
+        };
+        let caller = Caller { admin: Arc::clone(&admin), surface, peer, log: log.clone() };
+        open.spawn(async move {
             if let Some(stream) = arrive(socket, tls, &counters).await {
-                converse(admin, surface, stream).await;
+                converse(Arc::new(caller), stream, retire).await;
             }
         });
+    }
+    drop(accepting);
+    while open.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Who calls on a connection, and what.
+struct Caller {
+    admin: Arc<Admin>,
+    surface: Surface,
+    peer: Option<SocketAddr>,
+    log: Option<CallLog>,
+}
+
+/// Waits until the listener is to retire; for ever if nobody can say so any more.
+async fn retired(retire: &mut watch::Receiver<bool>) {
+    if retire.wait_for(|retire| *retire).await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -63,31 +103,45 @@ async fn arrive(socket: Socket, tls: Option<ServerTls>, counters: &Counters) -> 
     }
 }
 
-async fn converse(admin: Arc<Admin>, surface: Surface, stream: Stream) {
+async fn converse(caller: Arc<Caller>, stream: Stream, mut retire: watch::Receiver<bool>) {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    let peer = stream.peer().ip();
-    let service = service_fn(move |request| {
-        let admin = Arc::clone(&admin);
-        async move { Ok::<_, Infallible>(admin.respond(surface, peer, request).await) }
+    let retiring = retire.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (caller, retiring) = (Arc::clone(&caller), retiring.clone());
+        async move {
+            let version = request.version();
+            let mut response = caller.respond(request).await;
+            if *retiring.borrow() && version < Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let last_request_over = async {
+        retired(&mut retire).await;
+        tokio::time::sleep(LAST_REQUEST).await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = last_request_over => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(target: "admin", "connection ended: {error}");
     }
 }
 
-impl Admin {
-    async fn respond(
-        &self,
-        surface: Surface,
-        peer: Option<IpAddr>,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
+impl Caller {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let (head, incoming) = request.into_parts();
-        let answer = match surface {
-            Surface::Admin => self.admit(&head, peer, incoming).await,
-            Surface::Status => self.handle(surface, &head, incoming, &mut Witness::default()).await,
+        let answer = match self.surface {
+            Surface::Admin => self.admin.admit(&head, self.peer.map(|peer| peer.ip()), incoming).await,
+            surface => self.admin.handle(surface, &head, incoming, &mut Witness::default()).await,
         };
         let mut response = render(answer, head.version);
         let headers = response.headers_mut();
@@ -97,13 +151,18 @@ impl Admin {
             }
         };
         let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-        put("access-control-allow-origin", self.origins.allowed(origin));
+        put("access-control-allow-origin", self.admin.origins.allowed(origin));
         put("access-control-allow-credentials", "true".into());
         put("x-kong-admin-latency", began.elapsed().as_millis().to_string());
-        put("server", self.server_token.clone());
+        put("server", self.admin.server_token.clone());
+        if let Some(log) = &self.log {
+            log.write(&Call::new(&head, &response, self.peer, began.elapsed()));
+        }
         response
     }
+}
 
+impl Admin {
     /// Answers a call of the Admin API: finds out who calls, and writes down what they did.
     async fn admit(&self, head: &http::request::Parts, peer: Option<IpAddr>, incoming: Incoming) -> Answer {
         let mut witness = Witness::default();
@@ -236,10 +295,10 @@ fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
     }
     match version {
         Version::HTTP_11 => {
-            headers.entry(http::header::CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
+            headers.entry(CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
         }
         // HTTP/2 has no such header (RFC 9113 section 8.2.2).
-        _ => drop(headers.remove(http::header::CONNECTION)),
+        _ => drop(headers.remove(CONNECTION)),
     }
     response
 }

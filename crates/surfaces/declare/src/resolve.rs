@@ -127,6 +127,8 @@ impl Resolver<'_> {
             Ok(document) if faults.is_empty() => Ok(document),
             Ok(_) => Err(faults),
             Err(mut found) => {
+                // That there is another like it is said of sound entities only, as in Kong.
+                faults.entity.clear();
                 found.merge(faults);
                 Err(found)
             }

@@ -136,8 +136,8 @@ pub struct Settings {
     pub plugins: Selection,
     /// Vault backends offered.
     pub vaults: Selection,
-    /// Prefix of the env vault's variables.
-    pub vault_env_prefix: Option<String>,
+    /// What vaults are configured with that have no entity.
+    pub vault_options: crate::vault::Options,
     /// Lua.
     pub lua: Lua,
     /// Proxy-wasm filters.
@@ -212,7 +212,7 @@ impl Settings {
             router_flavor: router_flavor(b.values),
             plugins: Selection::from_list(&b.values.list("plugins")),
             vaults: Selection::from_list(&b.values.list("vaults")),
-            vault_env_prefix: b.values.text("vault_env_prefix").map(str::to_owned),
+            vault_options: b.values.vault_options(),
             lua: Lua::build(&mut b),
             wasm: Wasm::build(&mut b),
             plugin_servers: lua::plugin_servers(&b, &prefix),
