@@ -29,7 +29,7 @@ pub struct Server {
     folder: TempDir,
     address: SocketAddr,
     /// How to start it once more on what it left behind.
-    again: Option<Box<dyn Fn() -> Command + Send>>,
+    again: Option<Box<dyn Fn() -> Command + Send + Sync>>,
 }
 
 impl Server {
