@@ -37,7 +37,7 @@ impl Service for Gateway {
         let mut out = Some(out);
         let pinned = worker.pin();
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
-        let ended = caught::catch(run(worker, &pinned, &mut x, &mut body, &mut out, &mut walked)).await;
+        let ended = caught::catch(run(worker, pinned, &mut x, &mut body, &mut out, &mut walked)).await;
         if let Err(panicked) = ended {
             finish::panicked(worker, &mut x, &panicked, &mut out).await;
         }
@@ -94,7 +94,7 @@ impl WalkedChain {
 /// Stations 5 to 10.
 async fn run<'c>(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
     out: &mut Option<Responder<'c>>,
@@ -149,7 +149,7 @@ fn go_on(walked: Walked) -> Result<(), Ending> {
 
 async fn stations<'c>(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
     out: &mut Option<Responder<'c>>,
@@ -165,7 +165,7 @@ async fn stations<'c>(
     go_on(rewritten)?;
 
     // 6. route: one look-up, then the rules of the matched route.
-    let Some(bound) = route::find(worker, pinned, x) else {
+    let Some(bound) = route::find(worker, &pinned, x) else {
         *walked = WalkedChain::early(Rc::clone(&pinned.global));
         let reply = gibbon_pdk::Reply::error_with(404, "no Route matched with those values");
         return Err(Ending::Reply(Box::new(reply)));

@@ -91,7 +91,7 @@ async fn connection(
         },
         _ => Wire::Plain(socket),
     };
-    run(worker, &pinned, &bound, client, x).await
+    run(worker, pinned, &bound, client, x).await
 }
 
 fn begin(worker: &Worker, x: &mut Exchange, socket: &Socket) {
@@ -134,7 +134,7 @@ fn find(
 /// Runs the chain, connects and relays. The log phase runs however it ends.
 async fn run(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     bound: &Bound,
     mut client: Wire,
     x: &mut Exchange,
@@ -177,7 +177,7 @@ fn finish(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &Collect
 
 async fn forward(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     bound: &Bound,
     client: &mut Wire,
     x: &mut Exchange,
@@ -188,7 +188,7 @@ async fn forward(
     let mut upstream = loop {
         let peer = next_peer(worker, x, bound.upstream.as_ref(), &mut tries).await?;
         x.latencies.balancer_end = worker.node.clock.monotonic_ns();
-        match connect(worker, pinned, bound, &peer, x).await {
+        match connect(worker, &pinned, bound, &peer, x).await {
             Ok(stream) => {
                 if let Some(balanced) = peer.balanced {
                     worker.end_try(balanced, None, Some(gibbon_balance::Outcome::Connected));
@@ -206,6 +206,8 @@ async fn forward(
             }
         }
     };
+    // A connection may go on for ever, and a plan is large.
+    drop(pinned);
     let limits = RelayLimits { idle: Some(service.timeouts.read), half_close: true };
     let totals = relay(client, &mut upstream, limits, &worker.buffers).await;
     x.request_bytes += totals.a_to_b;

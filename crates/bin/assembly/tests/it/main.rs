@@ -4,5 +4,6 @@
 
 mod examples;
 mod http;
+mod lifetimes;
 mod rig;
 mod stream;
