@@ -14,7 +14,7 @@ use gibbon_conf::{KeyPairSource, Listener, LogLevel, Settings, Typed, Values};
 use gibbon_declare::EMPTY_HASH;
 use gibbon_journal::LevelControl;
 use gibbon_net::{BoundSocket, Inherited, bind};
-use gibbon_pdk::{AdminPaths, AdminRoot, NodeFacts};
+use gibbon_pdk::{AdminPaths, AdminRoot, HttpClient, NodeFacts};
 use gibbon_plan::Plugins;
 use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::node::AccessLogs;
-use crate::{listen, settings as from_settings};
+use crate::{access, listen, settings as from_settings};
 
 /// A future as the Admin API waits for it.
 type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -300,6 +300,7 @@ pub fn interfaces(
     settings: &Settings,
     documents: Documents,
     view: ThisNode,
+    http: Arc<dyn HttpClient>,
     logs: &AccessLogs,
     inherited: &mut Inherited,
 ) -> anyhow::Result<Interfaces> {
@@ -316,8 +317,13 @@ pub fn interfaces(
                 .max_body_size
                 .and_then(|size| usize::try_from(size).ok())
                 .unwrap_or(usize::MAX),
+            rbac: access::rbac(settings),
+            audit: access::audit(settings)?,
+            event_hooks: settings.access.event_hooks,
+            http: Some(http),
         },
     );
+    control.spawn(Arc::clone(&admin).run_hooks());
     let tls = &settings.tls;
     let interfaces = [
         (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default", &logs.admin),

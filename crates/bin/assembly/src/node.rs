@@ -7,7 +7,7 @@ use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_model::Registry;
 use gibbon_net::{BoundSocket, ConnectionLimits, Inherited, worker_count};
-use gibbon_pdk::{Clock, NodeFacts};
+use gibbon_pdk::{Clock, Instrumentations, NodeFacts, TraceSettings};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_ports::SystemClock;
 use gibbon_proxy::{Listening, Names, Node, Remote, Stage, Start, Upstreams, WorkerParts, Workers};
@@ -17,7 +17,7 @@ use crate::admin::{Interfaces, ThisNode};
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
 use crate::registry::registry;
-use crate::{admin, listen, parts, settings, store};
+use crate::{access, admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
@@ -109,6 +109,7 @@ impl Running {
         let settings = of.settings;
         let succeeds = !inherited.is_empty();
         crate::refuse_unbuilt(settings)?;
+        access::refuse_unheld(settings)?;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -122,7 +123,7 @@ impl Running {
         let engine = Engine::build(settings, &facts, &of.access_logs, control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
-        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
         ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
@@ -131,6 +132,7 @@ impl Running {
             true => declarative.take_over(settings)?,
             false => declarative.load(settings)?,
         }
+        control.block_on(access::prepare(settings, &documents))?;
         let view = ThisNode {
             node: Arc::clone(&node),
             about,
@@ -140,10 +142,11 @@ impl Running {
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports),
         };
-        let mut interfaces = admin::interfaces(settings, documents, view, &of.access_logs, &mut inherited)?;
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
+        let http = Arc::clone(&ports.http);
+        let mut interfaces = admin::interfaces(settings, documents, view, http, &of.access_logs, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),
@@ -256,6 +259,15 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
         server_token: settings::SERVER_TOKEN.to_owned(),
         kong_version: of.settings.compat.version().to_owned(),
         worker_count,
+        tracing: tracing(&of.settings.tracing),
+    }
+}
+
+fn tracing(of: &gibbon_conf::Tracing) -> TraceSettings {
+    let named = of.instrumentations.iter().map(|kind| Instrumentations::named(kind));
+    TraceSettings {
+        instrumentations: named.fold(Instrumentations::NONE, Instrumentations::union),
+        sampling_rate: of.sampling_rate,
     }
 }
 

@@ -15,10 +15,12 @@ use gibbon_ports::{
 };
 use gibbon_proxy::{AccessLine, Node, Worker, WorkerParts};
 use gibbon_tls::Protocols;
+use gibbon_vaults::Vaults;
 use serde_json::Value;
 
 use crate::figures;
 use crate::node::AccessLogs;
+use crate::vaults::vaults;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -29,12 +31,13 @@ pub struct Ports {
     publisher: Arc<Publisher>,
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
-    http: Arc<dyn HttpClient>,
+    pub http: Arc<dyn HttpClient>,
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
+    pub vaults: Arc<Vaults>,
     access_logs: AccessLogs,
 }
 
@@ -50,6 +53,7 @@ impl Ports {
         access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
+        let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
@@ -57,14 +61,17 @@ impl Ports {
         let versions = settings.tls.outgoing_versions;
         let protocols = Protocols { tls12: versions.tls12, tls13: versions.tls13 };
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?).with_protocols(protocols));
+        let http: Arc<dyn HttpClient> =
+            Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {
+            vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
             publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
-            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            http,
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),

@@ -208,6 +208,15 @@ pub enum Command {
         action: MigrationAction,
     },
 
+    /// List the plugins in the order they run in, with priority and phases
+    Plugins {
+        #[command(flatten)]
+        place: Where,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Print a picture
     Roar,
 

@@ -164,6 +164,8 @@ impl Thread {
         spawn_local(Rc::clone(&worker.wires).run());
         let sweeping = Rc::clone(&worker);
         spawn_local(async move { sweeping.pool.run().await });
+        let sweeping = Rc::clone(&worker);
+        spawn_local(async move { sweeping.h2.run().await });
         if self.number == 0 {
             spawn_local(probe::run(Rc::clone(&worker)));
         }

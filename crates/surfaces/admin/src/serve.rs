@@ -1,13 +1,14 @@
 //! The interfaces as HTTP servers: sockets, TLS, heads and bodies. What is answered is decided in `call`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gibbon_net::{BoundSocket, Counters, Listener, PeerAddress, Socket, Stream, TlsArrival, accept_tls};
+use gibbon_store::gather;
 use gibbon_tls::ServerTls;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -21,8 +22,10 @@ use tokio::task::JoinSet;
 
 use crate::access::{Call, CallLog};
 use crate::answer::{Answer, Content};
+use crate::audit::Witness;
 use crate::call;
-use crate::routes::{Action, Hand};
+use crate::rbac::Identity;
+use crate::routes::{Action, Hand, segments};
 use crate::{Admin, Surface, body};
 
 /// Time for a request's head, so that half-open clients end.
@@ -136,7 +139,10 @@ impl Caller {
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let (head, incoming) = request.into_parts();
-        let answer = self.admin.handle(self.surface, &head, incoming).await;
+        let answer = match self.surface {
+            Surface::Admin => self.admin.admit(&head, self.peer.map(|peer| peer.ip()), incoming).await,
+            surface => self.admin.handle(surface, &head, incoming, &mut Witness::default()).await,
+        };
         let mut response = render(answer, head.version);
         let headers = response.headers_mut();
         let mut put = |name: &'static str, value: String| {
@@ -159,17 +165,66 @@ impl Caller {
 }
 
 impl Admin {
-    async fn handle(&self, surface: Surface, head: &http::request::Parts, incoming: Incoming) -> Answer {
+    /// Answers a call of the Admin API: finds out who calls, and writes down what they did.
+    async fn admit(&self, head: &http::request::Parts, peer: Option<IpAddr>, incoming: Incoming) -> Answer {
+        let mut witness = Witness::default();
+        let (answer, changes) = match self.identified(head).await {
+            Ok(identity) => {
+                witness.identity = identity;
+                gather(self.handle(Surface::Admin, head, incoming, &mut witness)).await
+            }
+            // The body is not read for strangers, so that the connection cannot be used again.
+            Err(answer) => (answer.with_header("connection", "close"), Vec::new()),
+        };
+        self.own_what_was_made(&witness, &changes).await;
+        self.hooks.tell_of_changes(&self.documents, &changes).await;
+        self.audit.record(&self.documents, head, peer, &witness, answer.status, &changes).await;
+        answer
+    }
+
+    /// Who calls. Two kinds of calls show no token: what browsers ask before they call, which is answered to strangers
+    /// without a look at anything; and registering, which shows an invitation instead.
+    async fn identified(&self, head: &http::request::Parts) -> Result<Option<Arc<Identity>>, Answer> {
+        if self.guard.is_on() && is_invitation(head) {
+            return Ok(None);
+        }
+        match self.guard.identify(&self.documents, &head.headers).await {
+            Err(answer) if head.method == Method::OPTIONS && answer.status == StatusCode::UNAUTHORIZED => {
+                Err(options(ANY_VERB, &head.headers))
+            }
+            other => other.map(|identity| identity.map(Arc::new)),
+        }
+    }
+
+    async fn handle(
+        &self,
+        surface: Surface,
+        head: &http::request::Parts,
+        incoming: Incoming,
+        witness: &mut Witness,
+    ) -> Answer {
         // Read whatever the answer: a connection with a body left in it could not be used again.
         let bytes = match self.read(incoming).await {
             Ok(bytes) => bytes,
             Err(answer) => return answer.with_header("connection", "close"),
         };
+        let identity = witness.identity.clone();
         let Some(to) = self.destination(surface, head.uri.path()).await else {
-            return self.by_plugin(surface, head, bytes).await;
+            let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
+            let allowed = identity.map_or(Ok(()), |who| who.demand(call::DEFAULT_WORKSPACE, &path, &head.method));
+            return match allowed {
+                Ok(()) => self.by_plugin(surface, head, bytes).await,
+                Err(answer) => answer,
+            };
         };
+        witness.workspace = Some(to.workspace);
         if head.method == Method::OPTIONS {
             return options(&to.route.allow(), &head.headers);
+        }
+        if let Some(who) = &identity
+            && let Err(answer) = who.demand(to.governed_by(&head.method), &to.path, &head.method)
+        {
+            return answer;
         }
         if !to.route.takes(&head.method) {
             return Answer::method_not_allowed();
@@ -177,8 +232,11 @@ impl Admin {
         let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
         match body::of(head, bytes, takes_yaml) {
             Ok(body) => {
+                if self.audit.is_on() {
+                    witness.payload = Some(body.clone());
+                }
                 let query = head.uri.query().unwrap_or_default();
-                let request = call::Request { method: head.method.clone(), query };
+                let request = call::Request { method: head.method.clone(), query, identity };
                 self.answer(surface, &request, to, body).await
             }
             Err(answer) => answer,
@@ -196,6 +254,15 @@ impl Admin {
             Err(_) => Err(Answer::message(StatusCode::REQUEST_TIMEOUT, "the request body took too long")),
         }
     }
+}
+
+/// What strangers are told that any path may take.
+const ANY_VERB: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
+
+/// Whether the call is the one that shows an invitation instead of a token.
+fn is_invitation(head: &http::request::Parts) -> bool {
+    let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
+    head.method == Method::POST && path == ["admins", "register"]
 }
 
 /// What browsers ask before they call.

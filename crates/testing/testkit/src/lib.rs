@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod gateway;
+pub mod moto;
 pub mod ports;
 mod reader;
 pub mod servers;

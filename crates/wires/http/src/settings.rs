@@ -77,6 +77,10 @@ pub struct H2Settings {
     pub max_header_list_size: u32,
     /// Bytes of answers buffered per stream.
     pub max_send_buffer: usize,
+    /// What small data frames that wait to be read may cost in memory beyond their content, about 256 bytes
+    /// each. A peer that goes further is cut off with all its streams, so a stream window of messages of a few
+    /// bytes must fit: its reader may be slow.
+    pub data_frame_budget: usize,
     /// Streams reset by the peer that may wait to be noticed (rapid reset, CVE-2023-44487).
     pub max_pending_resets: usize,
     /// Control frames (ping, settings, priority, empty data) a peer may send in a burst before the
@@ -95,6 +99,7 @@ impl Default for H2Settings {
             max_frame_size: 16 * 1024,
             max_header_list_size: 32 * 1024,
             max_send_buffer: 256 * 1024,
+            data_frame_budget: 8 * 1024 * 1024,
             max_pending_resets: 20,
             control_frame_budget: 1000,
             reset_budget: 1000,

@@ -7,6 +7,7 @@ mod drain;
 mod hybrid;
 mod life;
 mod migrations;
+mod plugins;
 mod vault;
 
 use std::io::Write as _;
@@ -44,6 +45,7 @@ pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
         Command::Hybrid { action } => hybrid::run(action, out),
         Command::Vault { action } => vault::run(action, brand, out),
         Command::Migrations { action } => migrations::run(action, brand, out),
+        Command::Plugins { place, json } => plugins::list(&place, json, out),
         Command::Roar => roar(out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(brand), brand.command(), &mut std::io::stdout());

@@ -22,11 +22,11 @@ super::settings! { "GENERAL":
     status_error_log: Text, Is("logs/status_error.log"), Honoured, "Error log of the Status API.";
     debug_access_log: Text, Is("off"), NoEffect(NO_DEBUG_LISTENER), "Access log of the debug listener.";
     debug_error_log: Text, Is("logs/debug_error.log"), NoEffect(NO_DEBUG_LISTENER), "Error log of the debug listener.";
-    vaults: List, Is("bundled"), Pending(reason::VAULTS), "Vault backends to load: bundled, off, or names.";
-    opentelemetry_tracing: List, Is("off"), Pending(reason::TRACING), "Former name of tracing_instrumentations.";
-    tracing_instrumentations: List, Is("off"), Pending(reason::TRACING), "What the tracer records: off, all, or a list of span kinds.";
-    opentelemetry_tracing_sampling_rate: Number, Is("1.0"), Pending(reason::TRACING), "Former name of tracing_sampling_rate.";
-    tracing_sampling_rate: Number, Is("0.01"), Pending(reason::TRACING), "Share of requests traced, from 0 to 1.";
+    vaults: List, Is("bundled"), Honoured, "Vault backends to load: bundled, off, or names.";
+    opentelemetry_tracing: List, Is("off"), Honoured, "Former name of tracing_instrumentations.";
+    tracing_instrumentations: List, Is("off"), Honoured, "What the tracer records: off, all, or a list of span kinds.";
+    opentelemetry_tracing_sampling_rate: Number, Is("1.0"), Honoured, "Former name of tracing_sampling_rate.";
+    tracing_sampling_rate: Number, Is("0.01"), Honoured, "Share of requests traced, from 0 to 1.";
     plugins: List, Is("bundled"), Honoured, "Plugins the node offers: bundled, off, or names; bundled may stand beside names.";
     dedicated_config_processing: Flag, Is("on"), NoEffect("configuration is always processed outside the workers"), "Process configuration in a process of its own.";
     pluginserver_names: List, Unset, Pending(reason::SERVERS), "External plugin servers to use.";
