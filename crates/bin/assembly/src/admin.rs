@@ -310,6 +310,7 @@ pub fn interfaces(
         Arc::new(view),
         AdminSettings {
             server_token: from_settings::SERVER_TOKEN.to_owned(),
+            latency: settings.headers.admin_latency,
             console_urls: settings.console.urls.clone(),
             max_body: settings
                 .admin_client

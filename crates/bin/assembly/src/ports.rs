@@ -14,6 +14,7 @@ use gibbon_ports::{
     SystemRandomness,
 };
 use gibbon_proxy::{AccessLine, Node, Worker, WorkerParts};
+use gibbon_tls::Protocols;
 use gibbon_vaults::Vaults;
 use serde_json::Value;
 
@@ -57,7 +58,9 @@ impl Ports {
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
-        let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
+        let versions = settings.tls.outgoing_versions;
+        let protocols = Protocols { tls12: versions.tls12, tls13: versions.tls13 };
+        let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?).with_protocols(protocols));
         let http: Arc<dyn HttpClient> =
             Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {

@@ -34,7 +34,7 @@ impl From<Fault> for Ended {
 #[allow(clippy::too_many_arguments)]
 pub async fn forward<'c>(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    mut pinned: Rc<Pinned>,
     bound: &Bound,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
@@ -78,6 +78,7 @@ pub async fn forward<'c>(
             Resort::Reply(reply) => return Err(Ended::Reply(reply)),
             Resort::Fault => return Err(Ended::Fault(fault)),
         }
+        pinned = f.pinned();
     }
     Err(Ended::Fault(Fault::plugin("a source of tries has no end")))
 }

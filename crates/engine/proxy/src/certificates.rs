@@ -12,7 +12,23 @@ use uuid::Uuid;
 use crate::node::Node;
 
 /// Parsed pairs by entity, with the entity they were parsed from.
-type Parsed = HashMap<Uuid, (Arc<gibbon_plan::Certificate>, Option<CertificatePair>)>;
+#[derive(Default)]
+struct Parsed {
+    pairs: HashMap<Uuid, (Arc<gibbon_plan::Certificate>, Option<CertificatePair>)>,
+    /// The plan under which it was last looked for pairs that nobody needs any more.
+    swept: u64,
+}
+
+impl Parsed {
+    /// Forgets what a plan no longer has, once per plan. Called before something is added, so the table never holds much
+    /// more than one plan's certificates.
+    fn sweep(&mut self, plan: &Plan, number: u64) {
+        if std::mem::replace(&mut self.swept, number) != number {
+            self.pairs
+                .retain(|id, (from, _)| plan.certificate(*id).is_some_and(|now| Arc::ptr_eq(now, from) || now == from));
+        }
+    }
+}
 
 /// What plugins obtained, by server name, with the pair it was parsed to.
 type Obtained = HashMap<Box<str>, (Arc<CertificatePem>, Option<CertificatePair>)>;
@@ -34,9 +50,9 @@ impl PlanCertificates {
         PlanCertificates { node, default, parsed: Mutex::default(), obtained: Mutex::default() }
     }
 
-    fn pair(&self, entity: &Arc<gibbon_plan::Certificate>) -> Option<CertificatePair> {
+    fn pair(&self, plan: &Plan, number: u64, entity: &Arc<gibbon_plan::Certificate>) -> Option<CertificatePair> {
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((from, pair)) = parsed.get(&entity.id)
+        if let Some((from, pair)) = parsed.pairs.get(&entity.id)
             && from == entity
         {
             return pair.clone();
@@ -44,7 +60,8 @@ impl PlanCertificates {
         let pair = server_pair(entity)
             .inspect_err(|cause| tracing::error!("certificate '{}' cannot be used: {cause}", entity.id))
             .ok();
-        parsed.insert(entity.id, (Arc::clone(entity), pair.clone()));
+        parsed.sweep(plan, number);
+        parsed.pairs.insert(entity.id, (Arc::clone(entity), pair.clone()));
         pair
     }
 }
@@ -74,9 +91,10 @@ impl PlanCertificates {
 
 impl CertificateSource for PlanCertificates {
     fn certificate(&self, hello: &ClientHello) -> Option<Certificate> {
-        let plan = self.node.publisher.current();
+        let publisher = &self.node.publisher;
+        let (number, plan) = (publisher.number(), publisher.current());
         let pair = match plan.certificate_for(hello.sni.as_deref().unwrap_or("*")) {
-            Some(entity) => self.pair(entity),
+            Some(entity) => self.pair(&plan, number, entity),
             None => hello.sni.as_deref().and_then(|name| self.by_plugin(&plan, name)),
         };
         Some(pair.as_ref().unwrap_or(&self.default).choose(hello).clone())
@@ -92,4 +110,27 @@ fn server_pair(entity: &gibbon_plan::Certificate) -> Result<CertificatePair, Str
         _ => None,
     };
     Ok(CertificatePair::new(parse(&entity.cert, &entity.key)?, second))
+}
+
+#[cfg(test)]
+mod tests {
+    use gibbon_router::Flavor;
+
+    use super::*;
+
+    #[test]
+    fn what_a_plan_no_longer_has_is_forgotten_once_per_plan() {
+        let none = Plan::empty(Flavor::TraditionalCompatible);
+        let entity = |id| {
+            let cert = gibbon_plan::Certificate { id, cert: "".into(), key: "".into(), cert_alt: None, key_alt: None };
+            (id, (Arc::new(cert), None))
+        };
+        let mut parsed = Parsed::default();
+        parsed.pairs.extend([entity(Uuid::from_u128(1)), entity(Uuid::from_u128(2))]);
+        parsed.sweep(&none, 1);
+        assert!(parsed.pairs.is_empty());
+        parsed.pairs.extend([entity(Uuid::from_u128(3))]);
+        parsed.sweep(&none, 1);
+        assert_eq!(parsed.pairs.len(), 1, "not looked through again under the same plan");
+    }
 }

@@ -1,6 +1,7 @@
 //! Station 9: tries. Each connects, sends the request and reads the answer's head; what failed before
 //! the client saw anything may be tried again, by the rules of nginx's `proxy_next_upstream error timeout`.
 
+use std::cell::RefCell;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::rc::Rc;
@@ -29,7 +30,8 @@ const SPOOL_CHUNK: usize = 64 * 1024;
 /// What every try of an exchange needs.
 pub struct Forwarding<'a> {
     pub worker: &'a Rc<Worker>,
-    pub pinned: &'a Pinned,
+    /// What new connections are made by. Let go of once an answer comes, for it may take for ever, and a plan is large.
+    pinned: RefCell<Option<Rc<Pinned>>>,
     /// The upstream to balance over, after plugins had their say.
     pub upstream: Option<Arc<Upstream>>,
     pub protocol: Protocol,
@@ -43,7 +45,7 @@ impl<'a> Forwarding<'a> {
     ///
     /// # Errors
     /// 503 for a plugin's upstream that does not exist, and for a route without service.
-    pub fn of(worker: &'a Rc<Worker>, pinned: &'a Pinned, bound: &'a Bound, x: &Exchange) -> Result<Self, Fault> {
+    pub fn of(worker: &'a Rc<Worker>, pinned: Rc<Pinned>, bound: &Bound, x: &Exchange) -> Result<Self, Fault> {
         let service = x.service();
         if service.is_none() && x.destination.target.is_none() && x.destination.upstream.is_none() {
             let fault = Fault::new(FaultKind::Status(503), Source::Ourselves, Retry::Never, "the route has no service");
@@ -57,13 +59,22 @@ impl<'a> Forwarding<'a> {
         };
         Ok(Forwarding {
             worker,
-            pinned,
+            pinned: RefCell::new(Some(pinned)),
             upstream,
             protocol: x.destination.protocol.or(service.map(|s| s.protocol)).unwrap_or(Protocol::Http),
             timeouts: x.destination.timeouts.or(service.map(|s| s.timeouts)).unwrap_or_default(),
             retries: x.destination.retries.or(service.map(|s| s.retries)).unwrap_or(0),
             upgrade: asks_for_websocket(x),
         })
+    }
+
+    /// The plan of this exchange; once that was let go of, the one in force.
+    pub fn pinned(&self) -> Rc<Pinned> {
+        self.pinned.borrow().clone().unwrap_or_else(|| self.worker.pin())
+    }
+
+    fn let_go_of_the_plan(&self) {
+        *self.pinned.borrow_mut() = None;
     }
 
     /// Whether the whole request is read before the upstream is bothered: the route says so (the default), and
@@ -156,6 +167,7 @@ pub async fn attempt<'c>(
         }
         Ok(Exchanged::Switched) => {
             end_well(f, x, balanced);
+            f.let_go_of_the_plan();
             Tried::Done(Box::pin(upgrade::tunnel(f, link, x, body, out, stage)).await)
         }
         Err(fault) => Tried::Failed(fault, balanced),
@@ -255,6 +267,7 @@ async fn exchange<'c>(
             Ok(Answer::Final(length)) => {
                 x.response = response;
                 x.latencies.first_byte = f.worker.node.clock.monotonic_ns();
+                f.let_go_of_the_plan();
                 let answered = answer::proxied(f, x, &mut reader, length, &mut sending, out, stage).await;
                 return answered.map(Exchanged::Answered);
             }

@@ -125,7 +125,7 @@ async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, Fault> {
     let tls = match &key.tls {
         None => None,
         Some(profile) => {
-            let made = worker.tls.get(profile, &f.pinned.plan, &worker.node, &worker.settings.upstream);
+            let made = worker.tls.get(profile, &f.pinned().plan, &worker.node, &worker.settings.upstream);
             Some(made?)
         }
     };

@@ -41,7 +41,7 @@ impl Service for Gateway {
             x.trace.begin(worker.host.node.tracing.instrumentations);
         }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
-        let ended = caught::catch(pin!(run(worker, &pinned, &mut x, &mut body, &mut out, &mut walked))).await;
+        let ended = caught::catch(pin!(run(worker, pinned, &mut x, &mut body, &mut out, &mut walked))).await;
         if let Err(panicked) = ended {
             Box::pin(finish::panicked(worker, &mut x, &panicked, &mut out)).await;
         }
@@ -106,7 +106,7 @@ impl WalkedChain {
 /// Stations 5 to 10.
 async fn run<'c>(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
     out: &mut Option<Responder<'c>>,
@@ -170,7 +170,7 @@ fn go_on(walked: Walked) -> Result<(), Ending> {
 
 async fn stations<'c>(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
     out: &mut Option<Responder<'c>>,
@@ -192,7 +192,7 @@ async fn stations<'c>(
 
     // 6. route: one look-up, then the rules of the matched route.
     let span = x.trace.start(Instrumentations::ROUTER, clock, || SpanKind::Router);
-    let found = route::find(worker, pinned, x);
+    let found = route::find(worker, &pinned, x);
     x.trace.end(span, clock);
     x.trace.expect(found.as_ref().map_or(pinned.global.tracers, |bound| bound.chain.tracers));
     let Some(bound) = found else {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, worker: Rc<Worker>, coun
                 let (mode, worker, counters) = (Rc::clone(&mode), Rc::clone(&worker), Arc::clone(&counters));
                 tokio::task::spawn_local(async move {
                     let mut x = worker.take_exchange();
-                    match caught::catch(connection(&worker, socket, &mode, &counters, &mut x)).await {
+                    match caught::catch(pin!(connection(&worker, socket, &mode, &counters, &mut x))).await {
                         Ok(Ok(())) => {}
                         Ok(Err(fault)) => report(&x, &fault),
                         Err(panicked) => report(&x, &of_panic(&worker, &panicked)),
@@ -94,7 +95,7 @@ async fn connection(
         },
         _ => Wire::Plain(socket),
     };
-    run(worker, &pinned, &bound, client, x).await
+    run(worker, pinned, &bound, client, x).await
 }
 
 fn begin(worker: &Worker, x: &mut Exchange, socket: &Socket) {
@@ -137,7 +138,7 @@ fn find(
 /// Runs the chain, connects and relays. The log phase runs however it ends.
 async fn run(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     bound: &Bound,
     mut client: Wire,
     x: &mut Exchange,
@@ -189,7 +190,7 @@ fn finish(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &Collect
 
 async fn forward(
     worker: &Rc<Worker>,
-    pinned: &Pinned,
+    pinned: Rc<Pinned>,
     bound: &Bound,
     client: &mut Wire,
     x: &mut Exchange,
@@ -199,7 +200,7 @@ async fn forward(
     let mut left = service.retries;
     let mut upstream = loop {
         let peer = noted_peer(worker, x, bound, &mut tries).await?;
-        match connect(worker, pinned, bound, &peer, x).await {
+        match connect(worker, &pinned, bound, &peer, x).await {
             Ok(stream) => {
                 if let Some(balanced) = peer.balanced {
                     worker.end_try(balanced, None, Some(gibbon_balance::Outcome::Connected));
@@ -220,6 +221,8 @@ async fn forward(
             }
         }
     };
+    // A connection may go on for ever, and a plan is large.
+    drop(pinned);
     let limits = RelayLimits { idle: Some(service.timeouts.read), half_close: true };
     let totals = relay(client, &mut upstream, limits, &worker.buffers).await;
     x.request_bytes += totals.a_to_b;
@@ -315,7 +318,7 @@ pub async fn serve_udp(listener: UdpListener, worker: Rc<Worker>) {
 
 async fn begin_udp(worker: Rc<Worker>, sessions: Sessions, start: UdpStart) -> Option<UdpTarget> {
     let mut session = Session { x: worker.take_exchange(), bound: None, collection: Collection::new() };
-    let target = match caught::catch(target_of(&worker, &start, &mut session)).await {
+    let target = match caught::catch(pin!(target_of(&worker, &start, &mut session))).await {
         Ok(Ok(target)) => Some(target),
         Ok(Err(fault)) => {
             session.x.response.status = fault.status();

@@ -68,6 +68,8 @@ pub enum Surface {
 pub struct AdminSettings {
     /// As in `Server`.
     pub server_token: String,
+    /// Whether answers say how long they took, in `X-Kong-Admin-Latency`.
+    pub latency: bool,
     /// Addresses of the console; they decide which origins browsers may call from.
     pub console_urls: Vec<String>,
     /// The largest body, in bytes.
@@ -88,6 +90,7 @@ pub struct Admin {
     pub(crate) status_routes: RouteTable,
     pub(crate) origins: Origins,
     pub(crate) server_token: String,
+    pub(crate) latency: bool,
     pub(crate) max_body: usize,
     pub(crate) guard: Guard,
     pub(crate) audit: Audit,
@@ -103,6 +106,7 @@ impl Admin {
             status_routes: RouteTable::status(documents.conductor.is_declarative()),
             origins: Origins::new(&settings.console_urls),
             server_token: settings.server_token,
+            latency: settings.latency,
             max_body: settings.max_body,
             guard: Guard::new(&settings.rbac),
             audit: Audit::new(settings.audit),

@@ -153,7 +153,9 @@ impl Caller {
         let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
         put("access-control-allow-origin", self.admin.origins.allowed(origin));
         put("access-control-allow-credentials", "true".into());
-        put("x-kong-admin-latency", began.elapsed().as_millis().to_string());
+        if self.admin.latency {
+            put("x-kong-admin-latency", began.elapsed().as_millis().to_string());
+        }
         put("server", self.admin.server_token.clone());
         if let Some(log) = &self.log {
             log.write(&Call::new(&head, &response, self.peer, began.elapsed()));

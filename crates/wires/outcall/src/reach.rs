@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use gibbon_dns::Resolver;
 use gibbon_net::{ConnectAddress, ConnectError, Connector, Stream, Target, TlsTarget};
-use gibbon_tls::{ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, ServerName, TrustStore, Verify};
+use gibbon_tls::{
+    ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, Protocols, ServerName, TrustStore, Verify,
+};
 
 use crate::ReachError;
 
@@ -27,6 +29,7 @@ pub struct Reach {
     connector: Connector,
     /// Who vouches for peers; `None` means the system's authorities, read when first needed.
     trust: Option<TrustStore>,
+    protocols: Protocols,
     verifying: OnceLock<ClientTls>,
     trusting: OnceLock<ClientTls>,
 }
@@ -35,7 +38,15 @@ impl Reach {
     #[must_use]
     pub fn new(resolver: Resolver, trust: Option<TrustStore>) -> Self {
         let connector = Connector { local_address: None, keepalive: Some(Duration::from_secs(60)) };
-        Reach { resolver, connector, trust, verifying: OnceLock::new(), trusting: OnceLock::new() }
+        let protocols = ClientTlsSettings::default().protocols;
+        Reach { resolver, connector, trust, protocols, verifying: OnceLock::new(), trusting: OnceLock::new() }
+    }
+
+    /// Speaks these versions of TLS only.
+    #[must_use]
+    pub fn with_protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
     }
 
     /// Connects to a host over TCP, with TLS if asked for; everything within `limit`.
@@ -133,7 +144,7 @@ impl Reach {
         } else {
             Verify::Off
         };
-        let settings = ClientTlsSettings { verify, ..ClientTlsSettings::default() };
+        let settings = ClientTlsSettings { verify, protocols: self.protocols, ..ClientTlsSettings::default() };
         let made = ClientTls::new(&settings).map_err(|error| error.to_string())?;
         Ok(place.get_or_init(|| made).clone())
     }

@@ -6,6 +6,7 @@ mod examples;
 mod host;
 mod hostile;
 mod http;
+mod lifetimes;
 mod plugins;
 mod rig;
 mod stream;

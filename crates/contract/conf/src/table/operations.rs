@@ -77,7 +77,7 @@ pub(super) mod miscellaneous {
     super::super::settings! { "MISCELLANEOUS":
         lua_ssl_trusted_certificate: List, Is("system"), Honoured, "Authorities trusted for outgoing TLS: paths, PEM, base64, or system.";
         lua_ssl_verify_depth: Number, Is("1"), Honoured, "Intermediate certificates allowed in a chain.";
-        lua_ssl_protocols: Text, Is("TLSv1.2 TLSv1.3"), Pending(reason::LUA), "TLS versions of the gateway's own outgoing connections.";
+        lua_ssl_protocols: Text, Is("TLSv1.2 TLSv1.3"), Honoured, "TLS versions of the gateway's own outgoing connections.";
         lua_package_path: Text, Is("./?.lua;./?/init.lua;"), Pending(reason::LUA), "Where Lua plugins are looked for.";
         lua_package_cpath: Text, Unset, Pending(reason::LUA), "Where Lua modules written in C are looked for.";
         lua_socket_pool_size: Number, Is("256"), Pending(reason::LUA), "Connections kept by Lua sockets per pool.";

@@ -4,7 +4,6 @@
 //! A tenth of the full measure by default; `GIBBON_SOAK=1` runs all of it (`make soak`).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gibbon_load::command::{Drive, Protocol, Requests};
 use gibbon_load::{drive, upstream};
-use gibbon_testkit::{Gateway, Settings, Signal};
+use gibbon_testkit::{Addresses, Gateway, Settings, Signal};
 use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
@@ -50,8 +49,16 @@ fn reloads_changes_and_upgrades_fail_no_request() {
         move || generate(&say_ports, &proxy, &count)
     });
     let ports = ports.recv().unwrap();
-    let mut gateway = Settings::new().config(configuration(&ports, 0).to_string()).start().unwrap();
-    say_proxy.send(gateway.addresses().proxy).unwrap();
+    let at = Addresses::reserve().unwrap();
+    // As in production: several workers, each with sockets of its own.
+    let mut gateway = Settings::new()
+        .config(configuration(&ports, 0).to_string())
+        .listening_at(at)
+        .set("nginx_worker_processes", "2")
+        .set("proxy_listen", format!("{} http2 reuseport, {} ssl http2 reuseport", at.proxy, at.proxy_tls))
+        .start()
+        .unwrap();
+    say_proxy.send(at).unwrap();
     let began = Instant::now();
 
     let steps = measure.reloads.max(measure.changes);
@@ -84,27 +91,36 @@ fn reloads_changes_and_upgrades_fail_no_request() {
 }
 
 /// The load: upstreams and clients of every protocol in one thread, piece after piece until told to end.
-fn generate(say_ports: &Sender<BTreeMap<&'static str, u16>>, proxy: &Receiver<SocketAddr>, count: &Count) {
+fn generate(say_ports: &Sender<BTreeMap<&'static str, u16>>, proxy: &Receiver<Addresses>, count: &Count) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         say_ports.send(upstream::start().unwrap()).unwrap();
         // The upstreams need no turn before the gateway is there.
-        let address = proxy.recv().unwrap();
+        let at = proxy.recv().unwrap();
         while !count.over.load(Ordering::Relaxed) {
-            let piece = |protocol, path: &str, connections, streams| {
+            let piece = |tls, protocol, path: &str, connections, streams| {
                 let requests = Requests { path: path.into(), ..Requests::default() };
-                let (rate, tls, warmup, seconds) = (None, false, 0.05, PIECE);
+                let address = if tls { at.proxy_tls } else { at.proxy };
+                let (rate, warmup, seconds) = (None, 0.05, PIECE);
                 let of = Drive { address, protocol, tls, connections, streams, rate, warmup, seconds, requests };
                 async { drive::run(of, |_| {}).await.unwrap() }
             };
-            let (http1, http2, websocket, events) = tokio::join!(
-                piece(Protocol::Http1, "/small", 8, 1),
-                piece(Protocol::Http2, "/small", 2, 8),
-                piece(Protocol::Websocket, "/ws", 4, 1),
-                piece(Protocol::Events, "/events", 4, 1),
+            let (http1, https1, http2, https2, websocket, events) = tokio::join!(
+                piece(false, Protocol::Http1, "/small", 8, 1),
+                piece(true, Protocol::Http1, "/small", 4, 1),
+                piece(false, Protocol::Http2, "/small", 2, 8),
+                piece(true, Protocol::Http2, "/small", 2, 8),
+                piece(false, Protocol::Websocket, "/ws", 4, 1),
+                piece(false, Protocol::Events, "/events", 4, 1),
             );
-            for (name, report) in [("http/1.1", http1), ("http/2", http2), ("websocket", websocket), ("events", events)]
-            {
+            for (name, report) in [
+                ("http/1.1", http1),
+                ("http/1.1 over TLS", https1),
+                ("http/2", http2),
+                ("http/2 over TLS", https2),
+                ("websocket", websocket),
+                ("events", events),
+            ] {
                 count.answers.fetch_add(report.answers, Ordering::Relaxed);
                 let mut errors = count.errors.lock().unwrap();
                 for (what, number) in report.errors {
