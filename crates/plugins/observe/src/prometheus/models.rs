@@ -31,9 +31,10 @@ struct Figures {
 impl ModelFigures {
     /// Counts the calls of an exchange.
     pub fn count(&self, x: &Exchange) {
-        let makers = x.log_values.iter().filter_map(|(path, _)| {
-            path.strip_prefix("ai.").and_then(|rest| rest.strip_suffix(".meta.provider_name"))
-        });
+        let makers = x
+            .log_values
+            .iter()
+            .filter_map(|(path, _)| path.strip_prefix("ai.").and_then(|rest| rest.strip_suffix(".meta.provider_name")));
         for maker in makers {
             self.count_one(x, maker);
         }
@@ -138,7 +139,9 @@ mod tests {
         let text = out.into_text();
         let series = "ai_provider=\"openai\",ai_model=\"gpt\\\"x\",cache_status=\"\",vector_db=\"\",embeddings_provider=\"\",embeddings_model=\"\"";
         assert!(text.contains(&format!("kong_ai_llm_requests_total{{{series},workspace=\"default\"}} 2")), "{text}");
-        assert!(text.contains(&format!("kong_ai_llm_tokens_total{{{series},token_type=\"prompt_tokens\",workspace=\"default\"}} 22")));
+        assert!(text.contains(&format!(
+            "kong_ai_llm_tokens_total{{{series},token_type=\"prompt_tokens\",workspace=\"default\"}} 22"
+        )));
         assert!(text.contains(&format!("kong_ai_llm_cost_total{{{series},workspace=\"default\"}} 1")));
         assert!(!text.contains("completion_tokens"));
     }
