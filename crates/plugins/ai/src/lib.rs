@@ -11,6 +11,9 @@ mod ai_prompt_template;
 mod ai_proxy;
 mod ai_proxy_advanced;
 mod ai_rate_limiting_advanced;
+mod ai_request_transformer;
+mod ai_response_transformer;
+mod ask;
 mod attempts;
 mod call;
 mod config;
@@ -35,6 +38,8 @@ pub const PARTS: &[Part] = &[
     ai_proxy::PART,
     ai_proxy_advanced::PART,
     ai_rate_limiting_advanced::PART,
+    ai_request_transformer::PART,
+    ai_response_transformer::PART,
 ];
 
 /// The Kong version whose plugins these are.
