@@ -242,9 +242,10 @@ impl Fetched {
             return aws::read_metadata(&self.send(request).await?).map_err(|e| error(&e));
         }
         let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).trim().to_owned();
-        let session = text(self.send(aws::instance_session().map_err(|e| error(&e))?).await?);
-        let role = text(self.send(aws::instance_role(&session, None).map_err(|e| error(&e))?).await?);
-        let request = aws::instance_role(&session, Some(&role)).map_err(|e| error(&e))?;
+        let session = text(self.send(aws::instance_session(aws::METADATA).map_err(|e| error(&e))?).await?);
+        let role =
+            text(self.send(aws::instance_role(aws::METADATA, Some(&session), None).map_err(|e| error(&e))?).await?);
+        let request = aws::instance_role(aws::METADATA, Some(&session), Some(&role)).map_err(|e| error(&e))?;
         aws::read_metadata(&self.send(request).await?).map_err(|e| error(&e))
     }
 
