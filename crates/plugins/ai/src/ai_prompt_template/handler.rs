@@ -77,11 +77,14 @@ fn properties(request: &Map<String, Value>) -> Result<HashMap<&str, &str>, Strin
         Some(Value::Object(properties)) => properties,
         Some(_) => return Err("properties must be an object".to_owned()),
     };
-    let text = |(name, value)| match value {
-        &Value::String(ref text) => Ok::<(&str, &str), String>((name, text.as_str())),
-        other => Err(format!("property values must be a string, got {}", kind(other))),
-    };
-    properties.iter().map(|(name, value)| text((name.as_str(), value))).collect()
+    let mut texts = HashMap::new();
+    for (name, value) in properties {
+        let Value::String(text) = value else {
+            return Err(format!("property values must be a string, got {}", kind(value)));
+        };
+        texts.insert(name.as_str(), text.as_str());
+    }
+    Ok(texts)
 }
 
 /// A type as Lua names it.

@@ -157,7 +157,7 @@ impl Job {
         let openai = matches!(self.client, Dialect::OpenAiChat | Dialect::OpenAiCompletions);
         if matches!(self.way.operation, Operation::Chat | Operation::Completions | Operation::Responses) {
             let mut walk = scan::members(&body);
-            let choices = walk.by_ref().fold(false, |found, member| found || member.key == "choices");
+            let choices = walk.by_ref().filter(|member| member.key == "choices").count() > 0;
             if !walk.is_complete() {
                 return self.broken(500, &format!("failed to decode {} response", self.way.route_type));
             }
