@@ -45,7 +45,8 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, worker: Rc<Worker>, coun
                 let (mode, worker, counters) = (Rc::clone(&mode), Rc::clone(&worker), Arc::clone(&counters));
                 tokio::task::spawn_local(async move {
                     let mut x = worker.take_exchange();
-                    match caught::catch(pin!(connection(&worker, socket, &mode, &counters, &mut x))).await {
+                    let ended = caught::catch(pin!(connection(&worker, socket, &mode, &counters, &mut x))).await;
+                    match ended {
                         Ok(Ok(())) => {}
                         Ok(Err(fault)) => report(&x, &fault),
                         Err(panicked) => report(&x, &of_panic(&worker, &panicked)),
@@ -318,7 +319,8 @@ pub async fn serve_udp(listener: UdpListener, worker: Rc<Worker>) {
 
 async fn begin_udp(worker: Rc<Worker>, sessions: Sessions, start: UdpStart) -> Option<UdpTarget> {
     let mut session = Session { x: worker.take_exchange(), bound: None, collection: Collection::new() };
-    let target = match caught::catch(pin!(target_of(&worker, &start, &mut session))).await {
+    let found = caught::catch(pin!(target_of(&worker, &start, &mut session))).await;
+    let target = match found {
         Ok(Ok(target)) => Some(target),
         Ok(Err(fault)) => {
             session.x.response.status = fault.status();
