@@ -183,8 +183,9 @@ async fn buffered<F: Future<Output = Sent>>(
         Walked::Reply(reply) => return own(f.worker, x, *reply, out, stage).await.map_err(|_| client_gone()),
         Walked::Fault(fault) => return Err(*fault),
     }
-    let body = x.response_body.take().unwrap_or_default();
+    // The header filters may look at the body, which is whole.
     finish_head(f.worker, x, stage);
+    let body = x.response_body.take().unwrap_or_default();
     let body = x.replacement_body.take().unwrap_or(body);
     send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
