@@ -34,7 +34,8 @@ impl Offline {
     pub fn open(settings: &Settings) -> anyhow::Result<Offline> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let facts = NodeFacts { worker_count: 1, ..NodeFacts::default() };
-        let Engine { registry, funnel, .. } = Engine::build(settings, &facts, None, serde_json::Value::Null, runtime.handle())?;
+        let Engine { registry, funnel, .. } =
+            Engine::build(settings, &facts, None, serde_json::Value::Null, runtime.handle())?;
         let documents = store::open(settings, registry, &funnel, runtime.handle())?;
         Ok(Offline { documents, runtime })
     }

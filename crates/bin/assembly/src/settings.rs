@@ -143,7 +143,8 @@ pub fn lua(settings: &Settings, plugins: Vec<String>, configuration: serde_json:
         max_uri_args: lua.max_uri_args,
         max_post_args: lua.max_post_args,
         socket_pool_size: lua.socket_pool_size,
-        ..LuaSettings::default()
+        time_limit: lua.time_limit,
+        memory_limit: lua.memory_limit.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
     }
 }
 

@@ -2,84 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "it/rig.rs"]
+#[path = "lua/gateway.rs"]
 #[allow(dead_code)]
-mod rig;
+mod gateway;
 
-use std::path::Path;
-
-use gibbon_testkit::client::{self, Response};
-use gibbon_testkit::upstream::{self, Upstream};
-
-use rig::Rig;
-
-/// A folder that `lua_package_path` leads to.
-struct Files(tempfile::TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Files(tempfile::tempdir().unwrap())
-    }
-
-    fn plugin(self, name: &str, handler: &str, schema: &str) -> Self {
-        let folder = self.0.path().join("kong/plugins").join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("handler.lua"), handler).unwrap();
-        std::fs::write(folder.join("schema.lua"), schema).unwrap();
-        self
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-/// A schema whose config has these fields.
-fn schema(name: &str, fields: &str) -> String {
-    format!("return {{ name = '{name}', fields = {{ {{ config = {{ type = 'record', fields = {{ {fields} }} }} }} }} }}")
-}
-
-struct Gateway {
-    upstream: Upstream,
-    rig: Rig,
-    _files: Files,
-}
-
-impl Gateway {
-    /// Serves `/` with these plugins on the service: a YAML list, indented by two.
-    fn with(files: Files, names: &str, plugins: &str) -> Self {
-        Self::set(files, names, plugins, &[])
-    }
-
-    fn set(files: Files, names: &str, plugins: &str, further: &[(&str, &str)]) -> Self {
-        let upstream = upstream::echo().unwrap();
-        let config = format!(
-            "_format_version: '3.0'\nservices:\n- name: up\n  url: http://{}\n  routes:\n  - name: all\n    paths: [/]\n    strip_path: false\n  plugins:\n{plugins}",
-            upstream.address()
-        );
-        let path = files.path().display();
-        let mut settings = vec![
-            ("plugins", format!("bundled{names}")),
-            ("lua_package_path", format!("{path}/?.lua;{path}/?/init.lua")),
-        ];
-        settings.extend(further.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Gateway { upstream, rig: Rig::start(&settings, &config), _files: files }
-    }
-
-    fn get(&self, target: &str) -> Response {
-        client::get(self.rig.proxy, "api.test", target).unwrap()
-    }
-
-    fn send(&self, head: &str, body: &str) -> Response {
-        client::once(self.rig.proxy, format!("{head}\r\nHost: api.test\r\nConnection: close\r\n\r\n{body}")).unwrap()
-    }
-}
-
-/// A pre-function with this code in `access`.
-fn access(code: &str) -> Gateway {
-    let code = serde_json::Value::from(code);
-    Gateway::with(Files::new(), "", &format!("  - {{name: pre-function, config: {{access: [{code}]}}}}"))
-}
+use gateway::{Files, Gateway, access, schema, trusted};
+use gibbon_testkit::upstream;
 
 #[test]
 fn a_plugin_of_two_files_runs_in_every_phase() {
@@ -101,8 +29,11 @@ fn a_plugin_of_two_files_runs_in_every_phase() {
         function M:log() ngx.shared.kong:incr("logged", 1, 0) end
         return M
     "#;
-    let files =
-        Files::new().plugin("greeter", handler, &schema("greeter", "{ greeting = { type = 'string', default = 'hello' } }"));
+    let files = Files::new().plugin(
+        "greeter",
+        handler,
+        &schema("greeter", "{ greeting = { type = 'string', default = 'hello' } }"),
+    );
     let gateway = Gateway::with(files, ",greeter", "  - {name: greeter, config: {}}");
     let answer = gateway.send("GET / HTTP/1.1\r\nX-Who: ann", "");
     assert_eq!(answer.status(), 200);
@@ -138,7 +69,8 @@ fn a_wait_holds_up_its_own_request_only_also_inside_a_coroutine_of_the_plugins()
 
 #[test]
 fn the_body_is_read_when_it_is_asked_for() {
-    let gateway = access("kong.response.exit(200, { got = kong.request.get_body(), raw = #kong.request.get_raw_body() })");
+    let gateway =
+        access("kong.response.exit(200, { got = kong.request.get_body(), raw = #kong.request.get_raw_body() })");
     let answer = gateway.send("POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 7", "{\"a\":1}");
     assert_eq!(answer.json().unwrap(), serde_json::json!({"got": {"a": 1}, "raw": 7}));
 }
@@ -189,4 +121,186 @@ fn light_threads_run_side_by_side_and_give_their_results() {
          kong.response.exit(200, x .. ' ' .. y .. ' ' .. tostring(ok) .. ' ' .. tostring(err))",
     );
     assert_eq!(gateway.get("/").text(), "2 4 false oops");
+}
+
+#[test]
+fn a_loop_without_end_is_stopped_wherever_it_hides_and_harms_no_other_request() {
+    let gateway = trusted(
+        "local kind = kong.request.get_path()
+         local function spin() while true do end end
+         if kind == '/plain' then spin() end
+         if kind == '/pcall' then while true do pcall(spin) end end
+         if kind == '/coroutine' then coroutine.wrap(function() while true do pcall(spin) end end)() end
+         if kind == '/hot' then local n = 0 for i = 1, 1e15 do n = n + i % 7 end end
+         kong.response.exit(200, 'fine')",
+        &[("lua_time_limit", "200ms"), ("nginx_worker_processes", "1")],
+    );
+    for kind in ["/plain", "/pcall", "/coroutine", "/hot"] {
+        assert_eq!(gateway.get(kind).status(), 500, "{kind}");
+        assert_eq!(gateway.get("/other").text(), "fine", "after {kind}");
+    }
+}
+
+#[test]
+fn memory_has_a_bound() {
+    let gateway = trusted(
+        "if kong.request.get_path() == '/much' then
+           local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(100000) .. i end
+         end
+         kong.response.exit(200, 'fine')",
+        &[("lua_memory_limit", "64m"), ("nginx_worker_processes", "1"), ("lua_time_limit", "60s")],
+    );
+    assert_eq!(gateway.get("/much").status(), 500);
+    assert_eq!(gateway.get("/little").text(), "fine");
+}
+
+#[test]
+fn shared_dictionaries_count_across_workers() {
+    let gateway = trusted(
+        "local n = ngx.shared.kong:incr('hits', 1, 0)
+         ngx.shared.kong:set('last', n, 60)
+         kong.response.exit(200, tostring(n))",
+        &[("nginx_worker_processes", "4")],
+    );
+    let mut seen: Vec<u32> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..40).map(|_| scope.spawn(|| gateway.get("/").text().parse().unwrap())).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=40).collect::<Vec<u32>>());
+}
+
+#[test]
+fn regular_expressions_are_those_of_perl() {
+    let gateway = trusted(
+        r#"local m = ngx.re.match("id=42; name=bob", [[id=(?<id>\d+)(?=;)]], "jo")
+           local from, to = ngx.re.find("abc123", [[(\d)(\d)]], "jo", nil, 2)
+           local s, n = ngx.re.gsub("a-b-c", "-(.)", "[$1]", "jo")
+           local words = {}
+           for w in ngx.re.gmatch("one two", [[\w+]], "o") do words[#words + 1] = w[0] end
+           local _, err = ngx.re.match("x", "(", "o")
+           local bad, why = ngx.re.match(("a"):rep(40) .. "!", "^(a+)+$", "o")
+           kong.response.exit(200, { id = m.id, first = m[1], from = from, to = to, s = s, n = n, words = words,
+             err = err ~= nil, bad = bad == nil, split = require("ngx.re").split("a,b,c", ",") })"#,
+        &[],
+    );
+    assert_eq!(
+        gateway.get("/").json().unwrap(),
+        serde_json::json!({"id": "42", "first": "42", "from": 5, "to": 5, "s": "a[b][c]", "n": 2,
+            "words": ["one", "two"], "err": true, "bad": true, "split": ["a", "b", "c"]})
+    );
+}
+
+#[test]
+fn an_http_client_of_lua_calls_others_and_keeps_connections() {
+    let other = upstream::echo().unwrap();
+    let gateway = trusted(
+        &format!(
+            r#"local http = require("resty.http").new()
+               http:set_timeouts(5000, 5000, 5000)
+               local res, err = http:request_uri("http://{}/there?x=1", {{ method = "POST", body = "hi", headers = {{ ["X-A"] = "1" }} }})
+               if not res then return kong.response.exit(502, err) end
+               -- The reader of bodies is a coroutine of the library's own; reading waits inside of it.
+               local client = require("resty.http").new()
+               assert(client:connect({{ scheme = "http", host = "{}", port = {} }}))
+               local streamed = assert(client:request({{ method = "POST", path = "/stream", body = ("x"):rep(20) }}))
+               local size = 0
+               repeat local piece = streamed.body_reader(8) if piece then size = size + #piece end until not piece
+               kong.response.exit(200, {{ status = res.status, some = #res.body > 0, size = size > 0 }})"#,
+            other.address(),
+            other.address().ip(),
+            other.address().port()
+        ),
+        &[],
+    );
+    let bodies: Vec<_> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..10).map(|_| scope.spawn(|| gateway.get("/").json().unwrap())).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert_eq!(bodies, vec![serde_json::json!({"status": 200, "some": true, "size": true}); 10]);
+    let first = &other.requests()[0];
+    assert!(other.requests().iter().any(|r| r.header("x-a") == Some("1")), "{first:?}");
+}
+
+#[test]
+fn a_timer_runs_beside_requests() {
+    let gateway = trusted(
+        "if kong.request.get_path() == '/set' then
+           ngx.timer.at(0.01, function(premature, value) ngx.sleep(0.01) ngx.shared.kong:set('timer', value) end, 'ran')
+           kong.response.exit(202)
+         end
+         kong.response.exit(200, tostring(ngx.shared.kong:get('timer')))",
+        &[],
+    );
+    assert_eq!(gateway.get("/set").status(), 202);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while gateway.get("/get").text() != "ran" {
+        assert!(std::time::Instant::now() < end, "the timer never ran");
+    }
+}
+
+#[test]
+fn libraries_that_plugins_require_are_there() {
+    let gateway = trusted(
+        r#"local loaded = {}
+           for _, name in ipairs({ "cjson", "cjson.safe", "resty.http", "resty.redis", "resty.lock", "resty.lrucache",
+             "resty.mlcache", "resty.string", "resty.sha1", "resty.sha256", "resty.md5", "resty.random", "resty.hmac",
+             "resty.openssl.digest", "resty.openssl.hmac", "resty.openssl.rand", "socket.url", "pl.stringx",
+             "pl.tablex", "pl.utils", "inspect", "kong.constants", "kong.meta", "kong.tools.utils",
+             "kong.tools.table", "kong.tools.string", "kong.tools.uuid", "kong.tools.http", "kong.db.schema.typedefs",
+             "ngx.semaphore", "ngx.base64", "ngx.process", "table.new", "table.clear", "ffi", "bit" }) do
+             local ok, err = pcall(require, name)
+             if not ok then loaded[#loaded + 1] = name .. ": " .. tostring(err) end
+           end
+           local to_hex = require("resty.string").to_hex
+           local sha = require("resty.sha256"):new() sha:update("abc")
+           local lru = require("resty.lrucache").new(2) lru:set("a", 1) lru:set("b", 2) lru:get("a") lru:set("c", 3)
+           local lock = require("resty.lock"):new("kong_locks")
+           assert(lock:lock("k")) lock:unlock()
+           kong.response.exit(200, { failed = #loaded, names = loaded, sha = to_hex(sha:final()):sub(1, 8), a = lru:get("a"),
+             b = tostring(lru:get("b")), host = require("socket.url").parse("http://u:p@h.test:81/x?y=1").host,
+             b64 = ngx.decode_base64(ngx.encode_base64("hé")), args = ngx.encode_args({ a = 1 }),
+             json = require("cjson").encode({ list = require("cjson").empty_array, null = require("cjson").null }) })"#,
+        &[],
+    );
+    let answer = gateway.get("/").json().unwrap();
+    assert_eq!(answer["failed"], 0, "{answer}");
+    assert_eq!((&answer["sha"], &answer["a"], &answer["b"]), (&"ba7816bf".into(), &1.into(), &"nil".into()));
+    assert_eq!((&answer["host"], &answer["b64"], &answer["args"]), (&"h.test".into(), &"hé".into(), &"a=1".into()));
+    let json: serde_json::Value = serde_json::from_str(answer["json"].as_str().unwrap()).unwrap();
+    assert_eq!(json, serde_json::json!({"list": [], "null": null}));
+}
+
+#[test]
+fn a_schema_of_lua_validates_and_fills_like_a_native_one() {
+    let schema = r#"
+        local typedefs = require "kong.db.schema.typedefs"
+        return { name = "strict", fields = {
+          { consumer = typedefs.no_consumer },
+          { protocols = typedefs.protocols_http },
+          { config = { type = "record", fields = {
+            { header = typedefs.header_name { default = "X-Strict" } },
+            { limit = { type = "integer", required = true, between = { 1, 10 } } },
+            { mode = { type = "string", one_of = { "a", "b" }, default = "a" } },
+            { list = { type = "array", elements = { type = "string", custom_validator = function(v)
+                if v == "bad" then return nil, "not a bad one" end return true end } } },
+            { nested = { type = "record", fields = { { deep = { type = "boolean", default = true } } } } },
+          }, entity_checks = { { conditional = { if_field = "mode", if_match = { eq = "b" }, then_field = "list", then_match = { required = true } } } } } },
+        } }"#;
+    let handler = "return { PRIORITY = 10, VERSION = '1.0', access = function(_, conf)
+        kong.response.exit(200, { header = conf.header, mode = conf.mode, deep = conf.nested.deep, limit = conf.limit }) end }";
+    let files = Files::new().plugin("strict", handler, schema);
+    let gateway = Gateway::with(files, ",strict", "  - {name: strict, config: {limit: 3}}");
+    assert_eq!(
+        gateway.get("/").json().unwrap(),
+        serde_json::json!({"header": "X-Strict", "mode": "a", "deep": true, "limit": 3})
+    );
+    let refused = |config: &str| {
+        let text = format!("_format_version: '3.0'\nplugins:\n- {{name: strict, config: {config}}}");
+        let error = gateway.rig.running().declarative.replace(text.as_bytes()).unwrap_err();
+        format!("{error:#}")
+    };
+    assert!(refused("{limit: 11}").contains("value should be between 1 and 10"), "{}", refused("{limit: 11}"));
+    assert!(refused("{limit: 1, list: [bad]}").contains("not a bad one"), "{}", refused("{limit: 1, list: [bad]}"));
+    assert!(refused("{limit: 1, mode: b}").contains("required field missing"), "{}", refused("{limit: 1, mode: b}"));
 }

@@ -10,13 +10,16 @@ use gibbon_pdk::{Exchange, LocalFuture, Reply};
 use mlua::{Lua, Thread, Value};
 use smallvec::SmallVec;
 
+/// Makes a value in the machine that asked for it.
+pub type Make = Box<dyn FnOnce(&Lua) -> mlua::Result<Value>>;
+
 /// A value that a wait ends with; made into Lua values when the coroutine goes on.
 pub enum Out {
     Nil,
     Flag(bool),
     Text(Vec<u8>),
     /// Made when the coroutine goes on.
-    Make(Box<dyn FnOnce(&Lua) -> mlua::Result<Value>>),
+    Make(Make),
 }
 
 impl Out {

@@ -48,6 +48,15 @@ pub struct Dict {
     inner: Mutex<Inner>,
 }
 
+/// What is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub value: Scalar,
+    pub flags: i64,
+    /// Nanoseconds of the monotonic clock; 0 is never.
+    pub expires: u64,
+}
+
 /// How a write went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -97,13 +106,12 @@ impl Dict {
     pub fn set(
         &self,
         key: &[u8],
-        value: Scalar,
-        flags: i64,
-        expires: u64,
+        entry: Entry,
         when: Condition,
         evict: bool,
         now: u64,
     ) -> Result<Written, &'static str> {
+        let Entry { value, flags, expires } = entry;
         let mut inner = self.lock();
         let present = inner.items.get(key).is_some_and(|item| !item.is_stale(now));
         match when {
@@ -194,7 +202,11 @@ impl Dict {
         }
         inner.bytes += size;
         let list = inner.lists.entry(key.to_vec()).or_default();
-        if left { list.push_front(value) } else { list.push_back(value) }
+        if left {
+            list.push_front(value)
+        } else {
+            list.push_back(value)
+        }
         Ok(list.len())
     }
 
@@ -312,27 +324,27 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn text(s: &str) -> Scalar {
-        Scalar::Text(s.as_bytes().to_vec())
+    fn entry(s: &str, expires: u64) -> Entry {
+        Entry { value: Scalar::Text(s.as_bytes().to_vec()), flags: 0, expires }
     }
 
     #[test]
     fn an_entry_counts_as_absent_after_its_time() {
         let dict = Dict::new(10_000);
-        dict.set(b"k", text("v"), 0, 100, Condition::Always, true, 0).unwrap();
-        assert_eq!(dict.get(b"k", 99).unwrap().2, false);
-        assert_eq!(dict.get(b"k", 100).unwrap().2, true, "stale, but there");
-        assert_eq!(dict.set(b"k", text("w"), 0, 0, Condition::Absent, true, 100), Ok(Written { forced: false }));
+        dict.set(b"k", entry("v", 100), Condition::Always, true, 0).unwrap();
+        assert!(!dict.get(b"k", 99).unwrap().2);
+        assert!(dict.get(b"k", 100).unwrap().2, "stale, but there");
+        assert_eq!(dict.set(b"k", entry("w", 0), Condition::Absent, true, 100), Ok(Written { forced: false }));
     }
 
     #[test]
     fn the_oldest_written_make_room_unless_the_write_is_a_safe_one() {
         let dict = Dict::new(2 * (OVERHEAD + 2));
         for key in [b"a", b"b"] {
-            dict.set(key, text("v"), 0, 0, Condition::Always, true, 0).unwrap();
+            dict.set(key, entry("v", 0), Condition::Always, true, 0).unwrap();
         }
-        assert_eq!(dict.set(b"c", text("v"), 0, 0, Condition::Always, false, 0), Err("no memory"));
-        assert_eq!(dict.set(b"c", text("v"), 0, 0, Condition::Always, true, 0), Ok(Written { forced: true }));
+        assert_eq!(dict.set(b"c", entry("v", 0), Condition::Always, false, 0), Err("no memory"));
+        assert_eq!(dict.set(b"c", entry("v", 0), Condition::Always, true, 0), Ok(Written { forced: true }));
         assert!(dict.get(b"a", 0).is_none() && dict.get(b"b", 0).is_some());
     }
 

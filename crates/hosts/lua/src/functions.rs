@@ -30,7 +30,9 @@ thread_local! {
 
 /// Both plugins.
 pub fn plugins(shared: &Arc<Shared>) -> Vec<Plugin> {
-    [("pre-function", 1_000_000), ("post-function", -1000)].map(|(name, priority)| plugin(shared, name, priority)).into()
+    [("pre-function", 1_000_000), ("post-function", -1000)]
+        .map(|(name, priority)| plugin(shared, name, priority))
+        .into()
 }
 
 fn plugin(shared: &Arc<Shared>, name: &'static str, priority: i64) -> Plugin {
@@ -56,7 +58,14 @@ fn schema(name: &'static str) -> Record {
         let field = Field::array(Field::string().optional().custom(check)).required().default(json!([]));
         record = record.field(phase, field);
     }
-    let paths = &["config.certificate", "config.rewrite", "config.access", "config.header_filter", "config.body_filter", "config.log"];
+    let paths = &[
+        "config.certificate",
+        "config.rewrite",
+        "config.access",
+        "config.header_filter",
+        "config.body_filter",
+        "config.log",
+    ];
     record.plugin_check(at_least_one_of(paths))
 }
 

@@ -117,8 +117,7 @@ impl Handler for LuaHandler {
             x.response.status = 500;
             x.response.headers.clear();
             x.response.headers.append("Content-Type", "application/json; charset=utf-8");
-            let body =
-                serde_json::json!({ "message": "An unexpected error occurred", "request_id": id.to_string() });
+            let body = serde_json::json!({ "message": "An unexpected error occurred", "request_id": id.to_string() });
             x.replacement_body = Some(Bytes::from(body.to_string()));
         }
     }

@@ -168,8 +168,7 @@ fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> R
             phases = phases.union(Phases::of(&[phase]));
         }
     }
-    if phases.contains(Phase::Response)
-        && (phases.contains(Phase::HeaderFilter) || phases.contains(Phase::BodyFilter))
+    if phases.contains(Phase::Response) && (phases.contains(Phase::HeaderFilter) || phases.contains(Phase::BodyFilter))
     {
         return Err("a plugin with a response phase may not have header_filter or body_filter".to_owned());
     }
@@ -186,7 +185,12 @@ fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> R
 }
 
 /// A handler for a configuration of a Lua plugin.
-fn handler_of(shared: &Arc<Shared>, code: &Arc<Code>, config: &Value, build: &Build<'_>) -> Arc<dyn gibbon_pdk::Handler> {
+fn handler_of(
+    shared: &Arc<Shared>,
+    code: &Arc<Code>,
+    config: &Value,
+    build: &Build<'_>,
+) -> Arc<dyn gibbon_pdk::Handler> {
     let mut config = config.clone();
     if let Some(fields) = config.as_object_mut() {
         let ids = [

@@ -221,12 +221,8 @@ impl Machine {
     ) -> mlua::Result<Option<(Frame, Thread, MultiValue)>> {
         let Some(Some(function)) = instance.functions.get(phase as usize) else { return Ok(None) };
         let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
-        let frame = Frame {
-            request: self.request(x)?,
-            phase: phase.name(),
-            plugin: Some(instance.about.clone()),
-            may_wait,
-        };
+        let frame =
+            Frame { request: self.request(x)?, phase: phase.name(), plugin: Some(instance.about.clone()), may_wait };
         let thread = self.lua.create_thread(function.clone())?;
         let mut arguments = MultiValue::with_capacity(2);
         arguments.push_back(Value::Table(instance.module.clone()));

@@ -134,10 +134,9 @@ impl Reader<'_> {
             Some("boolean") => Kind::Boolean,
             Some("array") => Kind::Array(self.inner(table, "elements", path)?),
             Some("set") => Kind::Set(self.inner(table, "elements", path)?),
-            Some("map") => Kind::Map {
-                keys: self.inner(table, "keys", path)?,
-                values: self.inner(table, "values", path)?,
-            },
+            Some("map") => {
+                Kind::Map { keys: self.inner(table, "keys", path)?, values: self.inner(table, "values", path)? }
+            }
             Some("record") => Kind::Record(Box::new(self.record(table, path)?)),
             Some("foreign") => {
                 let entity: String = table.get("reference").map_err(|_| format!("{path}: missing reference"))?;
@@ -196,10 +195,10 @@ impl Reader<'_> {
         if let Some(Json::Array(values)) = get("not_one_of")? {
             field.not_one_of = values;
         }
-        if let Some(Json::Array(bounds)) = get("between")? {
-            if let [low, high] = bounds.as_slice() {
-                field.between = low.as_f64().zip(high.as_f64());
-            }
+        if let Some(Json::Array(bounds)) = get("between")?
+            && let [low, high] = bounds.as_slice()
+        {
+            field.between = low.as_f64().zip(high.as_f64());
         }
         for (name, rules) in [("match_all", &mut field.match_all), ("match_none", &mut field.match_none)] {
             if let Some(Json::Array(list)) = get(name)? {
@@ -207,10 +206,10 @@ impl Reader<'_> {
             }
         }
         if let Some(any) = get("match_any")? {
-            let patterns = any["patterns"].as_array().into_iter().flatten();
+            let patterns = any.get("patterns").and_then(Json::as_array).into_iter().flatten();
             field.match_any = Some(PatternSet {
                 patterns: patterns.filter_map(|p| p.as_str().map(|p| Cow::Owned(p.to_owned()))).collect(),
-                err: any["err"].as_str().map(|err| Cow::Owned(err.to_owned())),
+                err: text_in(&any, "err").map(Cow::Owned),
             });
         }
         if let Some(Json::Array(subsets)) = get("mutually_exclusive_subsets")? {
@@ -338,9 +337,9 @@ fn verdict(answer: &Result<Vec<Json>, String>) -> Option<Json> {
     match answer {
         Err(error) => Some(Json::String(error.clone())),
         Ok(values) => match values.first() {
-            Some(Json::Null | Json::Bool(false)) => {
-                Some(values.get(1).filter(|reason| !reason.is_null()).cloned().unwrap_or_else(|| json!("invalid value")))
-            }
+            Some(Json::Null | Json::Bool(false)) => Some(
+                values.get(1).filter(|reason| !reason.is_null()).cloned().unwrap_or_else(|| json!("invalid value")),
+            ),
             // A function that returns nothing at all found nothing wrong with it, but did not say so.
             None => Some(json!("invalid value")),
             Some(_) => None,
@@ -405,18 +404,21 @@ fn shaped(kind: &Kind, value: Json) -> Json {
     }
 }
 
+fn text_in(value: &Json, name: &str) -> Option<String> {
+    value.get(name).and_then(Json::as_str).map(str::to_owned)
+}
+
 fn pattern_rule(rule: &Json) -> PatternRule {
     PatternRule {
-        pattern: Cow::Owned(rule["pattern"].as_str().unwrap_or_default().to_owned()),
-        err: rule["err"].as_str().map(|err| Cow::Owned(err.to_owned())),
+        pattern: Cow::Owned(text_in(rule, "pattern").unwrap_or_default()),
+        err: text_in(rule, "err").map(Cow::Owned),
     }
 }
 
 fn deprecated(value: &Json) -> Deprecation {
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
     Deprecation {
-        message: text("message").unwrap_or_default().into(),
-        removal_in_version: text("removal_in_version").map(Cow::Owned),
+        message: text_in(value, "message").unwrap_or_default().into(),
+        removal_in_version: text_in(value, "removal_in_version").map(Cow::Owned),
         old_default: value.get("old_default").cloned(),
         replaced_with: Vec::new(),
     }

@@ -33,9 +33,7 @@ fn head(lua: &Lua, native: &Table) -> mlua::Result<()> {
     })?;
     add(lua, native, "response_header", |lua, name: LuaString| {
         let name = lossy(&name);
-        let headers = with(|x| {
-            headers(x).get_all(&name).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        })?;
+        let headers = with(|x| headers(x).get_all(&name).map(<[u8]>::to_vec).collect::<Vec<_>>())?;
         match headers.as_slice() {
             [] => Ok(Value::Nil),
             [one] => text(lua, Some(one)),

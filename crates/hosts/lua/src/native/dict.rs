@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::{add, lossy, text};
-use crate::dict::{Condition, Scalar};
+use crate::dict::{Condition, Entry, Scalar};
 use crate::machine::Ports;
 
 fn scalar(value: &Value) -> Option<Scalar> {
@@ -66,10 +66,13 @@ pub fn install(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()>
             b"present" => Condition::Present,
             _ => Condition::Always,
         };
-        Ok(match dict.set(&key.as_bytes(), scalar, flags, ahead(now, ttl), when, evict, now) {
-            Ok(written) => (true, None, written.forced),
-            Err(error) => (false, Some(error), false),
-        })
+        Ok(
+            match dict.set(&key.as_bytes(), Entry { value: scalar, flags, expires: ahead(now, ttl) }, when, evict, now)
+            {
+                Ok(written) => (true, None, written.forced),
+                Err(error) => (false, Some(error), false),
+            },
+        )
     })?;
     let counting = Rc::clone(ports);
     type Increment = (LuaString, LuaString, f64, Option<f64>, f64);

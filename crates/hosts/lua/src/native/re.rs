@@ -14,9 +14,12 @@ use crate::machine::Ports;
 /// Expressions kept; above it all are forgotten, which costs compiling anew and nothing else.
 const MOST: usize = 4096;
 
+/// Pattern and options.
+type Key = (Vec<u8>, Vec<u8>);
+
 struct Cache {
     limit: u32,
-    compiled: RefCell<HashMap<(Vec<u8>, Vec<u8>), Rc<Regex>>>,
+    compiled: RefCell<HashMap<Key, Rc<Regex>>>,
 }
 
 impl Cache {

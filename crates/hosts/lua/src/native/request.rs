@@ -214,9 +214,7 @@ fn body(lua: &Lua, native: &Table) -> mlua::Result<()> {
                     Ok(bytes) => Ok((text(lua, Some(bytes))?, None)),
                     Err(error) => Ok((Value::Nil, Some(error.to_string()))),
                 },
-                Some(max) => {
-                    Ok((Value::Nil, Some(format!("request body file too big: {} > {max}", spooled.len))))
-                }
+                Some(max) => Ok((Value::Nil, Some(format!("request body file too big: {} > {max}", spooled.len)))),
                 None => Ok((
                     Value::Nil,
                     Some(

@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{
+    GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD,
+};
 use gibbon_message::uri;
 use md5::{Digest as _, Md5};
 use mlua::{Lua, LuaString, Table, Value};
@@ -14,7 +16,8 @@ use super::{add, text};
 use crate::machine::Ports;
 
 /// Takes text with and without padding.
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const DECODER: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 const URL_DECODER: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
@@ -111,7 +114,9 @@ pub fn install(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()>
         lua.create_string(engine.encode(bytes_of(&value)))
     })?;
     add(lua, native, "decode_base64", |lua, value: LuaString| text(lua, DECODER.decode(value.as_bytes()).ok()))?;
-    add(lua, native, "encode_base64url", |lua, value: Value| lua.create_string(URL_SAFE_NO_PAD.encode(bytes_of(&value))))?;
+    add(lua, native, "encode_base64url", |lua, value: Value| {
+        lua.create_string(URL_SAFE_NO_PAD.encode(bytes_of(&value)))
+    })?;
     add(lua, native, "decode_base64url", |lua, value: LuaString| text(lua, URL_DECODER.decode(value.as_bytes()).ok()))?;
     add(lua, native, "escape_uri", |_, value: Value| Ok(escape(&bytes_of(&value))))?;
     add(lua, native, "unescape_uri", |lua, value: Value| {
@@ -156,7 +161,10 @@ mod tests {
 
     #[test]
     fn digests_are_those_of_their_standards() {
-        assert_eq!(hex(&hmac_md5(b"key", b"The quick brown fox jumps over the lazy dog")), "80070713463e7749b90c2dc24911e275");
+        assert_eq!(
+            hex(&hmac_md5(b"key", b"The quick brown fox jumps over the lazy dog")),
+            "80070713463e7749b90c2dc24911e275"
+        );
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(escape("a b/~ä".as_bytes()), "a%20b%2F~%C3%A4");
     }

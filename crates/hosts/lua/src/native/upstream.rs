@@ -37,7 +37,11 @@ fn destination(lua: &Lua, native: &Table) -> mlua::Result<()> {
     })?;
     add(lua, native, "set_target", |_, (host, port): (LuaString, u16)| {
         let host = lossy(&host).into_boxed_str();
-        with(|x| x.destination.target = Some(Target { host, port }))
+        with(|x| {
+            // As in Kong, the target's name is the Host header, without the port.
+            x.destination.host_header = Some(host.as_bytes().to_vec());
+            x.destination.target = Some(Target { host, port });
+        })
     })?;
     add(lua, native, "set_retries", |_, retries: u16| with(|x| x.destination.retries = Some(retries)))?;
     add(lua, native, "set_timeouts", |_, (connect, write, read): (u64, u64, u64)| {

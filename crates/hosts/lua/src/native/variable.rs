@@ -38,7 +38,9 @@ fn argument(x: &Exchange, name: &str) -> Option<Vec<u8>> {
     let query = x.query()?;
     query.split(|b| *b == b'&').find_map(|part| {
         let equals = part.iter().position(|b| *b == b'=')?;
-        part.get(..equals)?.eq_ignore_ascii_case(name.as_bytes()).then(|| part.get(equals + 1..).unwrap_or_default().to_vec())
+        part.get(..equals)?
+            .eq_ignore_ascii_case(name.as_bytes())
+            .then(|| part.get(equals + 1..).unwrap_or_default().to_vec())
     })
 }
 
@@ -107,7 +109,9 @@ fn variable(x: &Exchange, name: &str) -> Option<Vec<u8>> {
         }
         "status" => number(x.response.status.into()),
         "upstream_status" => (x.upstream_status != 0).then(|| x.upstream_status.to_string().into_bytes()),
-        "upstream_addr" => x.tries.last().and_then(|last| text(&std::net::SocketAddr::new(last.ip, last.port).to_string())),
+        "upstream_addr" => {
+            x.tries.last().and_then(|last| text(&std::net::SocketAddr::new(last.ip, last.port).to_string()))
+        }
         "upstream_uri" => owned(&x.destination.path),
         "upstream_host" => x.destination.host_header.clone(),
         "upstream_scheme" => {

@@ -230,7 +230,9 @@ fn connect(lua: &Lua, native: &Table, ports: &Rc<Ports>, pools: &Rc<Pools>) -> m
         while let Some(Kept { connection, reused, tls, until }) = kept.pop_back() {
             if until > now {
                 let connection = Rc::new(RefCell::new(Some(connection)));
-                return lua.create_any_userdata(Socket { connection, reused: reused + 1, tls: Cell::new(tls) }).map(Some);
+                return lua
+                    .create_any_userdata(Socket { connection, reused: reused + 1, tls: Cell::new(tls) })
+                    .map(Some);
             }
         }
         Ok(None)
