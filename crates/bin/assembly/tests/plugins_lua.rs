@@ -43,6 +43,22 @@ fn a_plugin_of_two_files_runs_in_every_phase() {
 }
 
 #[test]
+fn the_example_of_the_guide_is_the_one_that_runs() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+    let guide = read("docs/custom-plugins.md");
+    let handler = read("examples/lua/kong/plugins/my-plugin/handler.lua");
+    let schema = read("examples/lua/kong/plugins/my-plugin/schema.lua");
+    let shown: Vec<&str> = guide.split("```lua\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(handler.ends_with(shown[0]) && schema == shown[1], "the guide shows other files than the example has");
+    let files = Files::new().plugin("my-plugin", &handler, &schema);
+    let gateway = Gateway::with(files, ",my-plugin", "  - {name: my-plugin, config: {}}");
+    let refused = gateway.get("/");
+    assert_eq!((refused.status(), refused.text().as_str()), (400, r#"{"message":"X-Tenant is missing"}"#));
+    assert_eq!(gateway.send("GET / HTTP/1.1\r\nX-Tenant: a", "").status(), 200);
+}
+
+#[test]
 fn an_error_is_a_500_with_the_body_of_kong() {
     let answer = access("local x = nil; return x.field").get("/");
     assert_eq!(answer.status(), 500);
@@ -171,6 +187,23 @@ fn shared_dictionaries_count_across_workers() {
 }
 
 #[test]
+fn a_filter_that_fails_lets_nothing_through() {
+    let with = |phase: &str| {
+        let plugins = format!("  - {{name: post-function, config: {{{phase}: ['error(\"no\")']}}}}");
+        Gateway::with(Files::new(), "", &plugins)
+    };
+    let answer = with("header_filter").send("POST / HTTP/1.1\r\nContent-Length: 6", "secret");
+    assert_eq!(answer.status(), 500);
+    assert_eq!(answer.json().unwrap()["message"], "An unexpected error occurred");
+    let code = "kong.response.clear_header(\"Content-Length\")";
+    let plugins =
+        format!("  - {{name: post-function, config: {{header_filter: ['{code}'], body_filter: ['error(\"no\")']}}}}");
+    let gateway = Gateway::with(Files::new(), "", &plugins);
+    let answer = gateway.send("POST / HTTP/1.1\r\nContent-Length: 6", "secret");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, ""));
+}
+
+#[test]
 fn regular_expressions_are_those_of_perl() {
     let gateway = trusted(
         r#"local m = ngx.re.match("id=42; name=bob", [[id=(?<id>\d+)(?=;)]], "jo")
@@ -219,7 +252,7 @@ fn an_http_client_of_lua_calls_others_and_keeps_connections() {
     });
     assert_eq!(bodies, vec![serde_json::json!({"status": 200, "some": true, "size": true}); 10]);
     let first = &other.requests()[0];
-    assert!(other.requests().iter().any(|r| r.header("x-a") == Some("1")), "{first:?}");
+    assert_eq!((first.header("x-a"), &first.body[..]), (Some("1"), &b"hi"[..]));
 }
 
 #[test]

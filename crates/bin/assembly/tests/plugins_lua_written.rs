@@ -93,9 +93,10 @@ fn a_relying_party_asks_the_provider_and_remembers() {
     let head = "GET / HTTP/1.1\r\nAuthorization: Bearer tok";
     assert_eq!(statuses(&crowd(&gateway, head, "")), [200; 12]);
     assert!(gateway.upstream.requests().iter().all(|request| request.header("x-user") == Some("ann")));
-    let asked = provider.requests().len();
+    provider.requests();
     assert_eq!(statuses(&crowd(&gateway, head, "")), [200; 12]);
-    assert!(provider.requests().len() <= asked + 2, "asked again: {} then {}", asked, provider.requests().len());
+    let again = provider.requests().len();
+    assert!(again <= 2, "each of two workers may have to ask once more, not {again} times");
 }
 
 #[test]
@@ -167,18 +168,15 @@ fn log_entries_are_shipped_in_batches() {
     let gateway = gateway("log-shipper", &format!("{{url: 'http://{}/logs', batch: 5}}", sink.address()));
     assert_eq!(statuses(&crowd(&gateway, "GET /a HTTP/1.1", "")), [200; 12]);
     let end = Instant::now() + Duration::from_secs(30);
-    let shipped = || -> usize {
-        let entries = sink.requests();
-        let batches = entries.iter().map(|r| serde_json::from_slice::<serde_json::Value>(&r.body).unwrap());
-        batches.map(|batch| batch.as_array().unwrap().len()).sum()
-    };
-    while shipped() < 12 {
-        assert!(Instant::now() < end, "{} of 12 entries arrived", shipped());
-        std::thread::yield_now();
+    let mut batches: Vec<Vec<serde_json::Value>> = Vec::new();
+    while batches.iter().map(Vec::len).sum::<usize>() < 12 {
+        assert!(Instant::now() < end, "only {batches:?} arrived");
+        batches.extend(sink.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()));
+        // Asking the gateway for something paces the loop.
+        gateway.get("/pace");
     }
-    let batch: serde_json::Value = serde_json::from_slice(&sink.requests()[0].body).unwrap();
-    assert!(batch.as_array().unwrap().len() <= 5);
-    assert_eq!((&batch[0]["path"], &batch[0]["status"]), (&json!("/a"), &json!(200)));
+    assert!(batches.iter().all(|batch| batch.len() <= 5));
+    assert_eq!((&batches[0][0]["path"], &batches[0][0]["status"]), (&json!("/a"), &json!(200)));
 }
 
 #[test]

@@ -80,7 +80,8 @@ Client.__index = function(_, name)
 end
 
 function redis.new()
-  return setmetatable({ sock = ngx.socket.tcp() }, Client)
+  -- Every other name is a command, so what may be absent has to be there as false.
+  return setmetatable({ sock = ngx.socket.tcp(), pipeline = false }, Client)
 end
 function Client:set_timeout(ms) self.sock:settimeout(ms) end
 function Client:set_timeouts(connect, send, receive) self.sock:settimeouts(connect, send, receive) end
@@ -104,13 +105,13 @@ function Client:set_keepalive(...) return self.sock:setkeepalive(...) end
 function Client:get_reused_times() return self.sock:getreusedtimes() end
 function Client:close() return self.sock:close() end
 function Client:init_pipeline() self.pipeline = {} end
-function Client:cancel_pipeline() self.pipeline = nil end
+function Client:cancel_pipeline() self.pipeline = false end
 function Client:commit_pipeline()
   local requests = self.pipeline
   if not requests then
     return nil, "no pipeline"
   end
-  self.pipeline = nil
+  self.pipeline = false
   local ok, err = self.sock:send(requests)
   if not ok then
     return nil, err
