@@ -10,6 +10,7 @@ mod declarative;
 mod exit;
 mod journals;
 mod machine;
+mod open_files;
 mod output;
 mod pid;
 mod prefix;
@@ -19,6 +20,7 @@ mod schema;
 mod serve;
 mod signals;
 mod syslog;
+mod upgrade;
 
 use std::process::ExitCode;
 

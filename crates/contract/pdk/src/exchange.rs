@@ -14,7 +14,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service};
+use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -311,6 +311,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Trailers of the upstream's answer, there from the last call of the body filters on (none before). What stands
+    /// here then is sent, to a client that takes trailers.
+    pub response_trailers: Headers,
     /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
     /// sent, and whatever body there was is dropped.
     pub replacement_body: Option<Bytes>,
@@ -325,6 +328,8 @@ pub struct Exchange {
     pub response_body_bytes: u64,
     /// Additions to the log entry: dotted path and value (`null` removes).
     pub log_values: Vec<(Box<str>, Value)>,
+    /// What is recorded for tracing plugins.
+    pub trace: Trace,
     pub slots: Slots,
 }
 
@@ -354,6 +359,7 @@ impl Exchange {
             response_source,
             buffer_response,
             response_body,
+            response_trailers,
             replacement_body,
             tries,
             upstream_status,
@@ -362,6 +368,7 @@ impl Exchange {
             response_bytes,
             response_body_bytes,
             log_values,
+            trace,
             slots,
         } = self;
         *id = RequestId::default();
@@ -384,6 +391,7 @@ impl Exchange {
         *response_source = ResponseSource::Error;
         *buffer_response = false;
         *response_body = None;
+        response_trailers.clear();
         *replacement_body = None;
         tries.clear();
         *upstream_status = 0;
@@ -392,6 +400,7 @@ impl Exchange {
         *response_bytes = 0;
         *response_body_bytes = 0;
         log_values.clear();
+        trace.clear();
         slots.clear();
     }
 
@@ -431,6 +440,12 @@ impl Exchange {
             _ => raw,
         };
         name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    }
+
+    /// The wall clock at a point in time of the monotonic one, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn wall_ns_at(&self, monotonic_ns: u64) -> u64 {
+        self.started_ns + monotonic_ns.saturating_sub(self.latencies.start)
     }
 
     /// The raw query that goes upstream: a plugin's, else the client's.

@@ -11,7 +11,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Exporter, LocalFuture, SendFuture};
+use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -36,6 +36,7 @@ pub struct NodeFacts {
     /// The Kong version spoken, e.g. `3.10.0`.
     pub kong_version: String,
     pub worker_count: usize,
+    pub tracing: TraceSettings,
 }
 
 /// Time. On the request path it is read once per batch of events, so it costs nothing.
@@ -95,6 +96,8 @@ pub struct OutcallRequest {
     /// How long the connection stays in the pool.
     pub keepalive: Duration,
     pub tls: OutcallTls,
+    /// A forward proxy, `http://host:port`: plain requests are handed to it, TLS goes through a tunnel.
+    pub proxy: Option<String>,
     /// Answers above this are refused.
     pub max_response_bytes: usize,
 }
@@ -110,6 +113,7 @@ impl OutcallRequest {
             timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(60),
             tls: OutcallTls::default(),
+            proxy: None,
             max_response_bytes: 16 << 20,
         }
     }

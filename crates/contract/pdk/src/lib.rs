@@ -37,6 +37,7 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod trace;
 
 pub mod redis;
 
@@ -60,3 +61,7 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use trace::{
+    Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
+    TraceId, TraceSettings,
+};

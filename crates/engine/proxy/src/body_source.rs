@@ -16,18 +16,46 @@ use crate::settings::ProxySettings;
 pub struct BodySource<'s, 'c> {
     wire: Option<gibbon_http::RequestBody<'c>>,
     settings: &'s ProxySettings,
+    sent: Sent,
+}
+
+/// What of a streamed body was passed on, as long as that is little: a gRPC upstream may say that it has not looked
+/// at a call (REFUSED_STREAM, GOAWAY), and then the call goes elsewhere.
+#[derive(Default)]
+pub struct Sent {
+    bytes: Vec<u8>,
+    /// Some of it was not kept.
+    lost: bool,
+}
+
+impl Sent {
+    /// Keeps a piece, or gives up on all of them at `limit` bytes.
+    pub fn keep(&mut self, piece: &[u8], limit: usize) {
+        self.lost |= self.bytes.len() + piece.len() > limit;
+        if self.lost {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+    }
+
+    /// What earlier tries have passed on.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl<'s, 'c> BodySource<'s, 'c> {
     #[must_use]
     pub fn new(wire: gibbon_http::RequestBody<'c>, settings: &'s ProxySettings) -> Self {
-        BodySource { wire: Some(wire), settings }
+        BodySource { wire: Some(wire), settings, sent: Sent::default() }
     }
 
     /// A source for exchanges that have no body on a wire (TLS handshakes, streams).
     #[must_use]
     pub fn absent(settings: &'s ProxySettings) -> Self {
-        BodySource { wire: None, settings }
+        BodySource { wire: None, settings, sent: Sent::default() }
     }
 
     /// The state of the body before anybody read of it.
@@ -52,6 +80,22 @@ impl<'s, 'c> BodySource<'s, 'c> {
     /// The wire itself, for streaming.
     pub fn wire(&mut self) -> Option<&mut gibbon_http::RequestBody<'c>> {
         self.wire.as_mut()
+    }
+
+    /// The wire, what was streamed off it before, and how much of that may be kept.
+    pub fn streamed(&mut self) -> Option<(&mut gibbon_http::RequestBody<'c>, &mut Sent, usize)> {
+        self.wire.as_mut().map(|wire| (wire, &mut self.sent, self.settings.body_buffer))
+    }
+
+    /// Whether a streamed body can be sent once more from its beginning.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        !self.sent.lost
+    }
+
+    /// Gives up on sending a streamed body once more.
+    pub fn forget(&mut self) {
+        self.sent = Sent { bytes: Vec::new(), lost: true };
     }
 
     /// Gives the wire away (an upgrade needs it).

@@ -138,6 +138,9 @@ async fn attempt<'c>(
     };
     x.latencies.balancer_end = clock.monotonic_ns();
     note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    if x.trace.is_on() {
+        x.trace.peer_name = Some(peer.host.clone());
+    }
     let Peer { address, host, balanced } = peer;
     let link = open(f, address, &host, x).await;
     let mut link = match link {
@@ -225,11 +228,16 @@ async fn exchange<'c>(
     write_headers(f, &mut headers, host, link, x);
     let method = x.request.method.clone();
     let (outgoing, length) = Outgoing::of(x, body);
-    let replayable = !matches!(outgoing, Outgoing::Stream);
+    let streamed = matches!(outgoing, Outgoing::Stream);
+    if streamed && !link.is_http2() {
+        body.forget();
+    }
     let timeouts = WireTimeouts { read: f.timeouts.read, send: f.timeouts.write };
     let (mut writer, mut reader) = link.exchange(timeouts);
-    let fault = |error: ClientError| upstream_fault(error, &method, replayable);
-    writer.head(&method, &target, &headers, length).map_err(fault)?;
+    let fault = |error: ClientError, body: &BodySource<'_, '_>| {
+        upstream_fault(error, &method, !streamed || body.is_replayable())
+    };
+    writer.head(&method, &target, &headers, length).map_err(|error| fault(error, body))?;
     f.worker.give_back_headers(headers);
     x.latencies.sent = f.worker.node.clock.monotonic_ns();
 
@@ -255,16 +263,11 @@ async fn exchange<'c>(
             x.upstream_status = 101;
             Ok(Exchanged::Switched)
         }
-        Ok(_) => Err(upstream_fault(
-            ClientError {
-                kind: ClientErrorKind::Invalid("101 to a request that asked for no upgrade"),
-                received: true,
-                reused: false,
-            },
-            &method,
-            replayable,
-        )),
-        Err(Failed::Upstream(error)) => Err(fault(error)),
+        Ok(_) => {
+            let kind = ClientErrorKind::Invalid("101 to a request that asked for no upgrade");
+            Err(fault(ClientError { kind, received: true, reused: false }, body))
+        }
+        Err(Failed::Upstream(error)) => Err(fault(error, body)),
         Err(Failed::Client(fault)) => Err(fault),
     }
 }
@@ -362,13 +365,17 @@ async fn send_file(writer: &mut Writer<'_>, body: &SpooledBody) -> Result<(), Se
 }
 
 async fn send_stream(writer: &mut Writer<'_>, body: &mut BodySource<'_, '_>) -> Result<(), Sent> {
-    let Some(wire) = body.wire() else {
+    let Some((wire, sent, limit)) = body.streamed() else {
         return writer.finish(None).await.map_err(|_| Sent::Upstream);
     };
+    writer.data(sent.bytes()).await.map_err(|_| Sent::Upstream)?;
     loop {
         let chunk = writer.flush_while(wire.chunk()).await.map_err(|_| Sent::Upstream)?;
         match chunk.map_err(|e| Sent::Client(body_fault(e)))? {
-            Some(data) => writer.data(data).await.map_err(|_| Sent::Upstream)?,
+            Some(data) => {
+                sent.keep(data, limit);
+                writer.data(data).await.map_err(|_| Sent::Upstream)?;
+            }
             None => break,
         }
     }

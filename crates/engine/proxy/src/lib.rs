@@ -34,7 +34,8 @@ mod walk;
 mod worker;
 mod workers;
 
-pub use access_line::writer as access_log_writer;
+pub use access_line::AccessLine;
+pub use caught::log_panics;
 pub use certificates::PlanCertificates;
 pub use names::Names;
 pub use node::{Node, WorkerCounters};
@@ -45,5 +46,5 @@ pub use run::Gateway;
 pub use serve::{Kind, Mode};
 pub use settings::{ConnectionFacts, ProxySettings, UpstreamSettings};
 pub use upstreams::{Live, Upstreams, live_of};
-pub use worker::{AccessLog, Worker};
-pub use workers::{Listening, Stage, Start, WorkerParts, Workers};
+pub use worker::Worker;
+pub use workers::{Listening, Remote, Stage, Start, WorkerParts, Workers};

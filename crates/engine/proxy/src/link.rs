@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gibbon_http::client::{Connection, H2Connection, H2Stream, Reader, Timeouts, Writer};
+use gibbon_http::client::{Connection, H2Connection, H2Stream, Opening, Reader, Timeouts, Writer};
 use gibbon_message::Scheme;
 use gibbon_net::{ConnectAddress, ConnectError, ConnectFailure, Stream, Target, TlsTarget};
 use gibbon_pdk::{Exchange, Fault, FaultKind, Protocol, Retry, Source};
@@ -91,28 +91,32 @@ fn tls_profile(f: &Forwarding<'_>, host: &str, http2: bool, x: &Exchange) -> Opt
     Some(profile(&tls, identity, name, http2, &f.worker.settings.upstream))
 }
 
+/// A stream of a shared connection; one more is made if none has room.
 async fn open_h2(f: &Forwarding<'_>, key: PoolKey) -> Result<Link, Fault> {
-    let shared = f.worker.h2.borrow().get(&key).filter(|c| c.is_open()).cloned();
-    let connection = match shared {
-        Some(connection) => connection,
-        None => {
-            let stream = connect(f, &key).await?;
-            let scheme = if key.tls.is_some() { Scheme::Https } else { Scheme::Http };
-            let made = H2Connection::handshake(stream, scheme, &f.worker.wires, &f.worker.client_settings).await;
-            let made = made.map_err(|e| broken(&e.to_string()))?;
-            let mut table = f.worker.h2.borrow_mut();
-            table.retain(|_, c| c.is_open());
-            table.insert(key.clone(), made.clone());
-            made
+    let pool = &f.worker.h2;
+    let stream = loop {
+        match pool.open(&key) {
+            Opening::Stream(stream) => break stream,
+            Opening::Connect(ticket) => break ticket.made(handshake(f, &key).await?),
+            Opening::Wait(attempt) => {
+                if !attempt.made().await {
+                    break pool.add(&key, handshake(f, &key).await?);
+                }
+            }
         }
     };
-    let stream = connection.stream();
     Ok(Link { key, wire: Wire::H2(stream) })
 }
 
+async fn handshake(f: &Forwarding<'_>, key: &PoolKey) -> Result<H2Connection, Fault> {
+    let stream = connect(f, key).await?;
+    let scheme = if key.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let made = H2Connection::handshake(stream, scheme, &f.worker.wires, &f.worker.client_settings).await;
+    made.map_err(|e| broken(&e.to_string()))
+}
+
 fn broken(cause: &str) -> Fault {
-    let fault = Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"));
-    fault
+    Fault::new(FaultKind::Closed, Source::Upstream, Retry::Yes, format!("HTTP/2 to the upstream: {cause}"))
 }
 
 async fn connect(f: &Forwarding<'_>, key: &PoolKey) -> Result<Stream, Fault> {

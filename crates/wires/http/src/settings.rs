@@ -20,6 +20,11 @@ pub struct ServerSettings {
     pub keepalive_requests: u64,
     /// How long a connection may idle between requests; zero closes after each answer.
     pub keepalive_timeout: Duration,
+    /// Seconds told to HTTP/1 clients in a `Keep-Alive: timeout=` field; absent says nothing (the second value of nginx's
+    /// `keepalive_timeout`).
+    pub keepalive_header: Option<u64>,
+    /// Age at which a connection is closed after its current request (`keepalive_time`).
+    pub keepalive_time: Duration,
     /// How long a whole head may take (`client_header_timeout`).
     pub header_timeout: Duration,
     /// How long may pass between two reads of a request body (`client_body_timeout`).
@@ -44,6 +49,8 @@ impl Default for ServerSettings {
             ignore_invalid_headers: true,
             keepalive_requests: 1000,
             keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_time: Duration::from_secs(3600),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
@@ -70,6 +77,10 @@ pub struct H2Settings {
     pub max_header_list_size: u32,
     /// Bytes of answers buffered per stream.
     pub max_send_buffer: usize,
+    /// What small data frames that wait to be read may cost in memory beyond their content, about 256 bytes
+    /// each. A peer that goes further is cut off with all its streams, so a stream window of messages of a few
+    /// bytes must fit: its reader may be slow.
+    pub data_frame_budget: usize,
     /// Streams reset by the peer that may wait to be noticed (rapid reset, CVE-2023-44487).
     pub max_pending_resets: usize,
     /// Control frames (ping, settings, priority, empty data) a peer may send in a burst before the
@@ -88,6 +99,7 @@ impl Default for H2Settings {
             max_frame_size: 16 * 1024,
             max_header_list_size: 32 * 1024,
             max_send_buffer: 256 * 1024,
+            data_frame_budget: 8 * 1024 * 1024,
             max_pending_resets: 20,
             control_frame_budget: 1000,
             reset_budget: 1000,

@@ -1,7 +1,7 @@
 //! An HTTP/2 connection to an upstream, shared by many exchanges, each on a stream of its own.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -15,12 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Answer, ClientError, ClientErrorKind, ClientSettings, Timeouts};
 use crate::deadline::{Deadline, LazyTimer};
 use crate::h1::WireError;
-use crate::h2::{Inflow, Outflow, Pace, StreamCell, request_parts, response_from, wire_error};
+use crate::h2::{Inflow, Meter, Outflow, Pace, StreamCell, request_parts, response_from, wire_error};
 use crate::parse::content_length;
 use crate::{BodyLength, H2Settings, Worker};
 
 /// Informational heads before the final one; more is a flood.
 const MAX_INFORMATIONAL: u32 = 100;
+
+/// Streams given to a connection whose peer has not yet said how many it takes; RFC 9113 6.5.2 asks for at
+/// least as many.
+const ASSUMED_STREAMS: usize = 100;
 
 /// One HTTP/2 connection to an upstream. Clones are the same connection; it closes when the last clone
 /// and the last stream are gone.
@@ -50,8 +54,9 @@ impl H2Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (send, connection) = builder(&settings.http2)
-            .handshake::<S, Bytes>(io)
+        let (meter, gauge) = Meter::of_upstream(io, worker.clone(), &settings.http2);
+        let (send, mut connection) = builder(&settings.http2)
+            .handshake::<_, Bytes>(meter)
             .await
             .map_err(|error| ClientError { kind: error_kind(&error), received: false, reused: false })?;
         let shared = Rc::new(Shared {
@@ -63,8 +68,12 @@ impl H2Connection {
         });
         let driven = shared.clone();
         tokio::task::spawn_local(async move {
-            // What went wrong is told to each stream.
-            let _ = connection.await;
+            // What went wrong is told to each stream. A flood ends the connection, and with it all streams.
+            poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if gauge.verdict.get().is_none() => Poll::Pending,
+                _ => Poll::Ready(()),
+            })
+            .await;
             driven.open.set(false);
         });
         Ok(H2Connection { send, shared })
@@ -80,7 +89,12 @@ impl H2Connection {
     /// Whether one more stream is within the peer's limit; beyond it streams wait for others to end.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.shared.active.get() < self.send.current_max_send_streams()
+        let limit = match self.send.current_max_send_streams() {
+            // The peer's settings have not come.
+            0 => ASSUMED_STREAMS,
+            limit => limit,
+        };
+        self.shared.active.get() < limit
     }
 
     /// Streams under way.
@@ -123,7 +137,10 @@ fn builder(settings: &H2Settings) -> h2::client::Builder {
         .initial_connection_window_size(settings.connection_window)
         .max_frame_size(settings.max_frame_size)
         .max_header_list_size(settings.max_header_list_size)
-        .max_send_buffer_size(settings.max_send_buffer);
+        .max_send_buffer_size(settings.max_send_buffer)
+        .data_frame_budget(settings.data_frame_budget)
+        // Streams wait until the upstream has said how many it takes, instead of being refused.
+        .initial_max_send_streams(0);
     builder
 }
 
@@ -216,8 +233,9 @@ impl Writer<'_> {
         let request = request_parts(self.shared.scheme, method, target, headers, length)
             .map_err(|why| self.state.error(ClientErrorKind::Misuse(why)))?;
         let ended = matches!(length, BodyLength::None | BodyLength::Exact(0));
+        // An error here means that the connection has ended in the meantime: nothing was sent.
         let (response, stream) =
-            self.send.send_request(request, ended).map_err(|error| self.state.error(error_kind(&error)))?;
+            self.send.send_request(request, ended).map_err(|_| self.state.error(ClientErrorKind::Refused))?;
         *self.stream.borrow_mut() = Some(stream);
         *self.response.borrow_mut() = Some(response);
         self.outflow.begin(length, ended);

@@ -7,12 +7,14 @@ mod error;
 mod exchange;
 mod h1;
 mod h2;
+mod h2_pool;
 mod pool;
 
 pub use error::{ClientError, ClientErrorKind};
 pub use exchange::{Answer, Reader, Timeouts, Writer};
 pub use h1::Connection;
 pub use h2::{H2Connection, H2Stream};
+pub use h2_pool::{Attempt, H2Pool, Opening, Ticket};
 pub use pool::{Pool, PoolSettings, Pooled};
 
 /// Limits of what an upstream may send.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Connection;
 
 /// How often idle connections are looked at.
-const SWEEP: Duration = Duration::from_secs(1);
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
 /// Bounds of a pool, as Kong's `upstream_keepalive_*` settings.
 #[derive(Clone, Debug)]
@@ -29,6 +29,16 @@ pub struct PoolSettings {
 impl Default for PoolSettings {
     fn default() -> Self {
         PoolSettings { per_key: 512, total: 8192, idle_timeout: Duration::from_secs(60), max_requests: 10_000 }
+    }
+}
+
+impl PoolSettings {
+    /// Sweeps after which an idle connection goes.
+    pub(super) fn idle_sweeps(&self) -> u64 {
+        match self.idle_timeout.as_secs() {
+            0 if self.idle_timeout.is_zero() => u64::MAX,
+            seconds => seconds.max(1),
+        }
     }
 }
 
@@ -129,10 +139,7 @@ impl<K: Hash + Eq + Clone, C: Pooled> Pool<K, C> {
     pub fn sweep(&self) {
         let now = self.sweeps.get() + 1;
         self.sweeps.set(now);
-        let limit = match self.settings.idle_timeout.as_secs() {
-            0 if self.settings.idle_timeout.is_zero() => u64::MAX,
-            seconds => seconds.max(1),
-        };
+        let limit = self.settings.idle_sweeps();
         let mut left = 0;
         self.idle.borrow_mut().retain(|_, connections| {
             connections.retain_mut(|idle| now - idle.since <= limit && idle.connection.is_open());

@@ -1,7 +1,11 @@
-//! Counts the frames of a client that cost work but carry nothing, and stops reading when there are too
+//! Counts the frames of a peer that cost work but carry nothing, and stops reading when there are too
 //! many: pings, settings, priorities, empty data, window updates, resets (CVE-2019-9512, -9513, -9515,
-//! -9518, CVE-2023-44487). Continuations, header sizes and small data frames are bounded by the `h2`
-//! crate.
+//! -9518, CVE-2023-44487). What may be spent comes back with time and with use: gRPC peers measure the
+//! connection with a ping per round trip as long as data flows. Continuations, header sizes and small data
+//! frames are bounded by the `h2` crate.
+//!
+//! Empty data frames that end nothing are counted and go no further. They are legal, some peers send one
+//! per message, and the `h2` crate ends a connection that brought a hundred of them in all its life.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -11,10 +15,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{Frame, Frames};
 use crate::{H2Settings, Worker};
 
+/// Bytes written that earn the peer one more frame: more than the answer to a ping has.
+const BYTES_PER_FRAME: usize = 64;
+
 /// Frame types (RFC 9113 6).
-pub(super) mod kind {
+pub(crate) mod kind {
     pub const DATA: u8 = 0;
     pub const HEADERS: u8 = 1;
     pub const RST_STREAM: u8 = 3;
@@ -24,7 +32,7 @@ pub(super) mod kind {
 
 /// What a meter tells about its stream.
 #[derive(Debug, Default)]
-pub(super) struct Gauge {
+pub(crate) struct Gauge {
     /// Set once a bound is broken; from then on nothing more is read.
     pub verdict: Cell<Option<Flood>>,
     /// The type of the last frame read: what the `h2` crate stumbled over, when it does.
@@ -33,76 +41,49 @@ pub(super) struct Gauge {
 
 /// Which bound a client broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flood {
+pub(crate) enum Flood {
     Control,
     Empty,
     Resets,
 }
 
 /// A stream whose incoming frames are counted.
-pub(super) struct Meter<S> {
+pub(crate) struct Meter<S> {
     stream: S,
     worker: Rc<Worker>,
     gauge: Rc<Gauge>,
     frames: Frames,
     budgets: Budgets,
+    /// Bytes written that have earned nothing yet.
+    written: usize,
 }
 
 impl<S> Meter<S> {
-    pub(super) fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
+    /// For the connection of a client, which begins with the preface.
+    pub(super) fn of_client(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
+        Self::new(stream, worker, settings, Frames::behind(crate::h1::H2_PREFACE.len()))
+    }
+
+    /// For the connection to an upstream.
+    pub(crate) fn of_upstream(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
+        Self::new(stream, worker, settings, Frames::default())
+    }
+
+    fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings, frames: Frames) -> (Self, Rc<Gauge>) {
         let gauge = Rc::<Gauge>::default();
         let budgets = Budgets::new(settings);
-        (Meter { stream, worker, gauge: gauge.clone(), frames: Frames::default(), budgets }, gauge)
+        (Meter { stream, worker, gauge: gauge.clone(), frames, budgets, written: 0 }, gauge)
+    }
+
+    /// What goes out to the peer gives it something to answer.
+    fn earn(&mut self, written: usize) {
+        self.written += written;
+        self.budgets.earn(self.written / BYTES_PER_FRAME);
+        self.written %= BYTES_PER_FRAME;
     }
 }
 
-/// Finds frame headers in a stream of bytes.
-#[derive(Debug)]
-struct Frames {
-    /// Bytes to pass over before the next header: the preface first, then payloads.
-    skip: usize,
-    header: [u8; 9],
-    have: usize,
-}
-
-impl Default for Frames {
-    fn default() -> Self {
-        Frames { skip: crate::h1::H2_PREFACE.len(), header: [0; 9], have: 0 }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Frame {
-    length: usize,
-    kind: u8,
-    flags: u8,
-}
-
-impl Frames {
-    /// The next frame whose header ends within `bytes`, which is moved on behind it.
-    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
-        let skipped = self.skip.min(bytes.len());
-        *bytes = bytes.get(skipped..).unwrap_or_default();
-        self.skip -= skipped;
-        while let Some((&byte, rest)) = bytes.split_first() {
-            *bytes = rest;
-            if let Some(slot) = self.header.get_mut(self.have) {
-                *slot = byte;
-            }
-            self.have += 1;
-            if self.have == self.header.len() {
-                self.have = 0;
-                let [a, b, c, kind, flags, ..] = self.header;
-                let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                self.skip = length;
-                return Some(Frame { length, kind, flags });
-            }
-        }
-        None
-    }
-}
-
-/// What a client may spend; it comes back with time.
+/// What a peer may spend; it comes back with time, and but for resets with what it sends and is sent.
 #[derive(Debug)]
 struct Budgets {
     control: Budget,
@@ -122,15 +103,24 @@ impl Budgets {
     }
 
     fn charge(&mut self, frame: Frame, tick: u64) -> Option<Flood> {
-        const END_STREAM: u8 = 1;
         match frame.kind {
-            kind::DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => self.control.spend(tick, Flood::Empty),
+            kind::DATA if frame.is_empty_data() => self.control.spend(tick, Flood::Empty),
             kind::HEADERS | kind::CONTINUATION if frame.length == 0 => self.control.spend(tick, Flood::Empty),
-            kind::DATA | kind::HEADERS | kind::CONTINUATION => None,
+            kind::DATA | kind::HEADERS => {
+                self.earn(1);
+                None
+            }
+            kind::CONTINUATION => None,
             kind::RST_STREAM => self.resets.spend(tick, Flood::Resets),
             kind::WINDOW_UPDATE => self.windows.spend(tick, Flood::Control),
             _ => self.control.spend(tick, Flood::Control),
         }
+    }
+
+    fn earn(&mut self, frames: usize) {
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        self.control.give_back(frames);
+        self.windows.give_back(frames);
     }
 }
 
@@ -151,7 +141,7 @@ impl Budget {
         let ticks = u32::try_from(tick.saturating_sub(self.tick)).unwrap_or(u32::MAX);
         self.tick = tick;
         let back = ticks.saturating_mul((self.size / 100).max(1));
-        self.left = self.left.saturating_add(back).min(self.size);
+        self.give_back(back);
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
@@ -159,6 +149,10 @@ impl Budget {
             }
             None => Some(flood),
         }
+    }
+
+    fn give_back(&mut self, frames: u32) {
+        self.left = self.left.saturating_add(frames).min(self.size);
     }
 }
 
@@ -168,24 +162,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         if this.gauge.verdict.get().is_some() {
             return Poll::Pending;
         }
-        let before = buf.filled().len();
-        std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let tick = this.worker.deadlines.tick();
-        let mut bytes = buf.filled().get(before..).unwrap_or_default();
-        while let Some(frame) = this.frames.next(&mut bytes) {
-            this.gauge.last_kind.set(frame.kind);
-            if let Some(flood) = this.budgets.charge(frame, tick) {
-                this.gauge.verdict.set(Some(flood));
-                break;
+        let (budgets, gauge) = (&mut this.budgets, &this.gauge);
+        this.frames.poll_read(&mut this.stream, cx, buf, |frame| {
+            gauge.last_kind.set(frame.kind);
+            if gauge.verdict.get().is_none() {
+                gauge.verdict.set(budgets.charge(frame, tick));
             }
-        }
-        Poll::Ready(Ok(()))
+            !frame.is_empty_data()
+        })
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.earn(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -193,7 +186,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = std::task::ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        self.earn(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -214,32 +209,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
-        let mut bytes = vec![0, (payload >> 8) as u8, payload as u8, kind, flags, 0, 0, 0, 1];
-        bytes.resize(9 + payload, 0xff);
-        bytes
-    }
-
-    #[test]
-    fn frames_are_found_however_the_bytes_are_cut() {
-        let bytes = [crate::h1::H2_PREFACE.to_vec(), frame(4, 0, 6), frame(0, 1, 300), frame(6, 0, 8)].concat();
-        for step in [1, 2, 7, 9, 10, 1000] {
-            let mut frames = Frames::default();
-            let mut found = Vec::new();
-            for mut part in bytes.chunks(step) {
-                while let Some(frame) = frames.next(&mut part) {
-                    found.push((frame.kind, frame.length));
-                }
-            }
-            assert_eq!(found, [(4, 6), (0, 300), (6, 8)], "{step}");
-        }
-    }
-
     #[test]
     fn a_budget_is_spent_and_comes_back_with_time() {
         let settings = H2Settings { control_frame_budget: 200, ..H2Settings::default() };
         let mut budgets = Budgets::new(&settings);
-        let ping = Frame { length: 8, kind: 6, flags: 0 };
+        let ping = Frame::new(8, 6, 0);
         assert!((0..200).all(|_| budgets.charge(ping, 5).is_none()));
         assert_eq!(budgets.charge(ping, 5), Some(Flood::Control));
         assert!((0..20).all(|_| budgets.charge(ping, 15).is_none()));
@@ -251,11 +225,33 @@ mod tests {
         let mut budgets =
             Budgets::new(&H2Settings { control_frame_budget: 1, reset_budget: 1, ..H2Settings::default() });
         for _ in 0..1000 {
-            assert_eq!(budgets.charge(Frame { length: 10, kind: 0, flags: 0 }, 0), None);
-            assert_eq!(budgets.charge(Frame { length: 10, kind: 1, flags: 4 }, 0), None);
-            assert_eq!(budgets.charge(Frame { length: 0, kind: 0, flags: 1 }, 0), None);
+            assert_eq!(budgets.charge(Frame::new(10, 0, 0), 0), None);
+            assert_eq!(budgets.charge(Frame::new(10, 1, 4), 0), None);
+            assert_eq!(budgets.charge(Frame::new(0, 0, 1), 0), None);
         }
-        assert_eq!(budgets.charge(Frame { length: 4, kind: 3, flags: 0 }, 0), None);
-        assert_eq!(budgets.charge(Frame { length: 4, kind: 3, flags: 0 }, 0), Some(Flood::Resets));
+        assert_eq!(budgets.charge(Frame::new(4, 3, 0), 0), None);
+        assert_eq!(budgets.charge(Frame::new(4, 3, 0), 0), Some(Flood::Resets));
+    }
+
+    #[test]
+    fn use_earns_control_frames_but_no_resets() {
+        let settings = H2Settings { control_frame_budget: 10, reset_budget: 10, ..H2Settings::default() };
+        let mut budgets = Budgets::new(&settings);
+        // A ping per message of data, as gRPC peers send.
+        for _ in 0..1000 {
+            assert_eq!(budgets.charge(Frame::new(40, kind::DATA, 0), 0), None);
+            assert_eq!(budgets.charge(Frame::new(8, 6, 0), 0), None);
+        }
+        // Pings whose answers are all that is sent soon meet the bound.
+        let pings = (0..1000).take_while(|_| {
+            budgets.earn(17 / BYTES_PER_FRAME);
+            budgets.charge(Frame::new(8, 6, 0), 0).is_none()
+        });
+        assert!(pings.count() < 20);
+        let resets = (0..1000).take_while(|_| {
+            budgets.charge(Frame::new(10, kind::HEADERS, 4), 0);
+            budgets.charge(Frame::new(4, kind::RST_STREAM, 0), 0).is_none()
+        });
+        assert_eq!(resets.count(), 10);
     }
 }

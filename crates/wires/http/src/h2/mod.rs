@@ -3,6 +3,7 @@
 
 mod convert;
 mod exchange;
+mod frames;
 mod meter;
 mod receive;
 mod send;
@@ -10,6 +11,7 @@ mod server;
 
 pub(crate) use convert::{fields_from, fields_to, request_parts, response_from};
 pub(crate) use exchange::{Answer, Body};
+pub(crate) use meter::Meter;
 pub(crate) use receive::Inflow;
 pub(crate) use send::{Outflow, Pace, StreamCell, wire_error};
 pub(crate) use server::serve;

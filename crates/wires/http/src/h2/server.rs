@@ -59,7 +59,7 @@ where
     V: Service,
 {
     let settings = server.settings.clone();
-    let (meter, gauge) = Meter::new(stream, server.worker.clone(), &settings.http2);
+    let (meter, gauge) = Meter::of_client(stream, server.worker.clone(), &settings.http2);
     let deadline = server.worker.deadlines.register();
     let watch = server.drain.watch();
     let shared = Rc::new(Shared {
@@ -91,6 +91,7 @@ fn builder(settings: &H2Settings) -> h2::server::Builder {
         .max_frame_size(settings.max_frame_size)
         .max_header_list_size(settings.max_header_list_size)
         .max_send_buffer_size(settings.max_send_buffer)
+        .data_frame_budget(settings.data_frame_budget)
         .max_pending_accept_reset_streams(settings.max_pending_resets);
     builder
 }
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
         }
         shared.active.set(shared.active.get() + 1);
         shared.info.requests.set(shared.info.requests.get() + 1);
-        if shared.info.requests.get() >= settings.keepalive_requests.max(1) && !self.retiring {
+        if !self.retiring && shared.info.is_worn(settings, shared.server.worker.deadlines.tick()) {
             self.retire(ConnectionEnd::RequestLimit);
         }
         let shared = shared.clone();
