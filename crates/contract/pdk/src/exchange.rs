@@ -14,7 +14,9 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace};
+use crate::{
+    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace,
+};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -156,6 +158,9 @@ pub struct Destination {
     pub retries: Option<u16>,
     pub timeouts: Option<Timeouts>,
     pub tls: Option<UpstreamTls>,
+    /// Headers on this way alone, in place of the client's of the same name; an empty value sends none. They are in no
+    /// log: the place for credentials of the gateway's own.
+    pub headers: Option<Headers>,
 }
 
 impl Destination {
@@ -170,6 +175,7 @@ impl Destination {
         self.retries = None;
         self.timeouts = None;
         self.tls = None;
+        self.headers = None;
     }
 }
 
@@ -303,6 +309,10 @@ pub struct Exchange {
     /// Group names that an authentication plugin vouches for without a consumer.
     pub authenticated_groups: Option<Vec<String>>,
     pub destination: Destination,
+    /// Where tries come from, if not from the service.
+    pub attempts: Option<Box<dyn AttemptSource>>,
+    /// What rewrites the body of the answer, in the order in which it passes them.
+    pub transformers: SmallVec<[Box<dyn BodyTransformer>; 1]>,
     /// Headers that plugins set before there is an answer; they are on whatever answer comes.
     pub added_headers: Headers,
     pub response: ResponseHead,
@@ -354,6 +364,8 @@ impl Exchange {
             consumer_groups,
             authenticated_groups,
             destination,
+            attempts,
+            transformers,
             added_headers,
             response,
             response_source,
@@ -386,6 +398,8 @@ impl Exchange {
         *consumer_groups = None;
         *authenticated_groups = None;
         destination.clear();
+        *attempts = None;
+        transformers.clear();
         added_headers.clear();
         response.clear();
         *response_source = ResponseSource::Error;
@@ -452,7 +466,7 @@ impl Exchange {
     #[must_use]
     pub fn query(&self) -> Option<&[u8]> {
         match &self.destination.query {
-            Some(query) => Some(query),
+            Some(query) => (!query.is_empty()).then_some(query),
             None => self.request.query(),
         }
     }

@@ -24,6 +24,7 @@
 //! ```
 
 mod admin;
+mod attempt;
 mod body;
 mod directory;
 mod entity;
@@ -42,6 +43,7 @@ mod trace;
 pub mod redis;
 
 pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
+pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};

@@ -9,9 +9,11 @@ use gibbon_pdk::{BodyChunk, Exchange, Fault, FaultKind, Phase, Reply, ReplyBody,
 use gibbon_plan::Chain;
 
 use crate::alongside::Beside;
+use crate::attempts;
 use crate::error_body::{self, Form};
 use crate::forward::{Forwarding, Sent};
 use crate::response_headers::{self, ShownLatencies};
+use crate::transform;
 use crate::walk::{self, Collection, Walked};
 use crate::worker::Worker;
 
@@ -48,6 +50,12 @@ pub async fn proxied<F: Future<Output = Sent>>(
     x.upstream_status = x.response.status;
     let trailers = takes_trailers(x, f);
     response_headers::strip_hop(&mut x.response.headers, false, trailers);
+    if x.attempts.is_some() {
+        attempts::judge(x, worker)?;
+    }
+    if !x.transformers.is_empty() {
+        return transform::transformed(f, x, reader, sending, out, stage).await;
+    }
     if x.buffer_response || walk::listens(stage.chain, stage.collection, Phase::Response) {
         return buffered(f, x, reader, sending, out, stage).await;
     }
@@ -83,7 +91,7 @@ fn takes_trailers(x: &Exchange, f: &Forwarding<'_>) -> bool {
 }
 
 /// The length that the headers announce after the filters had their say.
-fn announced(headers: &Headers) -> BodyLength {
+pub fn announced(headers: &Headers) -> BodyLength {
     headers.get_str("content-length").and_then(|v| v.trim().parse().ok()).map_or(BodyLength::Unknown, BodyLength::Exact)
 }
 
@@ -187,8 +195,22 @@ async fn buffered<F: Future<Output = Sent>>(
             }
         }
     }
-    x.response_body = Some(body.freeze());
     keep_trailers(x, reader);
+    respond(f, x, body.freeze(), out, stage).await
+}
+
+/// Lets the response phase at an answer that is whole, and sends what then stands.
+///
+/// # Errors
+/// What the phase failed with, or that the client is gone.
+pub async fn respond(
+    f: &Forwarding<'_>,
+    x: &mut Exchange,
+    body: Bytes,
+    out: &mut Option<Responder<'_>>,
+    stage: &mut Stage<'_>,
+) -> Result<Answered, Fault> {
+    x.response_body = Some(body);
     let mut none = crate::body_source::BodySource::absent(&f.worker.settings);
     match walk::response(stage.chain, stage.collection, x, &f.worker.host, &mut none).await {
         Walked::On => {}
@@ -212,7 +234,8 @@ async fn buffered<F: Future<Output = Sent>>(
     send_whole_with_trailers(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
 
-fn client_gone() -> Fault {
+/// The client went away before anything was sent to it.
+pub fn client_gone() -> Fault {
     Fault::new(FaultKind::ClientAborted, Source::Downstream, Retry::Never, "the client went away")
 }
 
@@ -468,7 +491,10 @@ async fn send_own(
 }
 
 /// Sends a body that is whole, through the body filters.
-async fn send_whole(
+///
+/// # Errors
+/// When the client is gone.
+pub async fn send_whole(
     worker: &Worker,
     x: &mut Exchange,
     body: Bytes,

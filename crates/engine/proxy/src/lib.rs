@@ -6,6 +6,7 @@
 mod access_line;
 mod alongside;
 mod answer;
+mod attempts;
 mod balance;
 mod begin;
 mod body_source;
@@ -27,6 +28,7 @@ mod run;
 mod serve;
 mod settings;
 mod stream;
+mod transform;
 mod upgrade;
 mod upstream_tls;
 mod upstreams;

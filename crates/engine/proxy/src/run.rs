@@ -13,7 +13,7 @@ use crate::forward::{self, Forwarding};
 use crate::settings::ConnectionFacts;
 use crate::walk::{self, Collection, Waiting, Walked};
 use crate::worker::{Pinned, Worker};
-use crate::{begin, caught, finish, route};
+use crate::{attempts, begin, caught, finish, route};
 
 /// The gateway as the wire sees it: one per worker.
 pub struct Gateway {
@@ -141,6 +141,15 @@ enum Ending {
     Fault(Box<Fault>),
 }
 
+impl From<attempts::Ended> for Ending {
+    fn from(ended: attempts::Ended) -> Self {
+        match ended {
+            attempts::Ended::Fault(fault) => fault.into(),
+            attempts::Ended::Reply(reply) => Ending::Reply(reply),
+        }
+    }
+}
+
 impl From<Fault> for Ending {
     fn from(fault: Fault) -> Self {
         Ending::Fault(Box::new(fault))
@@ -206,6 +215,9 @@ async fn stations<'c>(
     go_on(accessed)?;
 
     // 8 and 9. balance and forward, as often as the rules allow; 10. answer.
+    if x.attempts.is_some() {
+        return Ok(attempts::forward(worker, pinned, &bound, x, body, out, &mut walked.stage()).await?);
+    }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {
         body.buffer(x).await?;
