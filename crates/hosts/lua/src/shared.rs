@@ -25,6 +25,8 @@ pub struct Shared {
     pub codes: Vec<Arc<Code>>,
     living: Mutex<BTreeMap<u64, Living>>,
     numbers: AtomicU64,
+    /// Read at every phase, so it is an atomic of its own beside the channel.
+    generation: AtomicU64,
     changes: watch::Sender<u64>,
 }
 
@@ -32,7 +34,15 @@ impl Shared {
     pub fn new(settings: LuaSettings, codes: Vec<Arc<Code>>) -> Self {
         let dicts = Dicts::new(&settings.shared_dicts);
         let (changes, _) = watch::channel(1);
-        Shared { settings, dicts, codes, living: Mutex::default(), numbers: AtomicU64::new(0), changes }
+        Shared {
+            settings,
+            dicts,
+            codes,
+            living: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            generation: AtomicU64::new(1),
+            changes,
+        }
     }
 
     /// Registers a configuration; it counts as long as somebody holds `alive`.
@@ -46,12 +56,13 @@ impl Shared {
 
     /// A configuration came or went.
     pub fn changed(&self) {
-        self.changes.send_modify(|number| *number += 1);
+        let number = self.generation.fetch_add(1, Ordering::Release) + 1;
+        self.changes.send_replace(number);
     }
 
     /// Grows with every change of the configurations.
     pub fn generation(&self) -> u64 {
-        *self.changes.borrow()
+        self.generation.load(Ordering::Acquire)
     }
 
     /// To be woken at changes.

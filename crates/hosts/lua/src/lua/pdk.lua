@@ -72,6 +72,9 @@ kong.ctx = setmetatable({}, {
       return slot("plugins", plugin and plugin.id or "none")
     end
   end,
+  __newindex = function()
+    error("cannot set a field of kong.ctx; use kong.ctx.shared or kong.ctx.plugin", 2)
+  end,
 })
 
 kong.table = {

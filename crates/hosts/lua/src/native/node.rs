@@ -25,12 +25,13 @@ pub fn install(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()>
             }
             message.truncate(end);
         }
-        let id = with(|x| x.id)?;
+        // Timers and init_worker have no request.
+        let request_id = with(|x| (x.started_ns != 0).then(|| x.id.to_string()))?;
         match level {
-            ..=4 => tracing::error!(target: "lua", request_id = %id, "{message}"),
-            5 => tracing::warn!(target: "lua", request_id = %id, "{message}"),
-            6 | 7 => tracing::info!(target: "lua", request_id = %id, "{message}"),
-            _ => tracing::debug!(target: "lua", request_id = %id, "{message}"),
+            ..=4 => tracing::error!(target: "lua", request_id, "{message}"),
+            5 => tracing::warn!(target: "lua", request_id, "{message}"),
+            6 | 7 => tracing::info!(target: "lua", request_id, "{message}"),
+            _ => tracing::debug!(target: "lua", request_id, "{message}"),
         }
         Ok(())
     })?;
