@@ -204,6 +204,35 @@ fn a_filter_that_fails_lets_nothing_through() {
 }
 
 #[test]
+fn an_answer_that_could_not_be_given_reaches_nobody_else() {
+    let gateway = trusted(
+        "if kong.request.get_path() == '/secret' then
+           -- The library function in between cannot be left by a yield, so this fails.
+           ('x'):gsub('x', function() kong.response.exit(200, 'secret') end)
+         end
+         ngx.exit(ngx.OK)",
+        &[("nginx_worker_processes", "1")],
+    );
+    assert_eq!(gateway.get("/secret").status(), 500);
+    let answer = gateway.get("/other");
+    assert_eq!((answer.status(), answer.text().contains("secret")), (200, false));
+}
+
+#[test]
+fn what_a_plugin_hands_on_cannot_end_a_line() {
+    let gateway = trusted(
+        "kong.service.request.set_raw_query('a=1 HTTP/1.1\\r\\nX-Evil: 1')
+         kong.service.request.set_header('X-Some', 'a\\r\\nX-Evil: 1')
+         kong.service.request.set_header('Host', 'h\\r\\nX-Evil: 1')
+         kong.service.request.set_path('/p\\r\\nX-Evil: 1')",
+        &[],
+    );
+    assert_eq!(gateway.get("/").status(), 200);
+    let seen = &gateway.upstream.requests()[0];
+    assert_eq!(seen.header("x-evil"), None, "{seen:?}");
+}
+
+#[test]
 fn regular_expressions_are_those_of_perl() {
     let gateway = trusted(
         r#"local m = ngx.re.match("id=42; name=bob", [[id=(?<id>\d+)(?=;)]], "jo")

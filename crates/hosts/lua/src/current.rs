@@ -147,3 +147,11 @@ pub fn kill(address: usize) {
 pub fn take_killed() -> Vec<usize> {
     SLOT.with(|slot| std::mem::take(&mut *slot.killed.borrow_mut()))
 }
+
+/// Drops what a coroutine left and its driver did not take: it failed in between.
+pub fn forget() {
+    SLOT.with(|slot| {
+        slot.reply.borrow_mut().take();
+        slot.wait.borrow_mut().take();
+    });
+}

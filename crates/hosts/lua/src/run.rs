@@ -87,6 +87,8 @@ impl Run {
             let Some(task) = self.tasks.get_mut(at) else { break };
             let State::Ready(arguments) = std::mem::replace(&mut task.state, State::Done) else { break };
             let thread = task.thread.clone();
+            // What an earlier coroutine left before it failed must not become this one's answer.
+            current::forget();
             let yielded = self.machine.enter(&self.frame, x, || thread.resume::<MultiValue>(arguments));
             let outcome = yielded.and_then(|resumed| resumed);
             self.adopt();

@@ -5,6 +5,7 @@ use gibbon_message::{Headers, Method, Scheme, Version, uri};
 use gibbon_pdk::{Exchange, Protocol, RequestBody};
 use mlua::{Lua, LuaString, Table, Value};
 
+use super::upstream::one_line;
 use super::{add, lossy, text};
 use crate::current::with;
 use crate::handler::Chunk;
@@ -170,13 +171,13 @@ fn headers(lua: &Lua, native: &Table) -> mlua::Result<()> {
     })?;
     add(lua, native, "request_set_header", |_, (name, value): (LuaString, LuaString)| {
         with(|x| match is_host(&name) {
-            true => x.destination.host_header = Some(value.as_bytes().to_vec()),
+            true => x.destination.host_header = Some(one_line(&value.as_bytes())),
             false => x.request.headers.set(name.as_bytes(), value.as_bytes()),
         })
     })?;
     add(lua, native, "request_add_header", |_, (name, value): (LuaString, LuaString)| {
         with(|x| match is_host(&name) {
-            true => x.destination.host_header = Some(value.as_bytes().to_vec()),
+            true => x.destination.host_header = Some(one_line(&value.as_bytes())),
             false => x.request.headers.append(name.as_bytes(), value.as_bytes()),
         })
     })?;

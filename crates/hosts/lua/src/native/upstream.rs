@@ -39,7 +39,7 @@ fn destination(lua: &Lua, native: &Table) -> mlua::Result<()> {
         let host = lossy(&host).into_boxed_str();
         with(|x| {
             // As in Kong, the target's name is the Host header, without the port.
-            x.destination.host_header = Some(host.as_bytes().to_vec());
+            x.destination.host_header = Some(one_line(host.as_bytes()));
             x.destination.target = Some(Target { host, port });
         })
     })?;
@@ -69,10 +69,23 @@ fn destination(lua: &Lua, native: &Table) -> mlua::Result<()> {
         with(|x| x.destination.path = escaped)
     })?;
     add(lua, native, "set_query", |_, query: LuaString| {
-        let query = query.as_bytes().to_vec();
+        let query = one_line(&query.as_bytes());
         with(|x| x.destination.query = Some(query))
     })?;
     add(lua, native, "enable_buffering", |_, ()| with(|x| x.buffer_response = true))
+}
+
+/// Bytes that cannot end a request line or a header: a plugin may hand on what a client sent (request smuggling, RFC 9112
+/// 11.2).
+pub fn one_line(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            0..=0x20 | 0x7f => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => out.push(*byte),
+        }
+    }
+    out
 }
 
 fn addresses(lua: &Lua, native: &Table) -> mlua::Result<()> {
