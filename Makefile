@@ -34,10 +34,13 @@ api-fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads and changes, and half an hour of fuzzing per target.
+## The long runs: a million requests across reloads and changes, ten thousand writes across kills, half an hour of fuzzing per
+## target, and the Admin API asked more thoroughly.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
+	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon --test durability
+	GIBBON_BIN=$(CURDIR)/target/release/gibbon tests/openapi/run.py --examples 20 --seed $$(date +%s)
 	$(CARGO) run --release -p gibbon-fuzz -- --seconds 1800
 
 ## Measures against nginx, HAProxy and Envoy; see bench/README.md.

@@ -240,7 +240,9 @@ pub trait Store: Send + Sync {
     ) -> SendFuture<'a, Result<Value, StoreError>> {
         self.put(kind, row, ttl)
     }
-    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>>;
+    /// Tells whether the row was there: of all who delete it at the same time, on whichever node of the cluster, one is
+    /// told so. What may be used once only is used by whoever deletes it.
+    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<bool, StoreError>>;
     /// Rows of a table whose `field` has that value.
     fn list<'a>(
         &'a self,
