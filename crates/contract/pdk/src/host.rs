@@ -2,6 +2,7 @@
 //! plugin never names a socket, a runtime or a database.
 
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
-    pub directory: Box<dyn Directory>,
+    pub directory: Rc<dyn Directory>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub http: Arc<dyn HttpClient>,

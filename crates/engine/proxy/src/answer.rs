@@ -219,8 +219,16 @@ pub async fn respond(
         Walked::Reply(reply) => return own(f.worker, x, *reply, out, stage).await.map_err(|_| client_gone()),
         Walked::Fault(fault) => return Err(*fault),
     }
-    let body = x.response_body.take().unwrap_or_default();
+    // The answer is one of our own in its framing: it has a date, and what has no body has no type.
+    if !x.response.headers.contains("date") {
+        x.response.headers.append_clean(b"Date", &f.worker.wires.date());
+    }
+    if matches!(x.response.status, 204 | 304) {
+        x.response.headers.remove("content-type");
+    }
+    // The header filters may look at the body, which is whole.
     finish_head(f.worker, x, stage);
+    let body = x.response_body.take().unwrap_or_default();
     let body = x.replacement_body.take().unwrap_or(body);
     if !takes_trailers(x, f) {
         return send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone());
@@ -533,7 +541,9 @@ async fn send_up_to_end<'o, 'c>(
         204 | 304 => BodyLength::None,
         _ => BodyLength::Exact(body.len() as u64),
     };
-    if x.request.method == Method::Head {
+    // The length that an upstream announced for a body it did not send stays.
+    let announced = x.response_source == ResponseSource::Service && body.is_empty();
+    if x.request.method == Method::Head && !announced {
         let mut text = itoa::Buffer::new();
         x.response.headers.set("Content-Length", text.format(body.len()));
     }

@@ -110,6 +110,8 @@ struct Local {
 
 /// One worker.
 pub struct Worker {
+    /// Its place among the workers, from 0.
+    pub number: usize,
     pub settings: Rc<ProxySettings>,
     pub node: Arc<Node>,
     pub counters: Arc<WorkerCounters>,
@@ -154,6 +156,7 @@ impl Worker {
         let client_settings = Rc::new(ClientSettings { max_head: upstream.max_head, ..ClientSettings::default() });
         let pinned = Pinned::new(node.publisher.number(), node.publisher.current());
         Worker {
+            number,
             counters: node.counters.get(number).cloned().unwrap_or_default(),
             wires: gibbon_http::Worker::new(),
             connector: Connector::default(),

@@ -138,7 +138,6 @@ pub fn is_secret(name: &str) -> bool {
 mod reason {
     pub(in crate::table) const HYBRID: &str =
         "every node runs as traditional; the link between planes is still to come";
-    pub(in crate::table) const LUA: &str = "Lua plugins are still to come";
     pub(in crate::table) const WASM: &str = "proxy-wasm filters are still to come";
     pub(in crate::table) const SERVERS: &str = "external plugin servers are still to come";
     pub(in crate::table) const CONSOLE: &str = "the console is still to come";
