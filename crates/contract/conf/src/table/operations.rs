@@ -70,7 +70,7 @@ pub(super) mod tuning {
 pub(super) mod miscellaneous {
     //! Lua and what belongs nowhere else.
     use super::super::Default::{Is, Unset};
-    use super::super::Effect::{Honoured, NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, List, Number, Text};
     super::super::settings! { "MISCELLANEOUS":
         lua_ssl_trusted_certificate: List, Is("system"), Honoured, "Authorities trusted for outgoing TLS: paths, PEM, base64, or system.";
