@@ -21,7 +21,7 @@ pub use gibbon_proxy::{Remote, Stage, log_panics};
 pub use gibbon_store::MigrationState;
 pub use node::{AccessLogs, NodeSettings, OpenAccessLog, Running, StartError};
 pub use offline::{Offline, TakenOver};
-pub use parts::{bundled, loaded};
+pub use parts::{bundled, offered};
 pub use store::{Tables, readiness};
 pub use unbuilt::refuse_unbuilt;
 pub use vaults::read_secret;

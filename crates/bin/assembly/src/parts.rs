@@ -29,6 +29,14 @@ pub fn loaded(settings: &gibbon_conf::Settings, lua: &LuaHost) -> Plugins {
     native.chain(written.map(|plugin| (Arc::clone(&plugin.name), plugin.clone()))).collect()
 }
 
+/// The same, for commands that run no node.
+///
+/// # Errors
+/// As [`lua`].
+pub fn offered(settings: &gibbon_conf::Settings) -> Result<Plugins, LoadError> {
+    Ok(loaded(settings, &lua(settings, serde_json::Value::Null)?))
+}
+
 /// Finds the Lua plugins that the settings name: whatever is not bundled.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::HttpClient;
 use gibbon_ports::HttpPort;
 use gibbon_vaults::strategy::Surroundings;
-use gibbon_vaults::{Config, Vaults};
+use gibbon_vaults::{Config, ReadError, Vaults};
 
 /// Vaults that are asked through `http`.
 pub fn vaults(options: &Options, http: Arc<dyn HttpClient>) -> Arc<Vaults> {
@@ -25,11 +25,7 @@ pub fn vaults(options: &Options, http: Arc<dyn HttpClient>) -> Arc<Vaults> {
 /// # Errors
 /// Why it cannot be had.
 pub fn read_secret(reference: &Reference, options: &Options) -> Result<String, VaultError> {
-    let unreadable = |cause: String| VaultError::Unreadable {
-        vault: reference.vault.clone(),
-        resource: reference.resource.clone(),
-        cause,
-    };
+    let (vault, resource) = (reference.vault.clone(), reference.resource.clone());
     let read = || -> anyhow::Result<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut names = crate::settings::system_names();
@@ -40,5 +36,11 @@ pub fn read_secret(reference: &Reference, options: &Options) -> Result<String, V
         let http = Arc::new(HttpPort { client, user_agent: crate::settings::SERVER_TOKEN.into() });
         Ok(runtime.block_on(vaults(options, http).read_once(reference))?)
     };
-    read().map_err(|error| unreadable(error.to_string()))
+    read().map_err(|error| match error.downcast::<ReadError>() {
+        Ok(ReadError::NotFound) => VaultError::NotFound { vault, resource },
+        Ok(ReadError::Reference(error)) => error,
+        Ok(ReadError::NoVault(_)) => VaultError::NoVault(vault),
+        Ok(error) => VaultError::Unreadable { vault, resource, cause: error.to_string() },
+        Err(error) => VaultError::Unreadable { vault, resource, cause: error.to_string() },
+    })
 }

@@ -222,6 +222,17 @@ fn needed(plugin: &str) -> Value {
         "acl" => json!({"allow": ["g"]}),
         "acme" => json!({"account_email": "a@a.test"}),
         "bot-detection" | "correlation-id" => json!({}),
+        "ai-proxy" => json!({"route_type": "llm/v1/chat", "model": {"provider": "openai"}}),
+        "ai-proxy-advanced" => json!({"targets": [{"route_type": "llm/v1/chat", "model": {"provider": "openai"}}]}),
+        "ai-prompt-decorator" => json!({"prompts": {"prepend": [{"role": "system", "content": "c"}]}}),
+        "ai-prompt-guard" => json!({"allow_patterns": ["a"]}),
+        "ai-prompt-template" => json!({"templates": [{"name": "n", "template": "{{t}}"}]}),
+        "ai-rate-limiting-advanced" => {
+            json!({"llm_providers": [{"name": "openai", "limit": [1], "window_size": [60]}]})
+        }
+        "ai-request-transformer" | "ai-response-transformer" => {
+            json!({"prompt": "p", "llm": {"route_type": "llm/v1/chat", "model": {"provider": "openai"}}})
+        }
         "file-log" => json!({"path": "/tmp/log"}),
         "http-log" => json!({"http_endpoint": url}),
         "ip-restriction" => json!({"allow": ["10.0.0.0/8"]}),
@@ -230,6 +241,7 @@ fn needed(plugin: &str) -> Value {
         "oauth2" => json!({"scopes": ["s"], "enable_password_grant": true}),
         "tcp-log" | "udp-log" => json!({"host": "l.test", "port": 1}),
         "proxy-cache" => json!({"strategy": "memory"}),
+        "post-function" | "pre-function" => json!({"access": ["return"]}),
         "redirect" => json!({"location": url}),
         "opentelemetry" => json!({"traces_endpoint": url}),
         "standard-webhooks" => json!({"secret_v1": "whsec_bm90IGEgc2VjcmV0"}),

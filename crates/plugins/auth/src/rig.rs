@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +26,7 @@ impl Default for Rig {
     fn default() -> Self {
         let people = Arc::new(Mutex::new(People::default()));
         let mut world = gibbon_rig::Rig::new();
-        world.host.directory = Box::new(Shared(Arc::clone(&people)));
+        world.host.directory = Rc::new(Shared(Arc::clone(&people)));
         world.host.random = Arc::new(Mixed::default());
         Rig { world, people }
     }

@@ -13,7 +13,7 @@ use crate::output::Output;
 /// Prints a table, or with `as_json` a list of objects.
 pub fn list(place: &Where, as_json: bool, out: &Output) -> Outcome {
     let loaded = machine::load(place, out, true)?;
-    let mut plugins: Vec<Plugin> = gibbon_assembly::loaded(&loaded.settings).into_values().collect();
+    let mut plugins: Vec<Plugin> = gibbon_assembly::offered(&loaded.settings)?.into_values().collect();
     plugins.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
     if as_json {
         let rows: Vec<Value> = plugins.iter().map(described).collect();
