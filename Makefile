@@ -34,7 +34,7 @@ api-fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads and changes, and half an hour of fuzzing per target.
+## The long runs: a million requests across reloads, changes and upgrades, and half an hour of fuzzing per target.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
