@@ -4,12 +4,12 @@ CARGO ?= cargo
 # Seconds per fuzz target: a minute in CI, half an hour in the soak.
 FUZZ_SECONDS ?= 60
 
-.PHONY: test soak bench check golden fuzz api-fuzz instructions install
+.PHONY: test soak bench check golden sdk fuzz api-fuzz instructions install
 
 ## Installs what the tests need and runs all of them; the last lines are cargo's.
 test: install
 	$(CARGO) build --workspace
-	$(MAKE) golden fuzz api-fuzz
+	$(MAKE) golden sdk fuzz api-fuzz
 	$(CARGO) test --workspace
 
 ## What is quick enough to run before every commit.
@@ -21,6 +21,10 @@ check:
 ## The recorded answers of Kong, replayed.
 golden:
 	tests/golden/run.py
+
+## The official SDKs of model providers, against stand-ins with faults.
+sdk:
+	target/sdk/bin/python tests/sdk/run.py
 
 ## Mutated input for every parser of untrusted bytes.
 fuzz:
@@ -34,10 +38,13 @@ api-fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads, changes and upgrades, and half an hour of fuzzing per target.
+## The long runs: a million requests across reloads, changes and upgrades, ten thousand writes across kills, half an hour of
+## fuzzing per target, and the Admin API asked more thoroughly.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
+	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon --test durability
+	GIBBON_BIN=$(CURDIR)/target/release/gibbon tests/openapi/run.py --examples 20 --seed $$(date +%s)
 	$(CARGO) run --release -p gibbon-fuzz -- --seconds 1800
 
 ## Measures against nginx, HAProxy and Envoy; see bench/README.md.

@@ -23,6 +23,7 @@ class Setup:
     routes: int = 1                     # 90 % host and prefix, 9 % with a header as well, 1 % regular expressions
     consumers: int = 0
     plugins: tuple = ()                 # of Kong, by name, on the one service; only Gibbon has them
+    configs: tuple = ()                 # of those plugins, in place of what PLUGINS says: (name, config)
     access_log: bool = False
     grpc: bool = False                  # HTTP/2 to the upstream
     stream_bodies: bool = False         # pass request bodies on while they come
@@ -343,7 +344,12 @@ class Gibbon(Gateway):
 
     @classmethod
     def lacks(cls, setup):
-        return None
+        if not setup.plugins:
+            return None
+        listed = subprocess.run([cls.path, "plugins", "--json"], capture_output=True, text=True, check=True).stdout
+        there = {plugin["name"] for plugin in json.loads(listed)}
+        missing = [name for name in setup.plugins if name not in there]
+        return f"it has no {', '.join(missing)}" if missing else None
 
     @classmethod
     def version(cls):
@@ -425,7 +431,8 @@ def declarative(setup, upstream):
     service = {"name": "bench", "protocol": "grpc" if setup.grpc else "http", "host": "127.0.0.1", "port": upstream, "retries": 5}
     service["routes"] = [route(n, setup) for n in range(setup.routes)]
     if setup.plugins:
-        service["plugins"] = [{"name": name, "config": PLUGINS[name]} for name in setup.plugins]
+        own = dict(setup.configs)
+        service["plugins"] = [{"name": name, "config": own.get(name) or PLUGINS[name]} for name in setup.plugins]
     out = {"_format_version": "3.0", "services": [service]}
     if setup.consumers:
         out["consumers"] = [{"username": f"c{n}", "keyauth_credentials": [{"key": f"key-{n}"}], "acls": [{"group": "everyone"}] if "acl" in setup.plugins else []}

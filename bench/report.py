@@ -52,6 +52,26 @@ def table(head, rows):
     return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + ["| " + " | ".join(r) + " |" for r in rows])
 
 
+def bar_line(result, cells):
+    """What was to hold of the scenario, and whether it did."""
+    if not result.get("bar"):
+        return []
+    label, most, unit = result["bar"]
+    first = labels(cells)[0]
+    if unit == "times":
+        ratios = ratio_of(first, cells, "cpu")
+        measured = ratios[label][0] if label in ratios else None
+    else:
+        pairs = {}
+        for c in cells:
+            if c["valid"]:
+                pairs.setdefault(c["round"], {})[c["label"]] = c["cpu"]
+        measured = median([p[first] - p[label] for p in pairs.values() if first in p and label in p])
+    if measured is None:
+        return []
+    return ["", f"To hold: at most {most} {unit} against {label}; measured **{measured:.2f}**{'' if measured <= most else ', which is **too much**'}."]
+
+
 def drive_section(title, result):
     cells = result["cells"]
     rows = []
@@ -67,6 +87,7 @@ def drive_section(title, result):
     ratios = ratio_of(first, cells, "cpu")
     if ratios:
         text += ["", f"CPU per request, {first} against: " + ", ".join(f"{other} **{r:.2f}**{percent(s)}" for other, (r, s) in ratios.items()) + "."]
+    text += bar_line(result, cells)
     errors = {}
     for c in cells:
         for what, count in c["errors"].items():

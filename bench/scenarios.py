@@ -21,6 +21,7 @@ class Scenario:
     kind: str = "drive"                             # drive | idle | start
     fixed_rate: bool = True                         # measure latency at a fixed rate as well
     slow: bool = False                              # only with --all or by name: takes minutes to set up
+    bar: tuple = ()                                 # what is to hold of CPU per request against a contender: (label, at most, "times" | "µs more")
 
 
 def load(protocol="http1", connections=64, tls=False, streams=1, **requests):
@@ -33,6 +34,20 @@ ROUTED = dict(host="h{g}.test", path="/p{i}/{n}", headers=[["x-class", "bench"]]
 AUTH = ("key-auth", "rate-limiting")
 TEN = ("correlation-id", "request-transformer", "response-transformer", "cors", "ip-restriction", "bot-detection", "key-auth", "acl", "rate-limiting", "prometheus")
 PLAIN_ITSELF = (("gibbon plain", Setup(), PLAIN),)
+KEYED_ITSELF = (("gibbon key-auth", Setup(plugins=("key-auth",), consumers=1000), load(headers=[["apikey", "key-{i}"]], spread=1000)),)
+
+
+EVERY_FIGURE = (("prometheus", {"per_consumer": True, "status_code_metrics": True, "latency_metrics": True, "bandwidth_metrics": True, "upstream_health_metrics": True}),)
+# Nobody listens there: what is measured is what a request pays.
+ONE_IN_A_HUNDRED = (("opentelemetry", {"traces_endpoint": "http://127.0.0.1:9/v1/traces", "sampling_rate": 0.01}),)
+
+
+def times(most, label="gibbon plain"):
+    return label, most, "times"
+
+
+def more(most, label="gibbon plain"):
+    return label, most, "µs more"
 
 
 def routes(count, **more):
@@ -41,7 +56,7 @@ def routes(count, **more):
 
 def consumers(count, **more):
     return Scenario(f"consumers-{count}", f"key-auth + rate-limiting, {count:,} consumers drawn at random", Setup(plugins=AUTH, consumers=count),
-                    load(headers=[["apikey", "key-{i}"]], spread=count), ("gibbon",), PLAIN_ITSELF, fixed_rate=False, **more)
+                    load(headers=[["apikey", "key-{i}"]], spread=count), ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=times(1.08), **more)
 
 
 CHAT = '{"model":"stand","messages":[{"role":"user","content":"What is the answer?"}]}'
@@ -65,8 +80,12 @@ SCENARIOS = [
     Scenario("churn", "an upstream that closes after each answer", Setup("closing"), PLAIN, fixed_rate=False),
     Scenario("chat", "LLM chat passed through, 700-byte answers", Setup("chat"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
     Scenario("chat-stream", "LLM stream passed through, 52 events an answer", Setup("chat-stream"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
-    Scenario("auth-limit", "key-auth + rate-limiting", Setup(plugins=AUTH, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False),
-    Scenario("ten-plugins", "ten plugins", Setup(plugins=TEN, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False),
+    Scenario("auth-limit", "key-auth + rate-limiting", Setup(plugins=AUTH, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=times(1.05)),
+    Scenario("ten-plugins", "ten plugins", Setup(plugins=TEN, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=more(1.0)),
+    Scenario("prometheus", "key-auth + prometheus with figures of 1,000 consumers", Setup(plugins=("key-auth", "prometheus"), consumers=1000, configs=EVERY_FIGURE),
+             load(headers=[["apikey", "key-{i}"]], spread=1000), ("gibbon",), KEYED_ITSELF, fixed_rate=False, bar=times(1.03, "gibbon key-auth")),
+    Scenario("tracing", "opentelemetry, 1 % of requests sampled", Setup(plugins=("opentelemetry",), configs=ONE_IN_A_HUNDRED), PLAIN, ("gibbon",), PLAIN_ITSELF, fixed_rate=False,
+             bar=times(1.03)),
     Scenario("four-workers", "key-auth + one shared rate limit, four workers on the one core", Setup(plugins=AUTH, consumers=1, workers=4), KEYED, ("gibbon",),
              (("gibbon one worker", Setup(plugins=AUTH, consumers=1), KEYED),), fixed_rate=False),
     Scenario("changes", "100,000 routes in the database, one changed every second", Setup(routes=100_000, database=True, changing=True),

@@ -60,12 +60,15 @@ pub fn about(facts: &NodeFacts, values: &Values, plugins: &Plugins) -> About {
         node_id: facts.id.to_string(),
         hostname: facts.hostname.clone(),
         version: facts.kong_version.clone(),
-        configuration: Value::Object(
-            values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>(),
-        ),
+        configuration: shown(values),
         plugins: loaded,
         workers: facts.worker_count,
     }
+}
+
+/// All settings by name; secrets are masked.
+pub fn shown(values: &Values) -> Value {
+    Value::Object(values.shown(true).into_iter().map(|(name, value)| (name, typed(value))).collect::<Map<_, _>>())
 }
 
 fn typed(value: Typed) -> Value {

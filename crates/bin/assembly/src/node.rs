@@ -82,16 +82,18 @@ impl Engine {
         settings: &Settings,
         facts: &NodeFacts,
         access_logs: &AccessLogs,
+        configuration: serde_json::Value,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Engine> {
+        let lua = Arc::new(parts::lua(settings, configuration)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let flavor = flavor(settings);
         let publisher = Arc::new(Publisher::new(Arc::new(Plan::empty(flavor))));
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, facts.worker_count));
-        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_logs, control)?);
-        let plugins = Arc::new(parts::loaded(settings));
+        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), Arc::clone(&lua), access_logs, control)?);
+        let plugins = Arc::new(parts::loaded(settings, &lua));
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::clone(&plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
@@ -120,7 +122,7 @@ impl Running {
             .enable_all()
             .build()?;
         let facts = facts(of, count);
-        let engine = Engine::build(settings, &facts, &of.access_logs, control.handle())?;
+        let engine = Engine::build(settings, &facts, &of.access_logs, admin::shown(of.values), control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;

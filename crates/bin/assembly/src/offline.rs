@@ -35,7 +35,7 @@ impl Offline {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let facts = NodeFacts { worker_count: 1, ..NodeFacts::default() };
         let Engine { registry, funnel, ports, .. } =
-            Engine::build(settings, &facts, &AccessLogs::default(), runtime.handle())?;
+            Engine::build(settings, &facts, &AccessLogs::default(), serde_json::Value::Null, runtime.handle())?;
         let documents = store::open(settings, registry, &funnel, &ports.vaults, runtime.handle())?;
         Ok(Offline { documents, runtime })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gibbon_lua::{LoadError, LuaHost};
 use gibbon_pdk::{AdminRoot, Part, Plugin};
 use gibbon_plan::Plugins;
 
@@ -17,13 +18,29 @@ const FAMILIES: &[&[Part]] = &[
     gibbon_transform::PARTS,
 ];
 
-/// The bundled plugins that the `plugins` setting lets in.
+/// Bundled plugins that the Lua host brings itself.
+const FUNCTIONS: &[&str] = &["pre-function", "post-function"];
+
+/// The plugins that the `plugins` setting lets in: bundled ones, and those that the Lua host found.
 #[must_use]
-pub fn loaded(settings: &gibbon_conf::Settings) -> Plugins {
-    bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true)).collect()
+pub fn loaded(settings: &gibbon_conf::Settings, lua: &LuaHost) -> Plugins {
+    let native = bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true));
+    let written = lua.plugins().iter().filter(|plugin| settings.plugins.includes(&plugin.name, true));
+    native.chain(written.map(|plugin| (Arc::clone(&plugin.name), plugin.clone()))).collect()
 }
 
-/// All bundled plugins by name.
+/// Finds the Lua plugins that the settings name: whatever is not bundled.
+///
+/// # Errors
+/// A plugin that is not installed, or whose files do not load.
+pub fn lua(settings: &gibbon_conf::Settings, configuration: serde_json::Value) -> Result<LuaHost, LoadError> {
+    let bundled = bundled();
+    let own = |name: &&String| !bundled.contains_key(name.as_str()) && !FUNCTIONS.contains(&name.as_str());
+    let plugins = settings.plugins.names.iter().filter(own).cloned().collect();
+    LuaHost::load(crate::settings::lua(settings, plugins, configuration))
+}
+
+/// All bundled plugins that are native, by name.
 #[must_use]
 pub fn bundled() -> Plugins {
     FAMILIES.iter().flat_map(|family| family.iter()).map(|part| (Arc::from(part.name), Plugin::from(part))).collect()

@@ -1,10 +1,12 @@
 //! What stands behind the plugin kit's ports on this node.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gibbon_conf::{Database, Settings};
 use gibbon_journal::{AccessLog, Handle};
+use gibbon_lua::LuaHost;
 use gibbon_net::worker_count;
 use gibbon_outcall::{Client, Reach};
 use gibbon_pdk::{Build, BuildError, Clock, Dial, Handler, Host, HttpClient, Metrics, NodeFacts, Plugin, Random};
@@ -37,6 +39,7 @@ pub struct Ports {
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
+    lua: Arc<LuaHost>,
     pub vaults: Arc<Vaults>,
     access_logs: AccessLogs,
 }
@@ -50,6 +53,7 @@ impl Ports {
         settings: &Settings,
         node: &Arc<Node>,
         facts: NodeFacts,
+        lua: Arc<LuaHost>,
         access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
@@ -77,6 +81,7 @@ impl Ports {
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
             store: Arc::new(StorePort::new(settings.datastore.database != Database::Off)),
+            lua,
             access_logs: access_logs.clone(),
         })
     }
@@ -125,7 +130,7 @@ impl Builder for SharedPorts {
 impl WorkerParts for Ports {
     fn host(&self, _number: usize) -> Host {
         Host {
-            directory: Box::new(DirectoryPort::new(Arc::clone(&self.publisher), Arc::clone(&self.clock))),
+            directory: Rc::new(DirectoryPort::new(Arc::clone(&self.publisher), Arc::clone(&self.clock))),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             http: Arc::clone(&self.http),
@@ -138,6 +143,7 @@ impl WorkerParts for Ports {
     }
 
     fn equip(&self, worker: &mut Worker) {
+        self.lua.start_worker(worker.number, &worker.host);
         let line = |(format, handle): &(AccessLog, Handle)| AccessLine::new(format.clone(), handle);
         worker.access_log = self.access_logs.proxy.as_ref().map(line);
         worker.stream_log = self.access_logs.stream.as_ref().map(line);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings};
+use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings, UntrustedLua};
 use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
+use gibbon_lua::{LuaSettings, Untrusted};
 use gibbon_proxy::error_body::{Form, Templates};
 use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
 use gibbon_tls::TrustStore;
@@ -117,6 +118,34 @@ fn upstream(settings: &Settings) -> anyhow::Result<UpstreamSettings> {
         tls_verify_depth: settings.tls.verify_depth.min(255) as u8,
         client_certificate,
     })
+}
+
+/// Settings of the Lua host, for these plugins.
+#[must_use]
+pub fn lua(settings: &Settings, plugins: Vec<String>, configuration: serde_json::Value) -> LuaSettings {
+    let lua = &settings.lua;
+    LuaSettings {
+        plugins,
+        package_path: lua.package_path.clone(),
+        package_cpath: lua.package_cpath.clone(),
+        untrusted: match lua.untrusted {
+            UntrustedLua::On => Untrusted::On,
+            UntrustedLua::Off => Untrusted::Off,
+            UntrustedLua::Sandbox | UntrustedLua::Strict => Untrusted::Sandbox,
+        },
+        sandbox_requires: lua.sandbox_requires.clone(),
+        sandbox_environment: lua.sandbox_environment.clone(),
+        configuration,
+        shared_dicts: lua.shared_dicts.iter().map(|dict| (dict.name.clone(), dict.size)).collect(),
+        regex_match_limit: lua.regex_match_limit,
+        max_req_headers: lua.max_req_headers,
+        max_resp_headers: lua.max_resp_headers,
+        max_uri_args: lua.max_uri_args,
+        max_post_args: lua.max_post_args,
+        socket_pool_size: lua.socket_pool_size,
+        time_limit: lua.time_limit,
+        memory_limit: lua.memory_limit.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+    }
 }
 
 /// Settings of the HTTP server side.

@@ -130,6 +130,10 @@ pub(crate) fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> 
         tls: if from.tls { Some(postgres_tls(settings)?) } else { None },
         timeout: from.timeout,
         pool_size: from.pool_size.map(|size| size as usize),
+        max_concurrent: from.max_concurrent_queries.map(|most| most as usize),
+        turn_timeout: from.semaphore_timeout,
+        keepalive: from.keepalive_timeout,
+        backlog: from.backlog.map(|most| most as usize),
     })
 }
 

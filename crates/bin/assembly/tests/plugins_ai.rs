@@ -46,9 +46,14 @@ fn openai_event(text: &str) -> String {
 
 /// A gateway with one route at `/` and one plugin on it.
 fn gateway(plugin: &Value) -> Rig {
+    gateway_with(&[plugin.clone()])
+}
+
+fn gateway_with(plugins: &[Value]) -> Rig {
     let config = json!({"_format_version": "3.0", "services": [{"name": "llm", "url": "http://127.0.0.1:1",
-        "routes": [{"name": "llm", "paths": ["/"], "strip_path": false}], "plugins": [plugin]}]});
-    Rig::start(&[], &config.to_string())
+        "routes": [{"name": "llm", "paths": ["/"], "strip_path": false}], "plugins": plugins}]});
+    // One worker: what a call used is counted behind its answer, and before the next request is read.
+    Rig::start(&[("nginx_worker_processes", "1".to_owned())], &config.to_string())
 }
 
 fn target(provider: &str, at: &Upstream, options: Value) -> Value {
@@ -303,4 +308,66 @@ fn a_target_that_failed_too_often_is_left_alone() {
         assert_eq!(send(&rig, "/", &chat(false)).status(), 200);
     }
     assert_eq!(dead.requests().len(), 2);
+}
+
+fn limiter(config: Value) -> Value {
+    json!({"name": "ai-rate-limiting-advanced", "config": config})
+}
+
+#[test]
+fn tokens_are_limited_by_what_calls_used() {
+    let up = provider(200, "application/json", OPENAI);
+    let limits =
+        json!({"llm_providers": [{"name": "openai", "limit": [20], "window_size": [3600]}], "window_type": "fixed"});
+    let rig = gateway_with(&[limiter(limits), ai_proxy("openai", target("openai", &up, json!({})))]);
+    let answers: Vec<Response> = (0..3).map(|_| send(&rig, "/", &chat(false))).collect();
+    let statuses: Vec<u16> = answers.iter().map(Response::status).collect();
+    // The second finds 17 of 20 used; the third more than there is.
+    assert_eq!(statuses, [200, 200, 429]);
+    assert_eq!(answers[1].header("x-ai-ratelimit-remaining-hour-openai"), Some("3"));
+    assert_eq!(answers[2].header("x-ai-ratelimit-limit-hour-openai"), Some("20"));
+    assert!(answers[2].header("retry-after").is_some());
+    let message = answers[2].json().unwrap()["message"].clone();
+    assert_eq!(message, "AI token rate limit exceeded for provider(s): openai");
+    assert_eq!(up.requests().len(), 2);
+}
+
+#[test]
+fn money_is_limited_by_policies_that_may_only_warn() {
+    let up = provider(200, "application/json", OPENAI);
+    let priced = target("openai", &up, json!({"input_cost": 1_000_000, "output_cost": 1_000_000}));
+    let policy = |limit: f64, on_limit: &str| {
+        json!({"limits": [{"limit": limit, "window_size": 86400, "tokens_count_strategy": "cost"}],
+        "window_type": "fixed", "on_limit": on_limit, "match": [{"type": "header", "key": "x-team", "partition_by": true}]})
+    };
+    let rig = gateway_with(&[
+        limiter(json!({"policies": [policy(10.0, "warn"), policy(30.0, "reject")]})),
+        ai_proxy("openai", priced),
+    ]);
+    let ask = |team: &str| {
+        let request = post("/", &chat(false)).replacen("Host:", &format!("X-Team: {team}\r\nHost:"), 1);
+        let answer = client::once(rig.proxy, request).unwrap();
+        (answer.status(), answer.header("x-ai-ratelimit-warning").map(str::to_owned))
+    };
+    let warned = || Some("policy-1".to_owned());
+    assert_eq!([ask("a"), ask("a"), ask("a")], [(200, None), (200, warned()), (429, warned())]);
+    // Each team has counts of its own.
+    assert_eq!(ask("b"), (200, None));
+}
+
+#[test]
+fn a_reservation_refuses_what_could_not_be_paid_and_is_put_right_after_the_call() {
+    let up = provider(200, "application/json", OPENAI);
+    let limits = json!({"llm_providers": [{"name": "openai", "limit": [300], "window_size": [3600]}], "window_type": "fixed", "reserve": true});
+    let rig = gateway_with(&[limiter(limits), ai_proxy("openai", target("openai", &up, json!({})))]);
+    let ask = |most: u32| {
+        let mut body = chat(false);
+        body["max_tokens"] = json!(most);
+        send(&rig, "/", &body)
+    };
+    assert_eq!(ask(5000).status(), 429);
+    assert!(up.requests().is_empty());
+    // Each reserves some 140 of 300 and uses 17: far more than two pass, one after the other.
+    let statuses: Vec<u16> = (0..6).map(|_| ask(100).status()).collect();
+    assert_eq!(statuses, [200; 6]);
 }

@@ -111,3 +111,81 @@ fn the_gateway_serves_on_and_recovers_by_itself() {
     let missing = gateway.admin("GET", "/services/t", "").unwrap();
     assert_eq!(missing.status(), 404, "what was refused was not done");
 }
+
+/// A certificate for a name, with its key, signed by itself.
+fn certificate(folder: &std::path::Path, name: &str) -> (String, String) {
+    let (cert, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    let subject = format!("/CN={name}");
+    let alternative = format!("subjectAltName=DNS:{name}");
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &subject,
+            "-addext",
+            &alternative,
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (std::fs::read_to_string(cert).unwrap(), std::fs::read_to_string(key).unwrap())
+}
+
+#[test]
+fn the_way_to_the_database_is_encrypted_and_the_server_verified_as_the_settings_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(folder.path(), "localhost");
+    let (stranger, _) = certificate(folder.path(), "stranger");
+    let server = servers::tls_postgres(&cert, &key).unwrap();
+    let verified = |trusted: &str| {
+        let settings = node(server.address()).set("pg_host", "localhost").set("pg_ssl", "on");
+        settings.set("pg_ssl_required", "on").set("pg_ssl_verify", "on").set("lua_ssl_trusted_certificate", trusted)
+    };
+    assert!(verified(&cert).command_line(&["migrations", "bootstrap"]).unwrap().status.success());
+    let gateway = verified(&cert).start().unwrap();
+    assert_eq!(post(&gateway, "/services", &json!({"name": "s", "host": "a.test"})).0, 201);
+
+    let mistrusted = verified(&stranger).command_line(&["migrations", "list"]).unwrap();
+    assert!(!mistrusted.status.success(), "a server that is not trusted is not talked to");
+    let unasked = verified(&stranger).set("pg_ssl_verify", "off").command_line(&["migrations", "list"]).unwrap();
+    assert!(unasked.status.success(), "{}", String::from_utf8_lossy(&unasked.stderr));
+
+    let plain = servers::postgres().unwrap();
+    let required = node(plain.address()).set("pg_ssl", "on").set("pg_ssl_required", "on");
+    assert!(
+        !required.command_line(&["migrations", "bootstrap"]).unwrap().status.success(),
+        "no TLS where it is required"
+    );
+    let preferred = node(plain.address()).set("pg_ssl", "on").set("pg_ssl_required", "off");
+    assert!(preferred.command_line(&["migrations", "bootstrap"]).unwrap().status.success());
+}
+
+#[test]
+fn one_transaction_at_a_time_is_enough_to_go_on_with() {
+    let server = servers::postgres().unwrap();
+    let settings = || node(server.address()).set("pg_max_concurrent_queries", "1").set("pg_pool_size", "2");
+    assert!(settings().command_line(&["migrations", "bootstrap"]).unwrap().status.success());
+    let gateway = settings().start().unwrap();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let name = format!("c{client}n{n}");
+                    assert_eq!(post(gateway, "/services", &json!({"name": name, "host": "a.test"})).0, 201);
+                    assert_eq!(gateway.admin("GET", &format!("/services/{name}"), "").unwrap().status(), 200);
+                }
+            });
+        }
+    });
+}

@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::{
-    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace,
+    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, Protocols, RequestBody, Route,
+    Service, Trace,
 };
 
 /// 128 random bits, shown as 32 hexadecimal digits.
@@ -23,6 +24,13 @@ use crate::{
 pub struct RequestId(pub [u8; 16]);
 
 impl RequestId {
+    /// Reads what [`hex`](Self::hex) wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+        Some(RequestId(number.to_be_bytes()))
+    }
+
     /// The 32 digits without allocation.
     #[must_use]
     pub fn hex(&self) -> [u8; 32] {
@@ -421,6 +429,14 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Route> {
         self.matched.as_deref().map(|m| &*m.route)
+    }
+
+    /// Whether it is a connection or session of layer 4, which has no request and no answer.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        const STREAM: Protocols =
+            Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
+        self.route().is_some_and(|route| route.protocols.intersects(STREAM))
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 //! plugin never names a socket, a runtime or a database.
 
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
-    pub directory: Box<dyn Directory>,
+    pub directory: Rc<dyn Directory>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub http: Arc<dyn HttpClient>,
@@ -239,7 +240,9 @@ pub trait Store: Send + Sync {
     ) -> SendFuture<'a, Result<Value, StoreError>> {
         self.put(kind, row, ttl)
     }
-    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>>;
+    /// Tells whether the row was there: of all who delete it at the same time, on whichever node of the cluster, one is
+    /// told so. What may be used once only is used by whoever deletes it.
+    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<bool, StoreError>>;
     /// Rows of a table whose `field` has that value.
     fn list<'a>(
         &'a self,

@@ -34,6 +34,7 @@ mod fault;
 mod handler;
 mod host;
 mod log_entry;
+mod log_lines;
 mod part;
 mod phase;
 mod queue;
@@ -59,6 +60,7 @@ pub use host::{
     NodeState, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, Random, Store, StoreError,
 };
 pub use log_entry::{LatencyFigures, log_entry, set_log_value, write_log_entry};
+pub use log_lines::{LogInterest, LogLine, forget_log_lines, keep_log_line};
 pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};

@@ -6,10 +6,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Exchange, Protocol, Protocols, ResponseSource, Try};
+use crate::{Exchange, ResponseSource, Try};
 
 const WORKSPACE_NAME: &str = "default";
-const STREAM: Protocols = Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
 /// Headers whose values never reach a log.
 const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 
@@ -17,7 +16,7 @@ const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     let start = out.len();
     let mut entry = Object::begin(out);
-    let is_stream = x.route().is_some_and(|route| route.protocols.intersects(STREAM));
+    let is_stream = x.is_stream();
     if is_stream {
         write_session(&mut entry, x);
     } else {

@@ -41,6 +41,37 @@ pub struct Redis {
     /// configurations that carry them unset can be read, and refuses to run with a provider.
     #[schema(typedef = cloud_authentication(), optional, since = "3.15")]
     pub cloud_authentication: Value,
+    /// Sentinels that are asked who the master is; `host` and `port` are not used then.
+    #[schema(ours, len_min = 1)]
+    pub sentinel_nodes: Option<Vec<SentinelNode>>,
+    /// The name by which the sentinels know the master.
+    #[schema(ours)]
+    pub sentinel_master: Option<String>,
+    /// Some nodes of a cluster, from which the others are learnt; `host`, `port` and `database` are not used then.
+    #[schema(ours, len_min = 1)]
+    pub cluster_nodes: Option<Vec<ClusterNode>>,
+}
+
+/// A sentinel.
+#[derive(Schema, Debug)]
+pub struct SentinelNode {
+    /// Where it listens.
+    #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
+    pub host: String,
+    /// Its port.
+    #[schema(default = 6379, between(0, 65535))]
+    pub port: u16,
+}
+
+/// A node of a cluster.
+#[derive(Schema, Debug)]
+pub struct ClusterNode {
+    /// Where it listens.
+    #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
+    pub ip: String,
+    /// Its port.
+    #[schema(default = 6379, between(0, 65535))]
+    pub port: u16,
 }
 
 /// The settings of an identity of a cloud provider.
@@ -67,14 +98,19 @@ impl Redis {
     /// # Errors
     /// Settings that this gateway cannot follow.
     pub fn check(&self, plugin: &str) -> Result<(), BuildError> {
-        match self.cloud_authentication.get("auth_provider").and_then(Value::as_str) {
-            None => Ok(()),
-            Some(provider) => {
-                let cause =
-                    format!("logging in to Redis with an identity of '{provider}' is not available; use 'password'");
-                Err(BuildError { plugin: plugin.to_owned(), cause })
-            }
+        let refused = |cause: String| Err(BuildError { plugin: plugin.to_owned(), cause });
+        if let Some(provider) = self.cloud_authentication.get("auth_provider").and_then(Value::as_str) {
+            return refused(format!(
+                "logging in to Redis with an identity of '{provider}' is not available; use 'password'"
+            ));
         }
+        if self.sentinel_nodes.is_some() != self.sentinel_master.is_some() {
+            return refused("'redis.sentinel_nodes' and 'redis.sentinel_master' go together".to_owned());
+        }
+        if self.sentinel_nodes.is_some() && self.cluster_nodes.is_some() {
+            return refused("'redis.sentinel_nodes' and 'redis.cluster_nodes' exclude each other".to_owned());
+        }
+        Ok(())
     }
 
     /// What the key-value port needs to know.
@@ -90,7 +126,9 @@ impl Redis {
             ssl: self.ssl,
             ssl_verify: self.ssl_verify,
             server_name: self.server_name.clone(),
-            ..KvSettings::default()
+            cluster_nodes: self.cluster_nodes.iter().flatten().map(|n| format!("{}:{}", n.ip, n.port)).collect(),
+            sentinel_nodes: self.sentinel_nodes.iter().flatten().map(|n| format!("{}:{}", n.host, n.port)).collect(),
+            sentinel_master: self.sentinel_master.clone(),
         }
     }
 }

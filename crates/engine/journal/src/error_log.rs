@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 
 use gibbon_conf::{Escape, LogLevel};
+use gibbon_pdk::{LogInterest, LogLine, RequestId, keep_log_line};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -73,7 +74,10 @@ impl<S: Subscriber> Layer<S> for ErrorLog {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let Some(handle) = self.handle_for(event.metadata().target()) else { return };
+        let handle = self.handle_for(event.metadata().target());
+        if handle.is_none() && !LogInterest::exists() {
+            return;
+        }
         SCRATCH.with(|scratch| {
             // An event raised while a line is written (by a Debug implementation) would borrow twice; it is left out.
             let Ok(mut scratch) = scratch.try_borrow_mut() else { return };
@@ -84,6 +88,10 @@ impl<S: Subscriber> Layer<S> for ErrorLog {
             if !self.level.writes(level) {
                 return;
             }
+            if LogInterest::exists() {
+                scratch.keep(level, event.metadata());
+            }
+            let Some(handle) = handle else { return };
             scratch.line.clear();
             if self.json {
                 scratch.json(level, self.pid);
@@ -121,7 +129,25 @@ struct Scratch {
     line: Vec<u8>,
 }
 
+/// What is said of deliveries is not offered for delivery: an exporter whose collector is gone would feed itself.
+const OF_DELIVERIES: &str = "gibbon_ports::queue";
+
 impl Scratch {
+    /// Offers the line to plugins that export the log.
+    fn keep(&self, level: LogLevel, metadata: &Metadata<'static>) {
+        if metadata.target().starts_with(OF_DELIVERIES) {
+            return;
+        }
+        keep_log_line(LogLine {
+            time_ns: wall_clock().saturating_mul(1_000_000),
+            level: level.as_str(),
+            message: self.fields.message.as_str().into(),
+            source: metadata.target(),
+            line: metadata.line(),
+            request: self.fields.get("request_id").and_then(RequestId::parse),
+        });
+    }
+
     fn text(&mut self, level: LogLevel, pid: u32) {
         let line = &mut self.line;
         line.extend_from_slice(self.clock.error(wall_clock()).as_bytes());

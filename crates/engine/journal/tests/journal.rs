@@ -295,3 +295,17 @@ fn lines_may_be_json() {
         lines[0]
     );
 }
+
+#[test]
+fn lines_are_offered_to_plugins_that_export_the_log_but_not_those_of_deliveries() {
+    let request = gibbon_pdk::RequestId([3; 16]);
+    let interest = gibbon_pdk::LogInterest::default();
+    error_lines(LogLevel::Notice, false, |_| {
+        tracing::error!(request_id = %request, "upstream broke off");
+        tracing::info!(request_id = %request, "below the level");
+        tracing::error!(target: "gibbon_ports::queue", request_id = %request, "not delivered");
+    });
+    let lines: Vec<_> = interest.lines(request).into_iter().filter(|line| line.request == Some(request)).collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!((&*lines[0].message, lines[0].level), ("upstream broke off", "error"));
+}

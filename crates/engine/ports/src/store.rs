@@ -104,15 +104,17 @@ impl Connected {
         Ok(row)
     }
 
-    async fn delete(&self, kind: &str, id: &str) -> Result<(), StoreError> {
+    /// Whether it was there is known where commits are ordered, and not from what was read before.
+    async fn delete(&self, kind: &str, id: &str) -> Result<bool, StoreError> {
         let def = self.def(kind)?;
-        let Ok(id) = Uuid::parse_str(id) else { return Ok(()) };
+        let Ok(id) = Uuid::parse_str(id) else { return Ok(false) };
         let entity: Arc<str> = def.name.as_ref().into();
         let kind = Arc::clone(&entity);
         let row = self.conductor.read(move |rows| rows.get(&kind, id)).await.map_err(|e| unavailable(&e))?;
-        let Some(row) = row else { return Ok(()) };
+        let Some(row) = row else { return Ok(false) };
         let write = Write::Delete { entity, workspace: row.workspace, id };
-        self.conductor.commit(vec![write]).await.map(drop).map_err(|e| refused(&e))
+        let made = self.conductor.commit(vec![write]).await.map_err(|e| refused(&e))?;
+        Ok(made.iter().any(|change| change.id == id))
     }
 
     async fn list(&self, kind: &str, field: &str, value: &str) -> Result<Vec<Value>, StoreError> {
@@ -175,7 +177,7 @@ impl Store for StorePort {
         Box::pin(async move { self.connected()?.put(workspace, kind, row, ttl).await })
     }
 
-    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { self.connected()?.delete(kind, id).await })
     }
 

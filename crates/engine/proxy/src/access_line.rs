@@ -42,12 +42,20 @@ struct Line<'a> {
     request: std::cell::OnceCell<Vec<u8>>,
     host: std::cell::OnceCell<String>,
     tries: std::cell::OnceCell<Vec<LoggedTry>>,
+    trace: std::cell::OnceCell<Option<(String, String)>>,
 }
 
 impl<'a> Line<'a> {
     fn of(x: &'a Exchange, protocol: &'static str) -> Self {
-        let id = x.id.hex();
-        Line { x, protocol, id, request: Default::default(), host: Default::default(), tries: Default::default() }
+        Line {
+            x,
+            protocol,
+            id: x.id.hex(),
+            request: Default::default(),
+            host: Default::default(),
+            tries: Default::default(),
+            trace: Default::default(),
+        }
     }
 
     fn request_line(&self) -> &[u8] {
@@ -61,6 +69,16 @@ impl<'a> Line<'a> {
             line.extend_from_slice(x.request.version.protocol().as_bytes());
             line
         })
+    }
+
+    /// Ids of the trace and of the span that stands for the exchange.
+    fn trace_ids(&self) -> Option<&(String, String)> {
+        let made = self.trace.get_or_init(|| {
+            let context = self.x.trace.context?;
+            let trace = u128::from_be_bytes(context.trace);
+            Some((format!("{trace:032x}"), format!("{:016x}", u64::from_be_bytes(context.root))))
+        });
+        made.as_ref()
     }
 
     fn logged_tries(&self) -> &[LoggedTry] {
@@ -107,6 +125,8 @@ impl Variables for Line<'_> {
             Variable::Https => text((x.client.scheme == gibbon_message::Scheme::Https).then_some(b"on")),
             Variable::IsArgs => text(x.request.query().filter(|q| !q.is_empty()).map(|_| &b"?"[..])),
             Variable::KongRequestId => Value::Text(&self.id),
+            Variable::OtelTraceId => self.trace_ids().map_or(Value::Unset, |(trace, _)| Value::Text(trace.as_bytes())),
+            Variable::OtelSpanId => self.trace_ids().map_or(Value::Unset, |(_, span)| Value::Text(span.as_bytes())),
             Variable::RemoteAddr => Value::Address(x.client.ip),
             Variable::RemotePort => Value::Number(u64::from(x.client.port)),
             Variable::RealipRemoteAddr => Value::Address(x.client.peer_ip),

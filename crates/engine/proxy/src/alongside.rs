@@ -1,7 +1,7 @@
 //! Two things at once on one thread: a main future, and another that is driven beside it.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 /// A future that goes on across several awaits of others. Once ready it keeps its output.
@@ -39,8 +39,7 @@ impl<'f, F: Future> Beside<'f, F> {
 
     /// Awaits `main`, driving this future beside it. The main future is looked at first, so that what is
     /// ready at once costs nothing more.
-    pub async fn drive<M: Future>(&mut self, main: M) -> M::Output {
-        let mut main = pin!(main);
+    pub async fn drive<M: Future>(&mut self, mut main: Pin<&mut M>) -> M::Output {
         poll_fn(|cx| {
             if let Poll::Ready(output) = main.as_mut().poll(cx) {
                 return Poll::Ready(output);
@@ -52,8 +51,7 @@ impl<'f, F: Future> Beside<'f, F> {
     }
 
     /// As [`drive`](Self::drive), but ends with `None` as soon as this future has an output.
-    pub async fn race<M: Future>(&mut self, main: M) -> Option<M::Output> {
-        let mut main = pin!(main);
+    pub async fn race<M: Future>(&mut self, mut main: Pin<&mut M>) -> Option<M::Output> {
         poll_fn(|cx| {
             self.poll(cx);
             if self.is_ready() {
@@ -67,6 +65,8 @@ impl<'f, F: Future> Beside<'f, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
@@ -77,9 +77,9 @@ mod tests {
             7
         });
         let mut beside = Beside::new(side);
-        assert_eq!(beside.drive(tokio::task::yield_now()).await, ());
+        assert_eq!(beside.drive(pin!(tokio::task::yield_now())).await, ());
         while !beside.is_ready() {
-            beside.drive(tokio::task::yield_now()).await;
+            beside.drive(pin!(tokio::task::yield_now())).await;
         }
         assert_eq!(beside.take(), Some(7));
     }
@@ -87,8 +87,8 @@ mod tests {
     #[tokio::test]
     async fn a_race_ends_with_whoever_is_first() {
         let side = pin!(std::future::ready(1));
-        assert!(Beside::new(side).race(std::future::pending::<()>()).await.is_none());
+        assert!(Beside::new(side).race(pin!(std::future::pending::<()>())).await.is_none());
         let side = pin!(std::future::pending::<()>());
-        assert_eq!(Beside::new(side).race(std::future::ready(2)).await, Some(2));
+        assert_eq!(Beside::new(side).race(pin!(std::future::ready(2))).await, Some(2));
     }
 }

@@ -1,6 +1,8 @@
 //! Station 10: the answer leaves. An upstream's streams through, buffered only if a plugin asks; one of
 //! our own is made whole first. Either way the header filters see the head before the wire does.
 
+use std::pin::pin;
+
 use bytes::{Bytes, BytesMut};
 use gibbon_http::client::{ClientErrorKind, Reader};
 use gibbon_http::{BodyLength, Responder, SendError};
@@ -57,12 +59,12 @@ pub async fn proxied<F: Future<Output = Sent>>(
         return transform::transformed(f, x, reader, sending, out, stage).await;
     }
     if x.buffer_response || walk::listens(stage.chain, stage.collection, Phase::Response) {
-        return buffered(f, x, reader, sending, out, stage).await;
+        return Box::pin(buffered(f, x, reader, sending, out, stage)).await;
     }
     finish_head(worker, x, stage);
     if let Some(body) = x.replacement_body.take() {
         // What is left of the upstream's body stays unread, so its connection is not pooled.
-        return send_whole(worker, x, body, out, stage).await.map_err(|_| client_gone());
+        return Box::pin(send_whole(worker, x, body, out, stage)).await.map_err(|_| client_gone());
     }
     let Some(out) = out.as_mut() else { return Ok(Answered::Cut) };
     let filters = walk::listens(stage.chain, stage.collection, Phase::BodyFilter);
@@ -71,7 +73,7 @@ pub async fn proxied<F: Future<Output = Sent>>(
         return Ok(Answered::Cut);
     }
     let pumped = if filters {
-        pump_filtered(x, reader, sending, out, stage, worker).await
+        Box::pin(pump_filtered(x, reader, sending, out, stage, worker)).await
     } else {
         pump(reader, sending, out).await
     };
@@ -124,7 +126,7 @@ async fn pump<F: Future<Output = Sent>>(
     out: &mut Responder<'_>,
 ) -> Result<(), Pump> {
     loop {
-        let chunk = out.flush_while(sending.drive(reader.chunk())).await.map_err(|_| Pump::Client)?;
+        let chunk = out.flush_while(pin!(sending.drive(pin!(reader.chunk())))).await.map_err(|_| Pump::Client)?;
         match chunk.map_err(|e| Pump::Upstream(e.kind))? {
             Some(data) => out.data(data).await.map_err(|_| Pump::Client)?,
             None => return Ok(()),
@@ -145,7 +147,7 @@ async fn pump_filtered<F: Future<Output = Sent>>(
 ) -> Result<(), Pump> {
     let mut chunk = BodyChunk::default();
     loop {
-        let read = out.flush_while(sending.drive(reader.chunk())).await.map_err(|_| Pump::Client)?;
+        let read = out.flush_while(pin!(sending.drive(pin!(reader.chunk())))).await.map_err(|_| Pump::Client)?;
         chunk.data.clear();
         match read.map_err(|e| Pump::Upstream(e.kind))? {
             Some(data) => chunk.data.extend_from_slice(data),
@@ -183,7 +185,7 @@ async fn buffered<F: Future<Output = Sent>>(
     let limit = f.worker.settings.max_buffered_response;
     let mut body = BytesMut::new();
     loop {
-        match sending.drive(reader.chunk()).await {
+        match sending.drive(pin!(reader.chunk())).await {
             Ok(Some(data)) if body.len() + data.len() > limit => {
                 let cause = format!("the upstream's answer is larger than the {limit} bytes that may be buffered");
                 return Err(Fault::new(FaultKind::Protocol, Source::Upstream, Retry::Never, cause));
@@ -217,8 +219,16 @@ pub async fn respond(
         Walked::Reply(reply) => return own(f.worker, x, *reply, out, stage).await.map_err(|_| client_gone()),
         Walked::Fault(fault) => return Err(*fault),
     }
-    let body = x.response_body.take().unwrap_or_default();
+    // The answer is one of our own in its framing: it has a date, and what has no body has no type.
+    if !x.response.headers.contains("date") {
+        x.response.headers.append_clean(b"Date", &f.worker.wires.date());
+    }
+    if matches!(x.response.status, 204 | 304) {
+        x.response.headers.remove("content-type");
+    }
+    // The header filters may look at the body, which is whole.
     finish_head(f.worker, x, stage);
+    let body = x.response_body.take().unwrap_or_default();
     let body = x.replacement_body.take().unwrap_or(body);
     if !takes_trailers(x, f) {
         return send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone());
@@ -531,7 +541,9 @@ async fn send_up_to_end<'o, 'c>(
         204 | 304 => BodyLength::None,
         _ => BodyLength::Exact(body.len() as u64),
     };
-    if x.request.method == Method::Head {
+    // The length that an upstream announced for a body it did not send stays.
+    let announced = x.response_source == ResponseSource::Service && body.is_empty();
+    if x.request.method == Method::Head && !announced {
         let mut text = itoa::Buffer::new();
         x.response.headers.set("Content-Length", text.format(body.len()));
     }

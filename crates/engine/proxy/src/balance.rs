@@ -71,7 +71,7 @@ async fn named(worker: &Worker, x: &mut Exchange, host: Box<str>, port: u16) -> 
     if let Some(ip) = literal(&host) {
         return Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None });
     }
-    let named = resolved(worker, x, &host, port).await?;
+    let named = Box::pin(resolved(worker, x, &host, port)).await?;
     let port = if named.port == 0 { port } else { named.port };
     Ok(Peer { address: SocketAddr::new(named.ip, port), host, balanced: None })
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 thread_local! {
@@ -43,9 +43,8 @@ fn description(info: &PanicHookInfo<'_>) -> String {
 }
 
 /// Awaits a future that may panic. What it held is dropped; state shared with others must not be left
-/// borrowed across its awaits.
-pub async fn catch<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+/// borrowed across its awaits. It is taken pinned: by value it would be held, and moved, twice.
+pub async fn catch<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     poll_fn(|cx| match guard(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -65,22 +64,24 @@ pub fn guard<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_panic_is_an_error_that_says_what_and_where_and_nothing_more() {
         log_panics();
-        let Err(Panicked(what)) = catch(async {
+        let Err(Panicked(what)) = catch(pin!(async {
             if true {
                 panic!("on purpose")
             }
-        })
+        }))
         .await
         else {
             panic!("not caught")
         };
         assert!(what.starts_with("on purpose at ") && what.contains("caught.rs:"), "{what}");
-        assert!(matches!(catch(async { 1 }).await, Ok(1)));
+        assert!(matches!(catch(pin!(async { 1 })).await, Ok(1)));
         assert!(guard(|| panic!("again")).is_err_and(|Panicked(what)| what.starts_with("again")));
     }
 }

@@ -2,7 +2,7 @@
 //! access log gets its line.
 
 use gibbon_http::Responder;
-use gibbon_pdk::{Exchange, Fault, Source};
+use gibbon_pdk::{Exchange, Fault, Source, forget_log_lines};
 use gibbon_plan::Chain;
 
 use crate::body_source::BodySource;
@@ -32,6 +32,7 @@ pub fn finish(
     if let Some(log) = &worker.access_log {
         log.write(x);
     }
+    forget_log_lines(x.id);
 }
 
 /// Runs the log phase; a panic in it costs the plugins behind it their turn.

@@ -168,7 +168,7 @@ pub async fn attempt<'c>(
         Ok(Exchanged::Switched) => {
             end_well(f, x, balanced);
             f.let_go_of_the_plan();
-            Tried::Done(upgrade::tunnel(f, link, x, body, out, stage).await)
+            Tried::Done(Box::pin(upgrade::tunnel(f, link, x, body, out, stage)).await)
         }
         Err(fault) => Tried::Failed(fault, balanced),
     }
@@ -214,7 +214,8 @@ pub fn end_failed(
     }
 }
 
-fn note_try(x: &mut Exchange, peer: &Peer, wall_ns: u64, latency_ns: u64) {
+/// Notes a try as log entries and spans show it.
+pub fn note_try(x: &mut Exchange, peer: &Peer, wall_ns: u64, latency_ns: u64) {
     x.tries.push(Try {
         ip: peer.address.ip(),
         port: peer.address.port(),
@@ -304,7 +305,7 @@ async fn read_head<F: Future<Output = Sent>>(
     out: &mut Option<Responder<'_>>,
 ) -> Result<Answer, Failed> {
     loop {
-        let read = sending.race(reader.head(head, method)).await;
+        let read = sending.race(pin!(reader.head(head, method))).await;
         let answer = match read {
             Some(answer) => answer.map_err(Failed::Upstream)?,
             None => match sending.take() {
@@ -319,7 +320,7 @@ async fn read_head<F: Future<Output = Sent>>(
                 if head.status != 100
                     && let Some(out) = out
                 {
-                    let _ = out.informational(head.status, &head.headers).await;
+                    let _ = Box::pin(out.informational(head.status, &head.headers)).await;
                 }
             }
             other => return Ok(other),
@@ -346,7 +347,7 @@ async fn send_then_watch(
     let sent = match outgoing {
         Outgoing::None => writer.finish(None).await.map_err(|_| Sent::Upstream),
         Outgoing::Memory(bytes) => send_bytes(writer, &bytes).await,
-        Outgoing::File(file) => send_file(writer, &file).await,
+        Outgoing::File(file) => Box::pin(send_file(writer, &file)).await,
         Outgoing::Stream => send_stream(writer, body).await,
     };
     if let Err(failed) = sent {
@@ -393,7 +394,7 @@ async fn send_stream(writer: &mut Writer<'_>, body: &mut BodySource<'_, '_>) -> 
     };
     writer.data(sent.bytes()).await.map_err(|_| Sent::Upstream)?;
     loop {
-        let chunk = writer.flush_while(wire.chunk()).await.map_err(|_| Sent::Upstream)?;
+        let chunk = writer.flush_while(pin!(wire.chunk())).await.map_err(|_| Sent::Upstream)?;
         match chunk.map_err(|e| Sent::Client(body_fault(e)))? {
             Some(data) => {
                 sent.keep(data, limit);

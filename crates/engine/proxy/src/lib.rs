@@ -18,6 +18,7 @@ mod forward;
 mod link;
 mod names;
 mod node;
+mod outcalls;
 mod probe;
 mod random;
 mod real_ip;

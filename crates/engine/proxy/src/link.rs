@@ -19,7 +19,8 @@ pub struct Link {
 }
 
 enum Wire {
-    H1(Connection<Stream>),
+    /// In a box, because it is moved between pool and exchange at every request.
+    H1(Box<Connection<Stream>>),
     H2(H2Stream),
 }
 
@@ -74,8 +75,8 @@ pub async fn open(f: &Forwarding<'_>, address: SocketAddr, host: &str, x: &Excha
     if let Some(connection) = f.worker.pool.take(&key) {
         return Ok(Link { key, wire: Wire::H1(connection) });
     }
-    let stream = connect(f, &key).await?;
-    let connection = Connection::new(stream, &f.worker.wires, Rc::clone(&f.worker.client_settings));
+    let stream = Box::pin(connect(f, &key)).await?;
+    let connection = Box::new(Connection::new(stream, &f.worker.wires, Rc::clone(&f.worker.client_settings)));
     Ok(Link { key, wire: Wire::H1(connection) })
 }
 
@@ -97,10 +98,10 @@ async fn open_h2(f: &Forwarding<'_>, key: PoolKey) -> Result<Link, Fault> {
     let stream = loop {
         match pool.open(&key) {
             Opening::Stream(stream) => break stream,
-            Opening::Connect(ticket) => break ticket.made(handshake(f, &key).await?),
+            Opening::Connect(ticket) => break ticket.made(Box::pin(handshake(f, &key)).await?),
             Opening::Wait(attempt) => {
                 if !attempt.made().await {
-                    break pool.add(&key, handshake(f, &key).await?);
+                    break pool.add(&key, Box::pin(handshake(f, &key)).await?);
                 }
             }
         }

@@ -229,7 +229,19 @@ impl Default for AddressText {
 impl AddressText {
     pub fn of(&mut self, ip: IpAddr) -> &[u8] {
         let mut rest = &mut self.buffer[..];
-        let _ = write!(rest, "{ip}");
+        match ip {
+            // Every request has one: a third of the time that the formatting machinery takes.
+            IpAddr::V4(v4) => {
+                for (at, octet) in v4.octets().into_iter().enumerate() {
+                    let dot: &[u8] = if at > 0 { b"." } else { b"" };
+                    let _ = rest.write_all(dot);
+                    let _ = rest.write_all(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            IpAddr::V6(v6) => {
+                let _ = write!(rest, "{v6}");
+            }
+        }
         let left = rest.len();
         let used = self.buffer.len() - left;
         self.buffer.get(..used).unwrap_or_default()

@@ -1,5 +1,6 @@
 //! The path of a request, top to bottom. Whoever has read this file has read the product.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use gibbon_http::{ConnInfo, HeadError, RequestBody, Responder, Service};
@@ -40,9 +41,9 @@ impl Service for Gateway {
             x.trace.begin(worker.host.node.tracing.instrumentations);
         }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
-        let ended = caught::catch(run(worker, pinned, &mut x, &mut body, &mut out, &mut walked)).await;
+        let ended = caught::catch(pin!(run(worker, pinned, &mut x, &mut body, &mut out, &mut walked))).await;
         if let Err(panicked) = ended {
-            finish::panicked(worker, &mut x, &panicked, &mut out).await;
+            Box::pin(finish::panicked(worker, &mut x, &panicked, &mut out)).await;
         }
         finish::finish(worker, &mut x, &body, out.as_ref(), &walked);
         std::mem::swap(&mut x.request, head);
@@ -99,6 +100,9 @@ impl WalkedChain {
     }
 }
 
+// A future is as large as its largest state, and what is awaited is moved into place: what few exchanges need is
+// awaited in a box, here and below, so that all others stay small.
+
 /// Stations 5 to 10.
 async fn run<'c>(
     worker: &Rc<Worker>,
@@ -111,14 +115,14 @@ async fn run<'c>(
     let ended = stations(worker, pinned, x, body, out, walked).await;
     let sent = match ended {
         Ok(answered) => Ok(answered),
-        Err(Ending::Reply(reply)) => answer::own(worker, x, *reply, out, &mut walked.stage()).await,
+        Err(Ending::Reply(reply)) => Box::pin(answer::own(worker, x, *reply, out, &mut walked.stage())).await,
         Err(Ending::Fault(fault)) => {
             finish::report(x, &fault);
             if fault.kind == FaultKind::ClientAborted || out.as_ref().is_none_or(Responder::begun) {
                 abort(x, out);
                 return;
             }
-            answer::fault(worker, x, &fault, true, out, &mut walked.stage()).await
+            Box::pin(answer::fault(worker, x, &fault, true, out, &mut walked.stage())).await
         }
     };
     if !matches!(sent, Ok(Answered::Whole)) {
@@ -220,7 +224,7 @@ async fn stations<'c>(
     }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {
-        body.buffer(x).await?;
+        Box::pin(body.buffer(x)).await?;
     }
     Ok(forward::forward(&forwarding, x, body, out, &mut walked.stage()).await?)
 }

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_http::{Protocol, Server, ServerSettings, serve};
+use gibbon_http::{ConnectionEnd, Protocol, Server, ServerSettings, serve};
 use gibbon_message::Scheme;
 use gibbon_net::{
     Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, accept_tls, read_proxy_header,
 };
 use gibbon_pdk::{Client, TlsFacts};
 use gibbon_tls::{ServerTls, TlsInfo};
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::real_ip::RealIpSource;
@@ -46,8 +47,12 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, server: Rc<Server<Gatewa
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                let (mode, server, counters) = (Rc::clone(&mode), Rc::clone(&server), Arc::clone(&counters));
-                tokio::task::spawn_local(connection(socket, mode, server, counters));
+                if mode.proxy_protocol || mode.tls.is_some() {
+                    let (mode, server, counters) = (Rc::clone(&mode), Rc::clone(&server), Arc::clone(&counters));
+                    spawn_local(arrive(socket, mode, server, counters));
+                } else {
+                    spawn_local(serving(Arrived::plain(socket, &mode), &server));
+                }
             }
             Err(error) => {
                 tracing::error!("listener {}: {error}; no more connections are taken there", listener.address());
@@ -57,33 +62,60 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, server: Rc<Server<Gatewa
     }
 }
 
-async fn connection(mut socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gateway>>, counters: Arc<Counters>) {
+/// A connection behind its arrival.
+struct Arrived {
+    stream: Stream,
+    protocol: Protocol,
+    tls: Option<TlsFacts>,
+}
+
+/// Reads off what comes ahead of HTTP. Serving is a task of its own, because it is smaller: connections idle by the
+/// thousand.
+async fn arrive(socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gateway>>, counters: Arc<Counters>) {
+    if let Some(arrived) = unwrapped(socket, &mode, &counters).await {
+        spawn_local(serving(arrived, &server));
+    }
+}
+
+/// Serves a connection until it ends.
+fn serving(arrived: Arrived, server: &Rc<Server<Gateway>>) -> impl Future<Output = ConnectionEnd> + 'static {
+    let Arrived { stream, protocol, tls } = arrived;
+    let facts = facts(&stream, tls, server);
+    serve(stream, Vec::new(), protocol, facts, Rc::clone(server))
+}
+
+/// What is left of a connection without PROXY protocol and TLS. `None`: nothing.
+async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Option<Arrived> {
     if mode.proxy_protocol
         && let Err(error) = read_proxy_header(&mut socket, Instant::now() + PROXY_HEADER_TIME).await
     {
         counters.proxy_header_errors.add(1);
         tracing::info!("connection closed: {error}");
-        return;
+        return None;
     }
-    let Some(tls) = &mode.tls else {
-        let facts = facts(&socket, Scheme::Http, None, &server);
-        let protocol = if mode.http2 { Protocol::Http1OrH2cPriorKnowledge } else { Protocol::Http1 };
-        serve(Stream::Plain(socket), Vec::new(), protocol, facts, server).await;
-        return;
-    };
-    match accept_tls(socket, tls, &counters).await {
+    let Some(tls) = &mode.tls else { return Some(Arrived::plain(socket, mode)) };
+    match accept_tls(socket, tls, counters).await {
         Ok(TlsArrival::Tls(stream)) => {
             let info = stream.tls_info();
             let http2 = info.as_ref().is_some_and(|i| i.alpn == Some(b"h2"));
-            let facts = facts(stream.socket(), Scheme::Https, info.map(tls_facts), &server);
+            let tls = info.map(tls_facts);
             let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-            serve(stream, Vec::new(), protocol, facts, server).await;
+            Some(Arrived { stream, protocol, tls })
         }
         Ok(TlsArrival::Plain(socket)) => {
-            let facts = facts(&socket, Scheme::Http, None, &server);
-            serve(Stream::Plain(socket), Vec::new(), Protocol::PlainOnTls, facts, server).await;
+            Some(Arrived { stream: Stream::Plain(socket), protocol: Protocol::PlainOnTls, tls: None })
         }
-        Err(error) => tracing::debug!("TLS handshake failed: {error}"),
+        Err(error) => {
+            tracing::debug!("TLS handshake failed: {error}");
+            None
+        }
+    }
+}
+
+impl Arrived {
+    fn plain(socket: Socket, mode: &Mode) -> Self {
+        let protocol = if mode.http2 { Protocol::Http1OrH2cPriorKnowledge } else { Protocol::Http1 };
+        Arrived { stream: Stream::Plain(socket), protocol, tls: None }
     }
 }
 
@@ -98,9 +130,10 @@ fn tls_facts(info: TlsInfo<'_>) -> TlsFacts {
     }
 }
 
-fn facts(socket: &Socket, scheme: Scheme, tls: Option<TlsFacts>, server: &Server<Gateway>) -> ConnectionFacts {
+fn facts(stream: &Stream, tls: Option<TlsFacts>, server: &Server<Gateway>) -> ConnectionFacts {
+    let socket = stream.socket();
     let mut client = stream_client(socket, &server.service.worker.settings);
-    client.scheme = scheme;
+    client.scheme = if matches!(stream, Stream::Plain(_)) { Scheme::Http } else { Scheme::Https };
     ConnectionFacts { client, over_unix: socket.peer() == PeerAddress::Unix, tls: tls.map(Rc::new) }
 }
 
@@ -145,4 +178,20 @@ fn published(port: u16, maps: &[(u16, u16)]) -> u16 {
 #[must_use]
 pub fn server(gateway: Rc<Gateway>, settings: Rc<ServerSettings>, drain: gibbon_http::Drain) -> Rc<Server<Gateway>> {
     Rc::new(Server { worker: Rc::clone(&gateway.worker.wires), settings, service: gateway, drain })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_result<'s, A, B: 's, R>(_: impl Fn(A, &'s B) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// An idle client costs this, its task's header, its socket's place with the runtime and little else.
+    #[test]
+    fn the_future_of_a_connection_stays_small() {
+        let size = size_of_result(serving);
+        assert!(size <= 640, "{size} bytes");
+    }
 }

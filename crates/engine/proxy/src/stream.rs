@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,9 @@ use gibbon_net::{
     Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget,
     accept_tls, peek_client_hello, read_proxy_header, relay,
 };
-use gibbon_pdk::{Exchange, Fault, FaultKind, Matched, ResponseSource, Retry, Source, TlsFacts};
+use gibbon_pdk::{
+    Exchange, Fault, FaultKind, Instrumentations, Matched, ResponseSource, Retry, Source, TlsFacts, forget_log_lines,
+};
 use gibbon_router::{Protocol, Query};
 use gibbon_tls::Peeked;
 use tokio::time::Instant;
@@ -25,6 +28,7 @@ use crate::balance::{Peer, Tries, next_peer};
 use crate::body_source::BodySource;
 use crate::caught;
 use crate::finish::{log_phase, of_panic};
+use crate::forward::note_try;
 use crate::serve::{Mode, stream_client};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
@@ -41,7 +45,8 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, worker: Rc<Worker>, coun
                 let (mode, worker, counters) = (Rc::clone(&mode), Rc::clone(&worker), Arc::clone(&counters));
                 tokio::task::spawn_local(async move {
                     let mut x = worker.take_exchange();
-                    match caught::catch(connection(&worker, socket, &mode, &counters, &mut x)).await {
+                    let ended = caught::catch(pin!(connection(&worker, socket, &mode, &counters, &mut x))).await;
+                    match ended {
                         Ok(Ok(())) => {}
                         Ok(Err(fault)) => report(&x, &fault),
                         Err(panicked) => report(&x, &of_panic(&worker, &panicked)),
@@ -154,7 +159,15 @@ async fn run(
 
 async fn preread(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &mut Collection) -> Result<(), Fault> {
     let mut nothing = BodySource::absent(&worker.settings);
-    match walk::collect(Waiting::Preread, &bound.chain, x, &worker.host, &mut nothing, collection).await {
+    if bound.chain.tracers > 0 {
+        // Spans of the gateway's own work are those of requests; here only times are noted.
+        x.trace.begin(Instrumentations::NONE);
+        x.trace.expect(bound.chain.tracers);
+        x.trace.times.access_start = worker.node.clock.monotonic_ns();
+    }
+    let walked = walk::collect(Waiting::Preread, &bound.chain, x, &worker.host, &mut nothing, collection).await;
+    x.latencies.access_end = worker.node.clock.monotonic_ns();
+    match walked {
         Walked::On => Ok(()),
         Walked::Reply(reply) => {
             x.response_source = ResponseSource::Exit;
@@ -173,6 +186,7 @@ fn finish(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &Collect
     if let Some(log) = &worker.stream_log {
         log.write_as(x, transport);
     }
+    forget_log_lines(x.id);
 }
 
 async fn forward(
@@ -186,8 +200,7 @@ async fn forward(
     let mut tries = Tries::default();
     let mut left = service.retries;
     let mut upstream = loop {
-        let peer = next_peer(worker, x, bound.upstream.as_ref(), &mut tries).await?;
-        x.latencies.balancer_end = worker.node.clock.monotonic_ns();
+        let peer = noted_peer(worker, x, bound, &mut tries).await?;
         match connect(worker, &pinned, bound, &peer, x).await {
             Ok(stream) => {
                 if let Some(balanced) = peer.balanced {
@@ -196,6 +209,9 @@ async fn forward(
                 break stream;
             }
             Err(fault) => {
+                if let Some(last) = x.tries.last_mut() {
+                    last.state = Some("failed");
+                }
                 if let Some(balanced) = peer.balanced {
                     worker.end_try(balanced, None, Some(gibbon_balance::Outcome::TcpFailure));
                 }
@@ -217,6 +233,19 @@ async fn forward(
         tracing::debug!(target: "stream", request_id = %x.id, "{side:?} broke off: {error}");
     }
     Ok(())
+}
+
+/// A peer for the next try, which is noted for log entries and spans.
+async fn noted_peer(worker: &Rc<Worker>, x: &mut Exchange, bound: &Bound, tries: &mut Tries) -> Result<Peer, Fault> {
+    let clock = &*worker.node.clock;
+    let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
+    let peer = next_peer(worker, x, bound.upstream.as_ref(), tries).await?;
+    x.latencies.balancer_end = clock.monotonic_ns();
+    note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    if x.trace.is_on() {
+        x.trace.peer_name = Some(peer.host.clone());
+    }
+    Ok(peer)
 }
 
 async fn connect(
@@ -290,7 +319,8 @@ pub async fn serve_udp(listener: UdpListener, worker: Rc<Worker>) {
 
 async fn begin_udp(worker: Rc<Worker>, sessions: Sessions, start: UdpStart) -> Option<UdpTarget> {
     let mut session = Session { x: worker.take_exchange(), bound: None, collection: Collection::new() };
-    let target = match caught::catch(target_of(&worker, &start, &mut session)).await {
+    let found = caught::catch(pin!(target_of(&worker, &start, &mut session))).await;
+    let target = match found {
         Ok(Ok(target)) => Some(target),
         Ok(Err(fault)) => {
             session.x.response.status = fault.status();
@@ -325,7 +355,7 @@ async fn target_of(worker: &Rc<Worker>, start: &UdpStart, session: &mut Session)
     preread(worker, &bound, x, &mut session.collection).await?;
     let service = bound.matched.service.clone().ok_or_else(|| Fault::internal("the route has no service"))?;
     let mut tries = Tries::default();
-    let peer = next_peer(worker, x, bound.upstream.as_ref(), &mut tries).await?;
+    let peer = noted_peer(worker, x, &bound, &mut tries).await?;
     if let Some(balanced) = peer.balanced {
         worker.end_try(balanced, None, None);
     }

@@ -4,6 +4,7 @@
 //! go the head stays here too, so that the answer may still be refused and another try made.
 
 use std::future::Future;
+use std::pin::pin;
 
 use bytes::Bytes;
 use gibbon_http::Responder;
@@ -85,7 +86,7 @@ async fn read<'r, F: Future<Output = Sent>>(reader: &'r mut Reader<'_>, sending:
     if let Some(Sent::Client(_)) = sending.take() {
         return Read::ClientGone;
     }
-    match sending.race(reader.chunk()).await {
+    match sending.race(pin!(reader.chunk())).await {
         Some(Ok(Some(data))) => Read::Data(data),
         Some(Ok(None)) => Read::End,
         Some(Err(error)) => Read::Broken(broken(error.kind)),
@@ -187,7 +188,7 @@ async fn stream<F: Future<Output = Sent>>(
             };
         }
         chunk.data.clear();
-        let Ok(read) = out.flush_while(read(reader, sending)).await else {
+        let Ok(read) = out.flush_while(pin!(read(reader, sending))).await else {
             return cut(x, out, "the client went away inside the answer");
         };
         let turn = match read {

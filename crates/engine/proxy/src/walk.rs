@@ -9,6 +9,7 @@ use gibbon_plan::{Chain, Collected, Instance};
 use smallvec::SmallVec;
 
 use crate::body_source::BodySource;
+use crate::outcalls;
 
 /// The configurations that an exchange collected, in order.
 pub type Collection = SmallVec<[Collected; 8]>;
@@ -68,7 +69,9 @@ async fn run_step(
     body: &mut BodySource<'_, '_>,
 ) -> Walked {
     let span = x.trace.start_step(which.instrumented(), which.phase(), &instance.name, &*host.clock);
-    let walked = run_handler(which, instance, x, host, body).await;
+    let notes = outcalls::wanted(&x.trace);
+    let walked = outcalls::noting(notes.as_ref(), run_handler(which, instance, x, host, body)).await;
+    outcalls::record(notes, &mut x.trace);
     x.trace.end(span, &*host.clock);
     walked
 }
@@ -89,7 +92,7 @@ async fn run_handler(
             Flow::Next => return Walked::On,
             Flow::Reply(reply) => return Walked::Reply(reply),
             Flow::Fail(fault) => return Walked::Fault(Box::new(blame(instance, *fault))),
-            Flow::ReadBody => match body.buffer(x).await {
+            Flow::ReadBody => match Box::pin(body.buffer(x)).await {
                 Ok(()) => {}
                 Err(fault) => return Walked::Fault(Box::new(fault)),
             },

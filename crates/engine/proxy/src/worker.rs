@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
+use crate::outcalls::NotedHttp;
 use crate::random::RequestIds;
 use crate::settings::ProxySettings;
 use crate::upstream_tls::TlsProfile;
@@ -109,6 +110,8 @@ struct Local {
 
 /// One worker.
 pub struct Worker {
+    /// Its place among the workers, from 0.
+    pub number: usize,
     pub settings: Rc<ProxySettings>,
     pub node: Arc<Node>,
     pub counters: Arc<WorkerCounters>,
@@ -116,7 +119,7 @@ pub struct Worker {
     pub wires: Rc<gibbon_http::Worker>,
     pub connector: Connector,
     pub client_settings: Rc<ClientSettings>,
-    pub pool: Pool<PoolKey, Connection<Stream>>,
+    pub pool: Pool<PoolKey, Box<Connection<Stream>>>,
     /// Shared HTTP/2 connections, for gRPC.
     pub h2: H2Pool<PoolKey>,
     pub ids: RequestIds,
@@ -139,7 +142,10 @@ pub struct Worker {
 
 impl Worker {
     #[must_use]
-    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, host: Host) -> Self {
+    pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, mut host: Host) -> Self {
+        if !host.node.tracing.instrumentations.is_empty() {
+            host.http = Arc::new(NotedHttp { inner: host.http, clock: Arc::clone(&host.clock) });
+        }
         let upstream = &settings.upstream;
         let pools = PoolSettings {
             per_key: upstream.pool_size,
@@ -150,6 +156,7 @@ impl Worker {
         let client_settings = Rc::new(ClientSettings { max_head: upstream.max_head, ..ClientSettings::default() });
         let pinned = Pinned::new(node.publisher.number(), node.publisher.current());
         Worker {
+            number,
             counters: node.counters.get(number).cloned().unwrap_or_default(),
             wires: gibbon_http::Worker::new(),
             connector: Connector::default(),
@@ -206,7 +213,7 @@ impl Worker {
         {
             return Arc::clone(&local.live);
         }
-        let live = self.node.upstreams.ensure(upstream).await;
+        let live = Box::pin(self.node.upstreams.ensure(upstream)).await;
         let mut locals = self.locals.borrow_mut();
         match locals.get_mut(&upstream.id) {
             Some(local) => {

@@ -1,5 +1,5 @@
 //! Splitting byte streams into frames, and writing frames: server-sent events, AWS event stream,
-//! JSON lines and streamed JSON arrays.
+//! gRPC messages, JSON lines and streamed JSON arrays.
 //!
 //! Every splitter is fed chunks as they come off the wire and hands out whole frames, however the
 //! chunks were cut; what arrives in one chunk is lent without copying. Nothing here knows what a
@@ -8,6 +8,7 @@
 
 pub mod aws;
 mod carry;
+pub mod grpc;
 pub mod json_array;
 pub mod lines;
 pub mod sse;

@@ -95,6 +95,18 @@ impl RollingWindows {
         self.table.update(key, now_ms, Counts::default, work).unwrap_or_else(free)
     }
 
+    /// Adds to the present windows what was not known before, or takes back what was counted too much (not below
+    /// nothing).
+    pub fn settle(&self, key: &[u8], limits: &[WindowLimit], by: i64, now_ms: u64) {
+        let work = |counts: &mut Counts| {
+            for limit in limits {
+                let count = counts.at(limit.size_ms.max(1), now_ms);
+                count.present = count.present.saturating_add_signed(by);
+            }
+        };
+        self.table.update(key, now_ms, Counts::default, work);
+    }
+
     /// Looks without counting.
     pub fn usage(&self, key: &[u8], limits: &[WindowLimit], kind: WindowKind, now_ms: u64) -> RollingDecision {
         let look = |counts: &Counts| {
@@ -290,6 +302,17 @@ mod tests {
         assert_eq!(refused.usages[0].reset_seconds, 2);
         assert!(!windows.usage(b"k", &limits, WindowKind::Sliding, NOW + 10_000).usages[0].remaining > 0);
         assert!(windows.admit(b"k", &limits, WindowKind::Sliding, 1, false, NOW + 11_000).allowed);
+    }
+
+    #[test]
+    fn what_was_counted_too_much_is_taken_back() {
+        let (windows, limits) = (windows(), per_ten_seconds(10.0));
+        windows.admit(b"k", &limits, WindowKind::Fixed, 8, false, NOW);
+        windows.settle(b"k", &limits, -5, NOW);
+        assert_eq!(windows.usage(b"k", &limits, WindowKind::Fixed, NOW).usages[0].remaining, 7);
+        windows.settle(b"k", &limits, -50, NOW);
+        windows.settle(b"k", &limits, 4, NOW);
+        assert_eq!(windows.usage(b"k", &limits, WindowKind::Fixed, NOW).usages[0].remaining, 6);
     }
 
     #[test]

@@ -44,12 +44,6 @@ pub struct Call {
     pub response_payload: Option<String>,
 }
 
-impl Default for Logging {
-    fn default() -> Self {
-        Logging { log_statistics: false, log_payloads: false }
-    }
-}
-
 impl Call {
     /// Takes over what was seen of the answer so far.
     pub fn progress(&mut self, seen: &Seen, now: u64) {

@@ -5,14 +5,22 @@
 //! ([`attempts`]), the way of an answer back ([`relay`]), and what is known of a call for limits and logs ([`call`]).
 //! Formats, addresses, signatures and prices are `gibbon-llm`'s.
 
+mod ai_prompt_decorator;
+mod ai_prompt_guard;
+mod ai_prompt_template;
 mod ai_proxy;
 mod ai_proxy_advanced;
+mod ai_rate_limiting_advanced;
+mod ai_request_transformer;
+mod ai_response_transformer;
+mod ask;
 mod attempts;
 mod call;
 mod config;
 mod identity;
 mod incoming;
 mod matching;
+mod prompts;
 mod relay;
 mod target;
 mod telemetry;
@@ -23,7 +31,16 @@ use gibbon_schema::Schema;
 use serde_json::Value;
 
 /// The plugins of this family.
-pub const PARTS: &[Part] = &[ai_proxy::PART, ai_proxy_advanced::PART];
+pub const PARTS: &[Part] = &[
+    ai_prompt_decorator::PART,
+    ai_prompt_guard::PART,
+    ai_prompt_template::PART,
+    ai_proxy::PART,
+    ai_proxy_advanced::PART,
+    ai_rate_limiting_advanced::PART,
+    ai_request_transformer::PART,
+    ai_response_transformer::PART,
+];
 
 /// The Kong version whose plugins these are.
 const VERSION: &str = "3.15.0";

@@ -11,7 +11,13 @@ pub fn log(x: &mut Exchange, name: &str) {
         x.destination.query = Some(shown);
     }
     let Some(call) = x.slots.get::<Call>() else { return };
-    let mut values: Vec<(Box<str>, Value)> = Vec::new();
+    let values = values(call, name);
+    x.log_values.extend(values);
+}
+
+/// What a call adds to the log under a name.
+pub fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
+    let mut values = Vec::new();
     let mut add = |path: &str, value: Value| values.push((format!("ai.{name}.{path}").into(), value));
     if call.logging.log_statistics {
         statistics(call, &mut add);
@@ -20,7 +26,7 @@ pub fn log(x: &mut Exchange, name: &str) {
         add("payload.request", json!(call.request_payload.as_deref().unwrap_or_default()));
         add("payload.response", json!(call.response_payload.as_deref().unwrap_or_default()));
     }
-    x.log_values.extend(values);
+    values
 }
 
 fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {

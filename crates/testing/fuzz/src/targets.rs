@@ -67,6 +67,7 @@ pub const TARGETS: &[Target] = &[
             "yes",
         ],
     },
+    Target { name: "grpc_messages", run: grpc_messages, words: &["\0\0\0\0\x01x", "\0\0\0\0\0", "\x01", "\u{80}"] },
     Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
     Target {
         name: "name_files",
@@ -235,6 +236,30 @@ fn dechunk<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, usize, &'
         }
     }
     (data, taken, "waits")
+}
+
+/// However a stream is split, the same messages are found, and none is longer than allowed.
+fn grpc_messages(bytes: &[u8]) {
+    const LIMIT: usize = 64;
+    let found = |size: usize| {
+        let mut frames = gibbon_frames::grpc::Frames::new(LIMIT);
+        let mut found = Vec::new();
+        for piece in bytes.chunks(size.max(1)) {
+            frames.add(piece);
+            loop {
+                match frames.next_message() {
+                    Ok(Some(message)) => found.push(message.to_vec()),
+                    Ok(None) => break,
+                    Err(_) => return (found, true),
+                }
+            }
+        }
+        (found, false)
+    };
+    let whole = found(bytes.len());
+    assert!(whole.0.iter().all(|message| message.len() <= LIMIT));
+    assert_eq!(whole, found(1));
+    assert_eq!(whole, found(7));
 }
 
 fn expression(input: &[u8]) {

@@ -89,10 +89,9 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<(), StoreError>> {
-        done(self.ready().map(|()| {
-            self.rows.lock().unwrap().remove(&(kind.to_owned(), id.to_owned()));
-        }))
+    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> SendFuture<'a, Result<bool, StoreError>> {
+        let key = (kind.to_owned(), id.to_owned());
+        done(self.ready().map(|()| self.rows.lock().unwrap().remove(&key).is_some()))
     }
 
     fn list<'a>(

@@ -96,7 +96,7 @@ impl Rig {
         let http = Arc::new(ScriptedHttp::default());
         let nothing = Arc::new(Nothing);
         let host = Host {
-            directory: Box::new(people),
+            directory: std::rc::Rc::new(people),
             clock: clock.clone(),
             random: random.clone(),
             http: http.clone(),

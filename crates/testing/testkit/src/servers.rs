@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub struct Server {
     child: Child,
     folder: TempDir,
     address: SocketAddr,
+    /// How to start it once more on what it left behind.
+    again: Option<Box<dyn Fn() -> Command + Send + Sync>>,
 }
 
 impl Server {
@@ -40,20 +43,58 @@ impl Server {
         let log = fs::File::create(folder.path().join("output.log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("start {command:?}"))?;
-        let mut server = Self { child, folder, address };
+        let mut server = Self { child, folder, address, again: None };
+        server.wait_until_it_listens(&command)?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self, command: &Command) -> Result<()> {
         let deadline = Instant::now() + START;
-        loop {
-            if TcpStream::connect(address).is_ok() {
-                return Ok(server);
-            }
-            if let Some(status) = server.child.try_wait()? {
-                bail!("{command:?} ended with {status}\n{}", server.output());
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{command:?} ended with {status}\n{}", self.output());
             }
             if Instant::now() > deadline {
-                bail!("{command:?} does not listen on {address} after {START:?}\n{}", server.output());
+                bail!("{command:?} does not listen on {} after {START:?}\n{}", self.address, self.output());
             }
             std::thread::sleep(POLL);
         }
+        Ok(())
+    }
+
+    /// Kills it at once, with everything it started.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn crash(&mut self) -> Result<()> {
+        self.signal(Signal::SIGKILL);
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it after a crash, on the same address and on what is left in its folder. Tries until what it had started is
+    /// gone as well: it refuses to run beside that.
+    ///
+    /// # Errors
+    /// When it is none that keeps anything, or as [`Server::start`].
+    pub fn start_again(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            match self.try_again() {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(POLL),
+                other => return other,
+            }
+        }
+    }
+
+    fn try_again(&mut self) -> Result<()> {
+        use std::os::unix::process::CommandExt;
+        let again = self.again.as_ref().context("this server keeps nothing")?;
+        let mut command = again();
+        let log = fs::File::options().append(true).open(self.folder.path().join("output.log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        self.child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        self.wait_until_it_listens(&command)
     }
 
     /// Where it listens.
@@ -218,19 +259,59 @@ pub fn pebble(http_port: u16, certificate: &str, key: &str) -> Result<Pebble> {
 /// # Errors
 /// As [`Server::start`], and when the cluster cannot be made.
 pub fn postgres() -> Result<Server> {
+    postgres_with(&["-F"])
+}
+
+/// As [`postgres`], but it waits for the disk, and can be crashed and started again.
+///
+/// # Errors
+/// As [`postgres`].
+pub fn durable_postgres() -> Result<Server> {
+    postgres_with(&[])
+}
+
+/// As [`postgres`], speaking TLS with this certificate and key in PEM.
+///
+/// # Errors
+/// As [`postgres`].
+pub fn tls_postgres(certificate: &str, key: &str) -> Result<Server> {
     let (folder, address) = place()?;
+    let (certificate_file, key_file) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    fs::write(&certificate_file, certificate)?;
+    fs::write(&key_file, key)?;
+    // It refuses a key that others can read.
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600))?;
+    if let Some(owner) = database_owner()? {
+        chown(&key_file, Some(owner.uid), Some(owner.gid))?;
+    }
+    let options = [
+        "-F".to_owned(),
+        "-cssl=on".to_owned(),
+        format!("-cssl_cert_file={}", certificate_file.display()),
+        format!("-cssl_key_file={}", key_file.display()),
+    ];
+    postgres_in(folder, address, &options.each_ref().map(String::as_str))
+}
+
+fn postgres_with(options: &[&str]) -> Result<Server> {
+    let (folder, address) = place()?;
+    postgres_in(folder, address, options)
+}
+
+fn postgres_in(folder: TempDir, address: SocketAddr, options: &[&str]) -> Result<Server> {
     let data = folder.path().join("data");
     let owner = database_owner()?;
     if let Some(owner) = &owner {
         chown(folder.path(), Some(owner.uid), Some(owner.gid))?;
     }
-    let as_owner = |program: &Path| {
+    let home = folder.path().to_owned();
+    let as_owner = move |program: &Path| {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new(program);
         if let Some(owner) = &owner {
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
         }
-        command.current_dir(folder.path());
+        command.current_dir(&home);
         command
     };
     let binaries = postgres_binaries()?;
@@ -241,10 +322,16 @@ pub fn postgres() -> Result<Server> {
     if !made.status.success() {
         bail!("initdb: {}", String::from_utf8_lossy(&made.stderr));
     }
-    let mut command = as_owner(&binaries.join("postgres"));
-    command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-k", "", "-F"]);
     let create = as_owner(&binaries.join("createdb"));
-    let server = Server::start(command, folder, address)?;
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    let serve = move || {
+        let mut command = as_owner(&binaries.join("postgres"));
+        command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-k", ""]);
+        command.args(&options);
+        command
+    };
+    let mut server = Server::start(serve(), folder, address)?;
+    server.again = Some(Box::new(serve));
     create_database(create, address)?;
     Ok(server)
 }

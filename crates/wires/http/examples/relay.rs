@@ -73,7 +73,7 @@ impl Relay {
             };
             out.head(&answer, length)?;
             while length != BodyLength::None
-                && let Some(chunk) = out.flush_while(reader.chunk()).await??
+                && let Some(chunk) = out.flush_while(std::pin::pin!(reader.chunk())).await??
             {
                 out.data(chunk).await?;
             }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gibbon_message::{Headers, ResponseHead};
@@ -70,9 +70,9 @@ impl<'a> Responder<'a> {
         }
     }
 
-    /// Awaits `future`, and flushes first if it is not ready at once.
-    pub async fn flush_while<F: Future>(&mut self, future: F) -> Result<F::Output, SendError> {
-        let mut future = pin!(future);
+    /// Awaits `future`, and flushes first if it is not ready at once. It is taken pinned: by value it would be held, and
+    /// moved, twice.
+    pub async fn flush_while<F: Future>(&mut self, mut future: Pin<&mut F>) -> Result<F::Output, SendError> {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             return Ok(output);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gibbon_kv::{Error, Settings, Store, Value};
-use gibbon_outcall::Reach;
+use gibbon_outcall::{Reach, Tls};
 
 struct Redis {
     child: Child,
@@ -69,6 +69,21 @@ fn store(settings: &Settings) -> Store {
     Store::new(settings, Arc::new(Reach::new(resolver, None)), tokio::runtime::Handle::current())
 }
 
+fn direct(port: u16) -> Store {
+    store(&Settings { port, ..settings() })
+}
+
+/// Asks until it is so. The limit is generous: elections of sentinels take seconds, and machines are busy.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    for _ in 0..1500 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it never became so");
+}
+
 fn words(text: &str) -> Vec<Bytes> {
     text.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
 }
@@ -110,6 +125,38 @@ async fn passwords_open_the_door_and_wrong_ones_do_not() {
 }
 
 #[tokio::test]
+async fn tls_hides_the_password_and_verifies_the_server_if_told_to() {
+    let made = rcgen::generate_simple_self_signed(vec!["redis.test".to_owned()]).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cert, key) = (file("cert.pem", made.cert.pem()), file("key.pem", made.signing_key.serialize_pem()));
+    let port = gibbon_testkit::ports::free_tcp().unwrap().to_string();
+    let mut options = vec!["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key];
+    options.extend(["--tls-auth-clients", "no", "--user", "ada", "on", ">lovelace", "~*", "+@all"]);
+    let _server = redis(&options).await;
+    let secure = Settings {
+        port: port.parse().unwrap(),
+        username: Some("ada".to_owned()),
+        password: Some("lovelace".to_owned()),
+        tls: Some(Tls { verify: false, server_name: Some("redis.test".to_owned()) }),
+        ..settings()
+    };
+    assert_eq!(store(&secure).command(&words("SET a 1")).await.unwrap(), text("OK"));
+    // Nobody vouches for that certificate.
+    let verified = Settings { tls: secure.tls.clone().map(|tls| Tls { verify: true, ..tls }), ..secure.clone() };
+    let refused = store(&verified).command(&words("PING")).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    assert!(!refused.to_string().contains("lovelace"), "{refused}");
+    // And who does not speak TLS is not understood.
+    let plain = Settings { tls: None, ..secure };
+    assert!(store(&plain).command(&words("PING")).await.is_err());
+}
+
+#[tokio::test]
 async fn a_server_that_comes_back_is_used_again() {
     let server = redis(&[]).await;
     let port = server.port;
@@ -136,6 +183,33 @@ async fn sentinels_name_the_master() {
     assert_eq!(store(&Settings { port: server.port, ..settings() }).command(&words("GET a")).await.unwrap(), text("1"));
     let unknown = store(&with("other")).command(&words("GET a")).await.unwrap_err();
     assert!(unknown.to_string().contains("'other'"), "{unknown}");
+}
+
+#[tokio::test]
+async fn when_the_master_is_gone_the_sentinels_new_one_is_used() {
+    let master = redis(&[]).await;
+    let replica = redis(&["--replicaof", "127.0.0.1", &master.port.to_string()]).await;
+    let config = format!(
+        "sentinel monitor mymaster 127.0.0.1 {} 1\nsentinel down-after-milliseconds mymaster 200\n\
+         sentinel failover-timeout mymaster 2000\n",
+        master.port
+    );
+    let sentinel = redis(&[&config, "--sentinel"]).await;
+    let store = store(&Settings {
+        sentinel_nodes: vec![format!("127.0.0.1:{}", sentinel.port)],
+        sentinel_master: Some("mymaster".to_owned()),
+        ..settings()
+    });
+    assert_eq!(store.command(&words("SET a 1")).await.unwrap(), text("OK"));
+    // The sentinel must know of the replica before it can choose it.
+    let watcher = direct(sentinel.port);
+    until(async || matches!(watcher.command(&words("SENTINEL replicas mymaster")).await, Ok(Value::List(all)) if all.len() == 1)).await;
+    let copy = direct(replica.port);
+    until(async || copy.command(&words("GET a")).await.ok() == Some(text("1"))).await;
+    drop(master);
+    until(async || store.command(&words("SET b 2")).await.is_ok()).await;
+    assert_eq!(direct(replica.port).command(&words("GET b")).await.unwrap(), text("2"));
+    assert_eq!(store.command(&words("GET a")).await.unwrap(), text("1"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Code that is not the gateway's own: Lua, WebAssembly and external plugin servers.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::origin::Fault;
 use crate::settings::{Builder, Selection};
@@ -53,6 +54,10 @@ pub struct Lua {
     pub sandbox_environment: Vec<String>,
     /// Backtracking steps of a regular expression.
     pub regex_match_limit: u32,
+    /// How long a piece of Lua may run without waiting.
+    pub time_limit: Option<Duration>,
+    /// Bytes that the Lua of one worker may hold.
+    pub memory_limit: Option<u64>,
     /// Shared memory asked for by `lua_shared_dict`.
     pub shared_dicts: Vec<SharedDict>,
 }
@@ -84,6 +89,8 @@ impl Lua {
             sandbox_requires: b.values.list("untrusted_lua_sandbox_requires"),
             sandbox_environment: b.values.list("untrusted_lua_sandbox_environment"),
             regex_match_limit: regex_match_limit.and_then(|n| u32::try_from(n).ok()).unwrap_or(100_000),
+            time_limit: b.values.time("lua_time_limit").filter(|limit| !limit.is_zero()),
+            memory_limit: b.values.text("lua_memory_limit").and_then(parse_size).filter(|limit| *limit > 0),
             shared_dicts: shared_dicts(b),
         }
     }

@@ -133,9 +133,8 @@ pub(super) mod collisions {
 pub(super) mod keyring {
     //! Encrypted fields in the database, and the settings the reference lists after them.
     use super::super::Default::{Is, Moved, Unset};
-    use super::super::Effect::{Honoured, NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, List, Text};
-    use super::super::reason;
     const NO_KEYRING: &str =
         "fields are not encrypted one by one; encrypt the database's storage, and keep secrets in vaults";
     super::super::settings! { "DATABASE ENCRYPTION & KEYRING MANAGEMENT":
@@ -153,9 +152,9 @@ pub(super) mod keyring {
         keyring_vault_kube_role: Text, Is("default"), NoEffect(NO_KEYRING), "Kubernetes role.";
         keyring_vault_kube_api_token_file: Text, Is("/run/secrets/kubernetes.io/serviceaccount/token"), NoEffect(NO_KEYRING), "File with the service account token.";
         keyring_encrypt_license: Flag, Is("off"), NoEffect("there is no licence"), "Encrypt the licence.";
-        untrusted_lua: Choice(&["on", "off", "sandbox", "strict"]), Moved { v3_10: "sandbox", v3_15: "strict" }, Pending(reason::LUA), "What Lua given in plugin configuration may do.";
-        untrusted_lua_sandbox_requires: List, Unset, Pending(reason::LUA), "Modules such Lua may require.";
-        untrusted_lua_sandbox_environment: List, Unset, Pending(reason::LUA), "Globals such Lua may see.";
+        untrusted_lua: Choice(&["on", "off", "sandbox", "strict"]), Moved { v3_10: "sandbox", v3_15: "strict" }, Honoured, "What Lua given in plugin configuration may do.";
+        untrusted_lua_sandbox_requires: List, Unset, Honoured, "Modules such Lua may require.";
+        untrusted_lua_sandbox_environment: List, Unset, Honoured, "Globals such Lua may see.";
         openresty_path: Text, Unset, NoEffect("OpenResty is not used"), "Directory of OpenResty.";
         node_id: Text, Unset, Honoured, "UUID of this node; kept in the prefix if unset.";
     }

@@ -1,9 +1,8 @@
 //! Where configuration is kept: PostgreSQL, the embedded database, a declarative file.
 
 use super::Default::{Is, Moved, Unset};
-use super::Effect::{Honoured, NoEffect, Pending};
+use super::Effect::{Honoured, NoEffect};
 use super::Kind::{Choice, Flag, Number, Size, Text};
-use super::reason;
 
 pub(crate) const DATABASES: &[&str] = &["postgres", "sqlite", "off"];
 pub(crate) const TLS_VERSIONS: &[&str] = &["tlsv1_1", "tlsv1_2", "tlsv1_3", "any"];
@@ -24,11 +23,11 @@ super::settings! { "DATASTORE":
     pg_ssl_verify: Flag, Moved { v3_10: "off", v3_15: "on" }, Honoured, "Verify the server's certificate.";
     pg_ssl_cert: Text, Unset, Honoured, "Client certificate towards PostgreSQL.";
     pg_ssl_cert_key: Text, Unset, Honoured, "Its private key.";
-    pg_max_concurrent_queries: Number, Is("0"), Pending(reason::POOL), "Queries under way at once; 0 is unlimited.";
-    pg_semaphore_timeout: Number, Is("60000"), Pending(reason::POOL), "Milliseconds a query waits for its turn.";
-    pg_keepalive_timeout: Number, Unset, Pending(reason::POOL), "Milliseconds an idle connection is kept.";
+    pg_max_concurrent_queries: Number, Is("0"), Honoured, "Transactions under way at once; 0 is unlimited.";
+    pg_semaphore_timeout: Number, Is("60000"), Honoured, "Milliseconds a query waits for its turn.";
+    pg_keepalive_timeout: Number, Unset, Honoured, "Milliseconds an idle connection is kept.";
     pg_pool_size: Number, Unset, Honoured, "Connections kept.";
-    pg_backlog: Number, Unset, Pending(reason::POOL), "Connection attempts that may wait.";
+    pg_backlog: Number, Unset, Honoured, "Connection attempts that may wait.";
     declarative_config: Text, Unset, Honoured, "Declarative file loaded at start when database is off.";
     declarative_config_string: Text, Unset, Honoured, "The same as text.";
     lmdb_environment_path: Text, Is("dbless.lmdb"), NoEffect(ONE_FILE), "Directory of the store used when database is off.";

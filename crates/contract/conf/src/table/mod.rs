@@ -138,12 +138,10 @@ pub fn is_secret(name: &str) -> bool {
 mod reason {
     pub(in crate::table) const HYBRID: &str =
         "every node runs as traditional; the link between planes is still to come";
-    pub(in crate::table) const LUA: &str = "Lua plugins are still to come";
     pub(in crate::table) const WASM: &str = "proxy-wasm filters are still to come";
     pub(in crate::table) const SERVERS: &str = "external plugin servers are still to come";
     pub(in crate::table) const CONSOLE: &str = "the console is still to come";
     pub(in crate::table) const REPLICA: &str = "everything is read from pg_host";
-    pub(in crate::table) const POOL: &str = "the pool of connections follows pg_pool_size and pg_timeout alone";
     pub(in crate::table) const PROXY: &str = "the gateway's own calls go out directly";
 }
 

@@ -57,7 +57,6 @@ pub(super) mod injected {
     use super::super::Default::Is;
     use super::super::Effect::{Honoured, NoEffect, Pending};
     use super::super::Kind::{Number, Size, Text};
-    use super::super::reason;
     super::super::settings! { "NGINX injected directives":
         nginx_main_worker_rlimit_nofile: Text, Is("auto"), Honoured, "Open files the process may hold; auto raises the limit as far as allowed.";
         nginx_events_worker_connections: Text, Is("auto"), Honoured, "Connections per worker; auto follows the limit of open files.";
@@ -68,7 +67,7 @@ pub(super) mod injected {
         nginx_http_charset: Text, Is("UTF-8"), Honoured, "Character set named in generated text answers.";
         nginx_http_client_body_buffer_size: Size, Is("8k"), Honoured, "Request body kept in memory before it goes to a temporary file.";
         nginx_admin_client_body_buffer_size: Size, Is("10m"), Pending("bodies of the Admin API are always held in memory"), "The same for the Admin API.";
-        nginx_http_lua_regex_match_limit: Number, Is("100000"), Pending(reason::LUA), "Backtracking steps a Lua regular expression may take.";
+        nginx_http_lua_regex_match_limit: Number, Is("100000"), Honoured, "Backtracking steps a Lua regular expression may take.";
         nginx_http_lua_regex_cache_max_entries: Number, Is("8192"), NoEffect("compiled expressions are cached per worker with a bound of its own"), "Compiled Lua regular expressions kept.";
         nginx_http_keepalive_requests: Number, Is("10000"), Honoured, "Requests over one client connection.";
     }

@@ -49,18 +49,17 @@ pub(super) mod ai {
 pub(super) mod tuning {
     //! Routing, freshness and limits of what Lua sees.
     use super::super::Default::Is;
-    use super::super::Effect::{Honoured, NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, Number, Text};
-    use super::super::reason;
     super::super::settings! { "TUNING & BEHAVIOR":
         worker_consistency: Choice(&["strict", "eventual"]), Is("eventual"), NoEffect("a change is in force on every worker from its next request"), "Whether workers wait for a change before answering.";
         worker_state_update_frequency: Number, Is("5"), NoEffect("a change is in force on every worker from its next request"), "Seconds between rebuilds of a worker's router.";
         router_flavor: Choice(&["traditional", "traditional_compatible", "expressions"]), Is("traditional_compatible"), Honoured, "How routes are written and ordered.";
         route_match_calculation: Text, Is("original"), NoEffect("routes are ordered as open-source Kong orders them"), "How priority between routes is worked out.";
-        lua_max_req_headers: Number, Is("100"), Pending(reason::LUA), "Request headers looked at, from 1 to 1000.";
-        lua_max_resp_headers: Number, Is("100"), Pending(reason::LUA), "Response headers looked at, from 1 to 1000.";
-        lua_max_uri_args: Number, Is("100"), Pending(reason::LUA), "Query arguments looked at, from 1 to 1000.";
-        lua_max_post_args: Number, Is("100"), Pending(reason::LUA), "Form arguments looked at, from 1 to 1000.";
+        lua_max_req_headers: Number, Is("100"), Honoured, "Request headers looked at, from 1 to 1000.";
+        lua_max_resp_headers: Number, Is("100"), Honoured, "Response headers looked at, from 1 to 1000.";
+        lua_max_uri_args: Number, Is("100"), Honoured, "Query arguments looked at, from 1 to 1000.";
+        lua_max_post_args: Number, Is("100"), Honoured, "Form arguments looked at, from 1 to 1000.";
         lua_gc_tuning: Flag, Is("off"), NoEffect("Lua runs in plugins only, so its collector needs no tuning"), "Tune Lua's garbage collector.";
         vaults_lazy_load_secrets: Flag, Is("off"), NoEffect("references in entities are always resolved when first used"), "Resolve secrets when first used.";
         pdk_response_exit_header_filter_early_exit: Flag, Is("off"), NoEffect("an answer given in header_filter ends that phase as in 3.10"), "End header_filter at kong.response.exit.";
@@ -71,16 +70,15 @@ pub(super) mod tuning {
 pub(super) mod miscellaneous {
     //! Lua and what belongs nowhere else.
     use super::super::Default::{Is, Unset};
-    use super::super::Effect::{Honoured, NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, List, Number, Text};
-    use super::super::reason;
     super::super::settings! { "MISCELLANEOUS":
         lua_ssl_trusted_certificate: List, Is("system"), Honoured, "Authorities trusted for outgoing TLS: paths, PEM, base64, or system.";
         lua_ssl_verify_depth: Number, Is("1"), Honoured, "Intermediate certificates allowed in a chain.";
         lua_ssl_protocols: Text, Is("TLSv1.2 TLSv1.3"), Honoured, "TLS versions of the gateway's own outgoing connections.";
-        lua_package_path: Text, Is("./?.lua;./?/init.lua;"), Pending(reason::LUA), "Where Lua plugins are looked for.";
-        lua_package_cpath: Text, Unset, Pending(reason::LUA), "Where Lua modules written in C are looked for.";
-        lua_socket_pool_size: Number, Is("256"), Pending(reason::LUA), "Connections kept by Lua sockets per pool.";
+        lua_package_path: Text, Is("./?.lua;./?/init.lua;"), Honoured, "Where Lua plugins are looked for.";
+        lua_package_cpath: Text, Unset, Honoured, "Where Lua modules written in C are looked for.";
+        lua_socket_pool_size: Number, Is("256"), Honoured, "Connections kept by Lua sockets per pool.";
         enforce_rbac: Choice(&["off", "on", "entity", "both"]), Is("off"), Honoured, "Demand a user's token of the Admin API, and permission for the path (on), for each entity (entity), or for both.";
         rbac_auth_header: Text, Is("Kong-Admin-Token"), Honoured, "Header with the user's token.";
         event_hooks_enabled: Flag, Is("on"), Honoured, "Run event hooks.";

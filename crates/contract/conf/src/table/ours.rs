@@ -9,6 +9,8 @@ super::settings! { "GIBBON":
     sqlite_path: Text, Derived("<prefix>/gibbon.sqlite"), Honoured, "File of the embedded database.";
     connections_per_ip: Number, Is("0"), Honoured, "Client connections one address may hold at once; 0 is unlimited.";
     shutdown_grace: super::Kind::Time, Is("0"), Honoured, "How long a graceful stop waits for requests under way; 0 waits for all.";
+    lua_time_limit: super::Kind::Time, Is("5s"), Honoured, "How long a piece of Lua may run without waiting before it is stopped; 0 is unlimited, and lets Lua be compiled.";
+    lua_memory_limit: super::Kind::Size, Is("512m"), Honoured, "Memory that the Lua of one worker may hold; 0 is unlimited.";
     error_log_format: Choice(&["text", "json"]), Is("text"), Honoured, "Form of the lines in the error logs.";
 }
 

@@ -36,6 +36,14 @@ pub struct PostgresSettings {
     pub timeout: Duration,
     /// How many connections read at once.
     pub pool_size: Option<usize>,
+    /// How many transactions may be under way at once, the writing one included.
+    pub max_concurrent: Option<usize>,
+    /// How long one may wait for its turn.
+    pub turn_timeout: Duration,
+    /// How long an idle connection is kept; for ever if not given.
+    pub keepalive: Option<Duration>,
+    /// How many readers may wait for a connection; the next are refused.
+    pub backlog: Option<usize>,
 }
 
 impl PostgresSettings {

@@ -12,11 +12,12 @@ mod rows;
 mod tls;
 mod writer;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::{Pending, Reader, Reading};
 use crate::error::StoreError;
@@ -58,8 +59,35 @@ pub struct Postgres {
 struct Pool {
     settings: PostgresSettings,
     runtime: Handle,
-    idle: Mutex<Vec<Session>>,
+    /// Each with the time of its last use.
+    idle: Mutex<Vec<(Session, Instant)>>,
     permits: Semaphore,
+    waiting: AtomicUsize,
+    turns: Turns,
+}
+
+/// Bounds how many transactions are under way at once, if that is asked for.
+#[derive(Clone)]
+struct Turns {
+    limit: Option<Arc<Semaphore>>,
+    timeout: Duration,
+}
+
+impl Turns {
+    fn new(settings: &PostgresSettings) -> Turns {
+        let limit = settings.max_concurrent.map(|most| Arc::new(Semaphore::new(most.max(1))));
+        Turns { limit, timeout: settings.turn_timeout }
+    }
+
+    /// Waits for its turn; it lasts as long as what is returned.
+    async fn wait(&self) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+        let Some(limit) = &self.limit else { return Ok(None) };
+        let turn = tokio::time::timeout(self.timeout, Arc::clone(limit).acquire_owned()).await;
+        match turn {
+            Ok(permit) => permit.map(Some).map_err(|_| StoreError::new("the datastore was closed")),
+            Err(_) => Err(StoreError::new(format!("PostgreSQL: no turn within {:?}", self.timeout))),
+        }
+    }
 }
 
 impl Postgres {
@@ -68,12 +96,15 @@ impl Postgres {
     /// # Errors
     /// A server that cannot be reached.
     pub fn open(settings: &PostgresSettings, runtime: &Handle) -> Result<(Postgres, PostgresWriter), StoreError> {
-        let writer = PostgresWriter::open(settings.clone(), runtime.clone())?;
+        let turns = Turns::new(settings);
+        let writer = PostgresWriter::open(settings.clone(), runtime.clone(), turns.clone())?;
         let pool = Pool {
             permits: Semaphore::new(settings.pool_size.unwrap_or(READERS).max(1)),
             settings: settings.clone(),
             runtime: runtime.clone(),
             idle: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            turns,
         };
         Ok((Postgres { pool: Arc::new(pool) }, writer))
     }
@@ -83,9 +114,10 @@ impl Pool {
     fn take(&self) -> Result<Session, StoreError> {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let is_old = |since: Instant| self.settings.keepalive.is_some_and(|limit| since.elapsed() > limit);
             match idle {
-                Some(session) if session.is_closed() => {}
-                Some(session) => return Ok(session),
+                Some((session, since)) if session.is_closed() || is_old(since) => {}
+                Some((session, _)) => return Ok(session),
                 None => return Session::open(&self.settings, &self.runtime),
             }
         }
@@ -97,16 +129,51 @@ impl Pool {
         session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         reading(&mut rows::View(&session));
         session.batch("COMMIT")?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((session, Instant::now()));
         Ok(())
+    }
+
+    /// Waits for a connection, unless too many do.
+    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
+        let waiting = Waiting::enter(&self.waiting);
+        if self.settings.backlog.is_some_and(|most| waiting.number > most) {
+            return Err(StoreError::new("PostgreSQL: too many wait for a connection"));
+        }
+        match tokio::time::timeout(self.settings.turn_timeout, self.permits.acquire()).await {
+            Ok(permit) => permit.map_err(|_| StoreError::new("the datastore was closed")),
+            Err(_) => {
+                Err(StoreError::new(format!("PostgreSQL: no connection within {:?}", self.settings.turn_timeout)))
+            }
+        }
+    }
+}
+
+/// One who waits, counted as long as they do.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        Waiting { number: count.fetch_add(1, Ordering::Relaxed) + 1, count }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Reader for Postgres {
     fn read(&self, reading: Reading) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let closed = |_| StoreError::new("the datastore was closed");
-            let _permit = self.pool.permits.acquire().await.map_err(closed)?;
+            let _permit = self.pool.permit().await?;
+            let _turn = self.pool.turns.wait().await?;
             let pool = Arc::clone(&self.pool);
             let done = tokio::task::spawn_blocking(move || pool.read(reading)).await;
             done.unwrap_or_else(|e| Err(StoreError::new(e.to_string())))

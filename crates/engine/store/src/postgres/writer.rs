@@ -2,7 +2,9 @@
 
 use gibbon_plan::Change;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::Turns;
 use super::connection::{Parameters, PostgresSettings, Session};
 use super::listen::CHANNEL;
 use super::rows::View;
@@ -29,12 +31,15 @@ pub struct PostgresWriter {
     /// The number of the last change, known while a transaction is open.
     last: i64,
     told: bool,
+    turns: Turns,
+    /// Held while a transaction is open.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl PostgresWriter {
-    pub(super) fn open(settings: PostgresSettings, runtime: Handle) -> Result<Self, StoreError> {
+    pub(super) fn open(settings: PostgresSettings, runtime: Handle, turns: Turns) -> Result<Self, StoreError> {
         let session = Some(Session::open(&settings, &runtime)?);
-        Ok(PostgresWriter { settings, runtime, session, last: 0, told: false })
+        Ok(PostgresWriter { settings, runtime, session, last: 0, told: false, turns, turn: None })
     }
 
     fn session(&self) -> Result<&Session, StoreError> {
@@ -129,10 +134,13 @@ impl Writer for PostgresWriter {
             self.session = Some(Session::open(&self.settings, &self.runtime)?);
         }
         self.told = false;
+        self.turn = None;
+        let turn = self.runtime.block_on(self.turns.wait())?;
         self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
         let mut last = Ok(0);
         self.read(&mut |rows| last = rows.sequence());
         self.last = i64::try_from(last?).unwrap_or(i64::MAX);
+        self.turn = turn;
         Ok(())
     }
 
@@ -182,6 +190,7 @@ impl Writer for PostgresWriter {
             // Whether it was committed is not known: what is in the database is looked at when it is reached again.
             self.session = None;
         }
+        self.turn = None;
         done
     }
 
@@ -189,5 +198,6 @@ impl Writer for PostgresWriter {
         if self.session.is_some() && self.batch("ROLLBACK").is_err() {
             self.session = None;
         }
+        self.turn = None;
     }
 }

@@ -42,6 +42,10 @@ pub mod postgres {
             tls: None,
             timeout: Duration::from_secs(60),
             pool_size: Some(2),
+            max_concurrent: None,
+            turn_timeout: std::time::Duration::from_secs(60),
+            keepalive: None,
+            backlog: None,
         }
     }
 

@@ -15,7 +15,7 @@ use gibbon_schema::{Field, Schema, checks, checks::EntityCheck};
 use serde_json::{Map, Value};
 
 /// What is written about calls.
-#[derive(Schema, Debug, Clone, Copy)]
+#[derive(Schema, Debug, Clone, Copy, Default)]
 pub struct Logging {
     /// Whether tokens, costs and latencies go to the log.
     #[schema(required, default = false)]

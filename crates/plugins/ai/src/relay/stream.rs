@@ -28,19 +28,22 @@ impl std::fmt::Debug for Stream {
 
 enum Lane {
     /// The same format on both sides.
-    Watched {
-        tap: StreamTap,
-        filter: Option<UsageFilter>,
-        dialect: Dialect,
-        answer: Answer,
-    },
+    Watched(Box<Watched>),
     Converted(Box<StreamConverter>),
+}
+
+/// A stream that passes.
+struct Watched {
+    tap: StreamTap,
+    filter: Option<UsageFilter>,
+    dialect: Dialect,
+    answer: Answer,
 }
 
 impl Lane {
     fn seen(&self) -> &Seen {
         match self {
-            Lane::Watched { tap, .. } => tap.seen(),
+            Lane::Watched(watched) => watched.tap.seen(),
             Lane::Converted(converter) => converter.seen(),
         }
     }
@@ -59,7 +62,7 @@ impl Stream {
             if filter.is_some() {
                 headers.remove("content-length");
             }
-            Lane::Watched { tap: StreamTap::new(client, &media), filter, dialect: client, answer }
+            Lane::Watched(Box::new(Watched { tap: StreamTap::new(client, &media), filter, dialect: client, answer }))
         } else {
             headers.remove("content-length");
             let media = match answer.array && client == Dialect::Gemini {
@@ -79,9 +82,9 @@ impl Stream {
         };
         match &mut self.lane {
             Lane::Converted(converter) => converter.push(&data, out),
-            Lane::Watched { tap, filter, .. } => {
-                tap.push(&data);
-                match filter {
+            Lane::Watched(watched) => {
+                watched.tap.push(&data);
+                match &mut watched.filter {
                     None => out.extend_from_slice(&data),
                     Some(filter) => {
                         if filter.push(&data, out).is_err() {
@@ -96,9 +99,9 @@ impl Stream {
     fn end(&mut self, out: &mut Vec<u8>) {
         match &mut self.lane {
             Lane::Converted(converter) => converter.finish(out),
-            Lane::Watched { tap, filter, .. } => {
-                tap.finish();
-                if let Some(filter) = filter {
+            Lane::Watched(watched) => {
+                watched.tap.finish();
+                if let Some(filter) = &mut watched.filter {
                     let _ = filter.finish(out);
                 }
             }
@@ -113,8 +116,8 @@ impl Stream {
         let failure = Failure::new(502, why);
         match &mut self.lane {
             Lane::Converted(converter) => converter.fail(failure, out),
-            Lane::Watched { dialect, answer, .. } => {
-                dialect.codec().stream_encoder(answer.clone()).push(&Event::Failure(failure), out);
+            Lane::Watched(watched) => {
+                watched.dialect.codec().stream_encoder(watched.answer.clone()).push(&Event::Failure(failure), out);
             }
         }
     }

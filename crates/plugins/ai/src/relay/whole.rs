@@ -151,17 +151,17 @@ impl Job {
         }
     }
 
-    /// An answer in the client's own format. Like Kong, OpenAI's is looked at for what makes it one.
+    /// An answer in the client's own format: it must be JSON, or no client could tell what is wrong. Like Kong, OpenAI's
+    /// is also looked at for what makes it one.
     fn watched(&self, body: Vec<u8>) -> Made {
-        let chat = matches!(self.way.operation, Operation::Chat | Operation::Completions);
         let openai = matches!(self.client, Dialect::OpenAiChat | Dialect::OpenAiCompletions);
-        if chat && openai {
+        if matches!(self.way.operation, Operation::Chat | Operation::Completions | Operation::Responses) {
             let mut walk = scan::members(&body);
-            let choices = walk.by_ref().fold(false, |found, member| found || member.key == "choices");
+            let choices = walk.by_ref().filter(|member| member.key == "choices").count() > 0;
             if !walk.is_complete() {
                 return self.broken(500, &format!("failed to decode {} response", self.way.route_type));
             }
-            if !choices {
+            if openai && !choices {
                 return self.broken(500, &format!("'choices' not in {} response", self.way.route_type));
             }
         }

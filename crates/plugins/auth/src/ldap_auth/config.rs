@@ -41,10 +41,8 @@ pub struct Config {
     /// How long the directory may take for anything, in milliseconds.
     #[schema(default = 10_000)]
     pub timeout: Option<f64>,
-    /// How long an idle connection is kept, in milliseconds. Taken, and without effect: verdicts are remembered, so
-    /// connections are rare.
+    /// How long an idle connection is kept, in milliseconds.
     #[schema(default = 60_000)]
-    #[expect(dead_code, reason = "Kong's files set it")]
     pub keepalive: Option<f64>,
     /// Id or user name of the consumer that a caller without valid credentials becomes.
     pub anonymous: Option<String>,

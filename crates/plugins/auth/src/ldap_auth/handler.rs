@@ -64,20 +64,14 @@ impl Remembered {
 
 impl LdapAuth {
     pub fn new(config: Config, build: &Build<'_>) -> Self {
+        let server = Server::new(&config);
         let scheme = config.header_type.unwrap_or_else(|| "ldap".into());
         let shown = if scheme == "ldap" { "LDAP" } else { &scheme };
         let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or_default();
         LdapAuth {
             challenge: identity::challenge(shown, config.realm.as_deref()),
             place: format!("{}:{}:{}:{}", config.ldap_host, config.ldap_port, config.base_dn, config.attribute),
-            server: Server {
-                host: config.ldap_host,
-                port: config.ldap_port,
-                ldaps: config.ldaps,
-                start_tls: config.start_tls,
-                verify: config.verify_ldap_host,
-                timeout: seconds(config.timeout.unwrap_or(10_000.0) / 1000.0),
-            },
+            server,
             base_dn: config.base_dn,
             attribute: config.attribute,
             scheme,

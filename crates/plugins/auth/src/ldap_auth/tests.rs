@@ -71,7 +71,7 @@ impl Duplex for Line {
                 let (dn, password) = text[text.find("\u{4}").unwrap()..].split_once('\u{fffd}').unwrap();
                 self.0.log.lock().unwrap().push(format!("bind {} {}", &dn[2..], &password[1..]));
                 let is_right = &dn[2..] == "uid=bob,dc=a" && &password[1..] == "pw";
-                self.1 = Some(given.unwrap_or_else(|| answer(2, 0x61, if is_right { 0 } else { 49 })));
+                self.1 = Some(given.unwrap_or_else(|| answer(bytes[4], 0x61, if is_right { 0 } else { 49 })));
             }
             Some(0x77) => {
                 self.0.log.lock().unwrap().push("starttls".into());
@@ -104,7 +104,7 @@ fn given(config: Value) -> Given {
     let directory = Arc::new(Directory::default());
     rig.world.host.dial = Arc::new(Port(Arc::clone(&directory)));
     rig.consumer(2, "anon");
-    let mut all = json!({"ldap_host": "ldap.test", "base_dn": "dc=a", "attribute": "uid"});
+    let mut all = json!({"ldap_host": "ldap.test", "base_dn": "dc=a", "attribute": "uid", "keepalive": 0});
     all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     let ldap = rig.handler(&PART, all);
     Given { rig, ldap, directory }
@@ -174,6 +174,22 @@ fn both_headers_are_tried() {
     let proxy = |pair: &str| format!("Proxy-{}", ldap(pair));
     assert_eq!(given.ask(&format!("{}\n{}", proxy("bob:wrong"), ldap("bob:pw"))), "passes");
     assert_eq!(given.ask(&proxy("bob:pw")), "passes");
+}
+
+#[test]
+fn a_connection_waits_for_the_next_bind_as_long_as_it_may() {
+    let connects = |g: &Given| g.log().iter().filter(|line| line.starts_with("connect")).count();
+    let given = given(json!({"keepalive": 1000}));
+    given.ask(&ldap("bob:a"));
+    given.ask(&ldap("bob:b"));
+    assert_eq!(connects(&given), 1);
+    given.rig.clock.advance(Duration::from_secs(2));
+    given.ask(&ldap("bob:c"));
+    assert_eq!(connects(&given), 1, "the first one waited for too long");
+    // One that the directory closed, or that says something else, is replaced.
+    given.directory.answers.lock().unwrap().push(Vec::new());
+    assert_eq!(given.ask(&ldap("bob:pw")), "passes");
+    assert_eq!(connects(&given), 1);
 }
 
 #[test]

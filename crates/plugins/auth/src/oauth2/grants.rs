@@ -151,7 +151,6 @@ async fn redeem_code(
 ) -> Result<Token, Failure> {
     let invalid = || Refusal::new("invalid_request", "Invalid code");
     let code = parameters.text("code").ok_or_else(invalid)?;
-    let _redemption = plugin.redeeming.begin(&code).ok_or_else(invalid)?;
     let row = rows::code(&*host.store, client.workspace, &code).await?.ok_or_else(invalid)?;
     if !is_for(&row, service) || row.foreign("credential") != Some(client.credential.id) {
         return Err(invalid().into());
@@ -163,7 +162,9 @@ async fn redeem_code(
         return Err(invalid().into());
     }
     // The code is gone before the token is there: if anything fails the user asks anew.
-    rows::remove_code(&*host.store, &row).await?;
+    if !rows::use_code(&*host.store, &row).await? {
+        return Err(invalid().into());
+    }
     let grant = grant_of(&row, client, service);
     Ok(issue(plugin, host, &grant, true).await?)
 }
@@ -187,7 +188,6 @@ async fn refresh(
 ) -> Result<Token, Failure> {
     let invalid = || Refusal::new("invalid_request", "Invalid refresh_token");
     let refresh_token = parameters.text("refresh_token").ok_or_else(invalid)?;
-    let _redemption = plugin.redeeming.begin(&refresh_token).ok_or_else(invalid)?;
     let row = rows::by_refresh_token(&*host.store, client.workspace, &refresh_token).await?.ok_or_else(invalid)?;
     if !is_for(&row, service) {
         return Err(invalid().into());
@@ -205,8 +205,9 @@ async fn refresh(
         new.refresh_token = row.text("refresh_token").map(str::to_owned);
         return Ok(shown(&new));
     }
-    if !plugin.config.persistent_refresh_token.unwrap_or(false) {
-        rows::remove_token(&*host.store, &row).await?;
+    let is_used_up = !plugin.config.persistent_refresh_token.unwrap_or(false);
+    if is_used_up && !rows::use_token(&*host.store, &row).await? {
+        return Err(invalid().into());
     }
     let grant = grant_of(&row, client, service);
     Ok(issue(plugin, host, &grant, true).await?)

@@ -1,7 +1,5 @@
 //! The access step of `oauth2`: its endpoints, and the check of tokens on everything else.
 
-use std::sync::Arc;
-
 use gibbon_message::Method;
 use gibbon_pdk::{Build, Exchange, Fault, Flow, Handler, Host, Reply, Step};
 use serde_json::json;
@@ -10,7 +8,7 @@ use uuid::Uuid;
 use super::client::CLIENTS;
 use super::config::Config;
 use super::parameters::{self, Parameters};
-use super::rows::{self, Redeeming, Row};
+use super::rows::{self, Row};
 use super::{authorize, grants};
 use crate::arguments::{self, BodyArguments, Found};
 use crate::identity::{self, Anonymous, Caller, Denied, Identifier};
@@ -23,7 +21,6 @@ pub struct OAuth2 {
     pub config: Config,
     /// Of the plugin entity: codes are good for the plugin that gave them.
     pub id: Uuid,
-    pub redeeming: Arc<Redeeming>,
     anonymous: Anonymous,
     header: String,
     challenge: Box<str>,
@@ -47,7 +44,6 @@ impl OAuth2 {
     pub fn new(mut config: Config, build: &Build<'_>) -> Self {
         OAuth2 {
             id: build.plugin_id,
-            redeeming: build.shared("oauth2: what is being redeemed", Redeeming::default),
             anonymous: Anonymous::new(config.anonymous.take()),
             header: config.auth_header_name.clone().unwrap_or_else(|| "authorization".into()),
             challenge: identity::challenge("Bearer", config.realm.as_deref()),

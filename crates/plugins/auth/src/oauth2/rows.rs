@@ -1,7 +1,5 @@
 //! Codes and tokens in the store, in the form of the entities `oauth2_authorization_codes` and `oauth2_tokens`.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gibbon_pdk::{Fault, Host, Random, Store, StoreError};
@@ -146,43 +144,12 @@ pub async fn renew_token(host: &Host, workspace: Uuid, old: &Row, new: &NewToken
     host.store.put_in(workspace, TOKENS, row, new.ttl).await.map(drop).map_err(|e| fault(&e))
 }
 
-pub async fn remove_code(store: &dyn Store, row: &Row) -> Result<(), Fault> {
+/// Uses a code up: `false` if somebody else was first, perhaps on another node.
+pub async fn use_code(store: &dyn Store, row: &Row) -> Result<bool, Fault> {
     store.delete(CODES, row.text("id").unwrap_or_default()).await.map_err(|e| fault(&e))
 }
 
-pub async fn remove_token(store: &dyn Store, row: &Row) -> Result<(), Fault> {
+/// Uses a refresh token up, with its token: `false` if somebody else was first.
+pub async fn use_token(store: &dyn Store, row: &Row) -> Result<bool, Fault> {
     store.delete(TOKENS, row.text("id").unwrap_or_default()).await.map_err(|e| fault(&e))
-}
-
-/// Codes and refresh tokens that are being redeemed on this node. Between looking one up and removing it others wait
-/// on the store as well; a secret that is good for one use must not be used twice in that time.
-#[derive(Default)]
-pub struct Redeeming(Mutex<HashSet<String>>);
-
-impl Redeeming {
-    /// Redemptions at the same time; more than that is an attack.
-    const MOST: usize = 10_000;
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `None` if somebody else is at it.
-    pub fn begin(self: &Arc<Self>, secret: &str) -> Option<Redemption> {
-        let mut under_way = self.locked();
-        let is_free = under_way.len() < Self::MOST && under_way.insert(secret.to_owned());
-        is_free.then(|| Redemption { all: Arc::clone(self), secret: secret.to_owned() })
-    }
-}
-
-/// Ends with the redemption.
-pub struct Redemption {
-    all: Arc<Redeeming>,
-    secret: String,
-}
-
-impl Drop for Redemption {
-    fn drop(&mut self) {
-        self.all.locked().remove(&self.secret);
-    }
 }

@@ -129,7 +129,7 @@ impl Keeping {
 pub async fn apply(store: &dyn Store, random: &dyn Random, write: &Write) -> Result<(), StoreError> {
     match write {
         Write::Delete { key } => match row_id(store, key).await? {
-            Some(id) => store.delete(SESSIONS, &id).await,
+            Some(id) => store.delete(SESSIONS, &id).await.map(drop),
             None => Ok(()),
         },
         Write::Save(save) => save_row(store, random, save).await,
@@ -172,7 +172,7 @@ async fn retire(store: &dyn Store, key: &str, save: &Save) -> Result<(), StoreEr
             store.put(SESSIONS, row, Some(Duration::from_secs(ttl))).await.map(drop)
         }
         _ => match row.get("id").and_then(Value::as_str) {
-            Some(id) => store.delete(SESSIONS, id).await,
+            Some(id) => store.delete(SESSIONS, id).await.map(drop),
             None => Ok(()),
         },
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use gibbon_message::{Headers, Method};
 use gibbon_pdk::{
-    Build, Deliver, Exchange, Handler, Host, HttpClient, Instrumentations, OutcallRequest, Queue, QueueEntry,
-    SendFuture, Step, TraceContext,
+    Build, Deliver, Exchange, Handler, Host, HttpClient, Instrumentations, LogInterest, OutcallRequest, Queue,
+    QueueEntry, SendFuture, Step, TraceContext,
 };
 
 use super::config::Config;
-use super::spans;
+use super::{logs, spans};
 use crate::digits::hex_text;
 use crate::ids::{keeps, span_id, trace_id};
 use crate::otlp::{self, Resource};
@@ -28,21 +28,22 @@ pub struct OpenTelemetry {
     response_header: Option<String>,
     resource: Arc<Resource>,
     traces: Option<Exporter>,
+    logs: Option<(Exporter, LogInterest)>,
 }
 
 impl OpenTelemetry {
     pub fn new(config: &Config, build: &Build<'_>) -> Self {
         let old = OldNames { header_type: config.header_type.as_deref(), default_header_type: None };
-        let p = &config.propagation;
         let resource = Arc::new(Resource::new(config.resource_attributes.as_ref()));
         let exporter = |url: &Option<String>, name| Some(Exporter::open(url.as_ref()?, name, config, build));
         OpenTelemetry {
-            propagation: Propagation::new((&p.extract, &p.clear, &p.inject), &p.default_format, &old),
+            propagation: Propagation::new(&config.propagation.formats(), &old),
             sampling_rate: config.sampling_rate,
             heeds_yes: config.sampling_strategy.as_deref() == Some("parent_probability_fallback"),
             response_header: config.http_response_header_for_traceid.clone(),
             resource,
             traces: exporter(&config.traces_endpoint, "traces"),
+            logs: exporter(&config.logs_endpoint, "logs").map(|logs| (logs, LogInterest::default())),
         }
     }
 
@@ -87,7 +88,7 @@ impl Handler for OpenTelemetry {
         };
         self.propagation.inject(x, &from, &out);
         x.trace.context = Some(context);
-        if !context.sampled {
+        if !context.sampled || self.traces.is_none() {
             x.trace.decline();
         }
         Step::NEXT
@@ -100,15 +101,17 @@ impl Handler for OpenTelemetry {
     }
 
     fn log(&self, x: &mut Exchange, host: &Host) {
-        let Some(traces) = &self.traces else { return };
-        if !x.trace.is_on() {
-            return;
+        if let Some((logs, interest)) = &self.logs {
+            let lines = interest.lines(x.id);
+            if !lines.is_empty() {
+                logs.push(&self.resource.of(x, &host.node), lines.iter().map(|line| logs::encode(line, x)).collect());
+            }
         }
+        let Some(traces) = self.traces.as_ref().filter(|_| x.trace.is_on()) else { return };
         // Where access was not reached (no route, an answer before it), the trace is the gateway's own.
         let context = *x.trace.context.get_or_insert_with(|| self.begin(&Extracted::default(), host));
         if context.sampled {
-            let resource = self.resource.of(x, &host.node);
-            traces.push(&resource, spans::encode(x, &context, host));
+            traces.push(&self.resource.of(x, &host.node), spans::encode(x, &context, host));
         }
     }
 }

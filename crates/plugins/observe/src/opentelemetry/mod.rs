@@ -6,6 +6,7 @@
 
 mod config;
 mod handler;
+mod logs;
 mod spans;
 #[cfg(test)]
 mod tests;

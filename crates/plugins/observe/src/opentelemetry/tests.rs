@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use gibbon_pdk::{
-    Exchange, Handler, Instrumentations, NodeFacts, OutcallRequest, OutcallResponse, Phase, SpanKind, TraceSettings,
-    Try,
+    Exchange, Handler, Instrumentations, LogLine, NodeFacts, OutcallRequest, OutcallResponse, Phase, RequestId,
+    SpanKind, TraceSettings, Try, keep_log_line,
 };
 use gibbon_rig::{Rig, accepted, refused};
 use serde_json::{Value, json};
@@ -158,6 +158,35 @@ fn exchanges_of_one_batch_with_different_resources_are_sent_apart() {
     let shown: Vec<_> =
         groups.iter().map(|g| (g.message(1).attributes(1)["tenant"].clone(), g.message(2).messages(2).len())).collect();
     assert_eq!(shown, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+}
+
+#[test]
+fn lines_of_the_error_log_are_exported_with_the_trace_of_their_request() {
+    let rig = rig(Instrumentations::ALL, 0.0);
+    let handler = handler(&rig, json!({"logs_endpoint": "http://otel.test/v1/logs"}));
+    let mut x = traced(Instrumentations::ALL, &[CALLER]);
+    x.id = RequestId([5; 16]);
+    rig.access(&*handler, &mut x);
+    let line = LogLine {
+        time_ns: 7,
+        level: "error",
+        message: "upstream broke off".into(),
+        source: "gibbon_proxy::answer",
+        line: Some(12),
+        request: Some(x.id),
+    };
+    keep_log_line(line.clone());
+    keep_log_line(LogLine { request: Some(RequestId([6; 16])), message: "of another".into(), ..line });
+    rig.log(&*handler, &mut x);
+    rig.queues.get(":logs").deliver().unwrap();
+    let calls = rig.http.calls.lock().unwrap();
+    assert_eq!(calls[0].url, "http://otel.test/v1/logs");
+    let records = Protobuf::of(&calls[0].body).message(1).message(2).messages(2);
+    let record = records.iter().find(|record| record.message(5).text(1) == "upstream broke off").unwrap();
+    assert!(records.iter().all(|record| record.message(5).text(1) != "of another"));
+    assert_eq!((record.number(1), record.number(2), record.text(3)), (7, 17, "ERR".to_owned()));
+    assert_eq!(record.hex(9), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(record.attributes(6)["request.id"], "05".repeat(16));
 }
 
 #[test]

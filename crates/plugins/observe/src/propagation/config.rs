@@ -81,7 +81,38 @@ pub fn plain_header_type(plugin: &str, field: &str, by: &str, old_default: &'sta
     Field::string().default(old_default).deprecated(deprecation)
 }
 
+/// What either record says.
+pub struct Formats<'a> {
+    pub extract: Option<&'a [String]>,
+    pub clear: Option<&'a [String]>,
+    pub inject: Option<&'a [String]>,
+    pub default_format: &'a str,
+}
+
+impl W3cPropagation {
+    pub fn formats(&self) -> Formats<'_> {
+        Formats {
+            extract: self.extract.as_deref(),
+            clear: self.clear.as_deref(),
+            inject: self.inject.as_deref(),
+            default_format: &self.default_format,
+        }
+    }
+}
+
+impl B3Propagation {
+    pub fn formats(&self) -> Formats<'_> {
+        Formats {
+            extract: self.extract.as_deref(),
+            clear: self.clear.as_deref(),
+            inject: self.inject.as_deref(),
+            default_format: &self.default_format,
+        }
+    }
+}
+
 /// What the older settings say.
+#[derive(Default)]
 pub struct OldNames<'a> {
     pub header_type: Option<&'a str>,
     /// Counts where it differs from what it was by default.
@@ -90,24 +121,18 @@ pub struct OldNames<'a> {
 
 impl Propagation {
     /// Where more than the default format is set, the newer settings count alone.
-    pub fn new(
-        (extract, clear, inject): (&Option<Vec<String>>, &Option<Vec<String>>, &Option<Vec<String>>),
-        default_format: &str,
-        old: &OldNames<'_>,
-    ) -> Self {
-        let named = |names: &Option<Vec<String>>| -> Vec<Format> {
-            names.iter().flatten().filter_map(|name| Format::named(name)).collect()
-        };
-        let default = old.default_header_type.unwrap_or(default_format);
-        let default = Format::named(default).unwrap_or(Format::W3c);
-        if extract.is_some() || clear.is_some() || inject.is_some() {
+    pub fn new(formats: &Formats<'_>, old: &OldNames<'_>) -> Self {
+        let format = |name: &str| Format::named(name).unwrap_or(Format::W3c);
+        if formats.extract.is_some() || formats.clear.is_some() || formats.inject.is_some() {
+            let names = |list: Option<&'_ [String]>| list.unwrap_or_default().to_vec();
             return Propagation {
-                extract: named(extract),
-                clear: clear.clone().unwrap_or_default(),
-                inject: inject.iter().flatten().map(|name| Format::named(name)).collect(),
-                default: Format::named(default_format).unwrap_or(Format::W3c),
+                extract: names(formats.extract).iter().filter_map(|name| Format::named(name)).collect(),
+                clear: names(formats.clear),
+                inject: names(formats.inject).iter().map(|name| Format::named(name)).collect(),
+                default: format(formats.default_format),
             };
         }
+        let default = format(old.default_header_type.unwrap_or(formats.default_format));
         let (extract, inject) = match old.header_type {
             None => (Vec::new(), Vec::new()),
             Some("ignore") => (Vec::new(), vec![Some(default)]),

@@ -5,6 +5,7 @@
 use gibbon_message::Headers;
 use gibbon_pdk::Exchange;
 
+use super::config::Formats;
 use super::{Extracted, Format, OldNames, Outgoing, Propagation};
 use crate::digits::hex_text;
 
@@ -18,11 +19,19 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
     headers
 }
 
+/// With these lists, the default format and the older setting.
+fn propagation(lists: [Option<&[&str]>; 3], default_format: &str, header_type: Option<&str>) -> Propagation {
+    let owned = lists.map(|list| list.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+    let [extract, clear, inject] = [0, 1, 2].map(|at| owned[at].as_deref());
+    Propagation::new(
+        &Formats { extract, clear, inject, default_format },
+        &OldNames { header_type, ..OldNames::default() },
+    )
+}
+
 /// Reads in this format only, writes what was found.
 fn only(format: &str) -> Propagation {
-    let (extract, inject) = (Some(vec![format.to_owned()]), Some(vec!["preserve".to_owned()]));
-    let old = OldNames { header_type: None, default_header_type: None };
-    Propagation::new((&extract, &None, &inject), "w3c", &old)
+    propagation([Some(&[format]), None, Some(&["preserve"])], "w3c", None)
 }
 
 fn read(format: &str, pairs: &[(&str, &str)]) -> Extracted {
@@ -125,9 +134,7 @@ fn sent(propagation: &Propagation, pairs: &[(&str, &str)], sampled: Option<bool>
 }
 
 fn inject(formats: &[&str], sampled: Option<bool>) -> Exchange {
-    let inject = Some(formats.iter().map(|name| (*name).to_owned()).collect());
-    let old = OldNames { header_type: None, default_header_type: None };
-    sent(&Propagation::new((&None, &None, &inject), "b3", &old), &[], sampled)
+    sent(&propagation([None, None, Some(formats)], "b3", None), &[], sampled)
 }
 
 #[test]
@@ -179,8 +186,7 @@ fn a_decision_that_is_not_taken_is_left_out_where_the_format_allows_it() {
 
 #[test]
 fn preserving_keeps_notation_size_and_baggage() {
-    let all = OldNames { header_type: Some("preserve"), default_header_type: None };
-    let propagation = Propagation::new((&None, &None, &None), "w3c", &all);
+    let propagation = propagation([None; 3], "w3c", Some("preserve"));
     let x = sent(&propagation, &[("b3", &format!("{}-{SPAN}-1", &TRACE[16..]))], Some(true));
     assert_eq!(
         x.request.headers.get_str("b3"),
@@ -199,23 +205,26 @@ fn preserving_keeps_notation_size_and_baggage() {
 
 #[test]
 fn the_older_setting_writes_the_format_that_was_found_and_its_own() {
-    let old = OldNames { header_type: Some("datadog"), default_header_type: None };
-    let propagation = Propagation::new((&None, &None, &None), "w3c", &old);
-    let x = sent(&propagation, &[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))], Some(true));
+    let x = sent(
+        &propagation([None; 3], "w3c", Some("datadog")),
+        &[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))],
+        Some(true),
+    );
     assert!(x.request.headers.get_str("traceparent").unwrap().starts_with(&format!("00-{TRACE}-0202")));
     assert!(x.request.headers.contains("x-datadog-trace-id"));
 
-    let ignore = OldNames { header_type: Some("ignore"), default_header_type: None };
-    let propagation = Propagation::new((&None, &None, &None), "w3c", &ignore);
-    let x = sent(&propagation, &[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))], Some(true));
+    let x = sent(
+        &propagation([None; 3], "w3c", Some("ignore")),
+        &[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))],
+        Some(true),
+    );
     assert!(x.request.headers.get_str("traceparent").unwrap().starts_with(&format!("00-{}", "01".repeat(16))));
 }
 
 #[test]
 fn named_headers_are_cleared_before_others_are_written() {
-    let (clear, inject) = (Some(vec!["traceparent".into(), "x-secret".into()]), Some(vec!["w3c".into()]));
-    let old = OldNames { header_type: Some("preserve"), default_header_type: None };
-    let propagation = Propagation::new((&None, &clear, &inject), "b3", &old);
+    let lists: [Option<&[&str]>; 3] = [None, Some(&["traceparent", "x-secret"]), Some(&["w3c"])];
+    let propagation = propagation(lists, "b3", Some("preserve"));
     let x = sent(&propagation, &[("X-Secret", "1"), ("traceparent", "old")], Some(true));
     assert!(!x.request.headers.contains("x-secret"));
     assert!(x.request.headers.get_str("traceparent").unwrap().starts_with("00-01"));
@@ -229,9 +238,7 @@ fn a_baggage_value_cannot_bring_a_line_break_in() {
 
 #[test]
 fn the_first_format_that_is_found_counts() {
-    let old = OldNames { header_type: None, default_header_type: None };
-    let extract = Some(vec!["datadog".into(), "w3c".into()]);
-    let propagation = Propagation::new((&extract, &None, &None), "w3c", &old);
+    let propagation = propagation([Some(&["datadog", "w3c"]), None, None], "w3c", None);
     let w3c = format!("00-{TRACE}-{SPAN}-01");
     let both = headers(&[("traceparent", &w3c), ("x-datadog-trace-id", "7")]);
     assert_eq!(propagation.extract(&both).format, Some(Format::Datadog));

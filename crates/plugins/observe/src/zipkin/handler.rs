@@ -46,12 +46,11 @@ impl Traced {
 
 impl Zipkin {
     pub fn new(config: Config, build: &Build<'_>) -> Self {
-        let p = &config.propagation;
         let old = OldNames {
             header_type: Some(&config.header_type),
             default_header_type: Some(&*config.default_header_type).filter(|name| *name != "b3"),
         };
-        let propagation = Propagation::new((&p.extract, &p.clear, &p.inject), &p.default_format, &old);
+        let propagation = Propagation::new(&config.propagation.formats(), &old);
         let queue = config.http_endpoint.as_ref().map(|url| {
             let delivery = Delivery {
                 http: Arc::clone(&build.http),

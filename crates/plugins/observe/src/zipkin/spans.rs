@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use gibbon_pdk::{Exchange, Host, Protocol, Try};
+use gibbon_pdk::{Exchange, Host, Try};
 use serde_json::{Map, Value, json};
 
 use super::config::{Config, Flavor, SpanName};
@@ -13,7 +13,7 @@ use crate::ids::span_id;
 
 /// In the order in which they ended.
 pub fn of(x: &Exchange, traced: &Traced, config: &Config, host: &Host) -> Vec<Value> {
-    let spans = Spans { x, traced, config, stream: is_stream(x), name: name(x, config) };
+    let spans = Spans { x, traced, config, stream: x.is_stream(), name: name(x, config) };
     let mut all: Vec<Value> = x
         .tries
         .iter()
@@ -25,15 +25,10 @@ pub fn of(x: &Exchange, traced: &Traced, config: &Config, host: &Host) -> Vec<Va
     all
 }
 
-fn is_stream(x: &Exchange) -> bool {
-    let stream = [Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp];
-    x.route().is_some_and(|route| stream.into_iter().any(|protocol| route.protocols.contains(protocol)))
-}
-
 fn name(x: &Exchange, config: &Config) -> String {
     let method = x.request.method.as_str();
     match config.http_span_name {
-        _ if is_stream(x) => "stream".to_owned(),
+        _ if x.is_stream() => "stream".to_owned(),
         SpanName::Method => method.to_owned(),
         SpanName::MethodPath => format!("{method} {}", String::from_utf8_lossy(x.request.path())),
     }

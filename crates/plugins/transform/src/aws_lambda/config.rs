@@ -87,13 +87,13 @@ pub struct Config {
     #[schema(required, default = "legacy", one_of("legacy", "correct"))]
     pub empty_arrays_mode: String,
     /// The version of API Gateway's description of requests; 1.0 while unset.
-    #[schema(optional, since = "3.15", one_of("1.0", "2.0"))]
+    #[schema(since = "3.15", default_3_15 = "1.0", one_of("1.0", "2.0"))]
     pub awsgateway_compatible_payload_version: Option<String>,
     /// Whether an error of Lambda itself keeps its status; otherwise it is answered with 500.
-    #[schema(optional, since = "3.15")]
+    #[schema(since = "3.15", default_3_15 = false)]
     pub preserve_lambda_api_error_code: Option<bool>,
     /// Whether Lambda's certificate is verified; not while unset.
-    #[schema(optional, since = "3.15")]
+    #[schema(since = "3.15", default_3_15 = true)]
     pub ssl_verify: Option<bool>,
 }
 

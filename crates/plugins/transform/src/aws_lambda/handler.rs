@@ -13,8 +13,8 @@ use super::keys::{Keys, Surroundings};
 use super::{answer, event};
 use crate::body;
 
-/// Lambda takes 6 MB at most; a body that is larger than this need not be read to be refused.
-const LONGEST_BODY: usize = 16 << 20;
+/// Lambda takes no larger event, so a larger body need not be read to be refused.
+const LONGEST_BODY: usize = 6 << 20;
 
 /// One configuration.
 pub struct Lambda {

@@ -264,7 +264,7 @@ fn a_proxy_integration_says_status_headers_and_body() {
     };
     assert_eq!(why("{}"), "statusCode validation failed");
     assert_eq!(why(r#"{"statusCode":99}"#), "statusCode validation failed");
-    assert_eq!(why(r#"{"statusCode":1e400}"#).is_empty(), false);
+    assert!(!why(r#"{"statusCode":1e400}"#).is_empty());
     assert_eq!(why(r#"{"statusCode":200,"headers":"x"}"#), "headers must be a table");
     assert_eq!(why(r#"{"statusCode":200,"body":{}}"#), "body must be a string");
     assert_eq!(why(r#"{"statusCode":200,"isBase64Encoded":"yes"}"#), "isBase64Encoded must be a boolean");

@@ -15,7 +15,7 @@ pub struct Config {
     #[schema(default = true)]
     pub https: bool,
     /// Whether the server's certificate is verified.
-    #[schema(default = false)]
+    #[schema(default = false, default_3_15 = true)]
     pub https_verify: bool,
     /// The function's key, shown as x-functions-key.
     #[schema(encrypted, referenceable)]

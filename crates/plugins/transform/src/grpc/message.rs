@@ -28,11 +28,15 @@ pub fn write_json(of: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, Strin
     Ok(out)
 }
 
+/// Names with more dots lead nowhere. A message may hold itself, so a client could otherwise make one that nests as
+/// deep as a request line is long, and whoever walks it would run out of stack.
+const DEEPEST: usize = 32;
+
 /// Puts texts (of a path, of a query) where dotted names say. A later text of a repeated field is added to it; a name
 /// that leads nowhere is passed over, and so is one whose way is taken by something else.
 pub fn fields_of<'a>(of: &MessageDescriptor, texts: impl IntoIterator<Item = (&'a str, String)>) -> Map<String, Value> {
     let mut out = Map::new();
-    for (name, text) in texts {
+    for (name, text) in texts.into_iter().filter(|(name, _)| name.matches('.').count() < DEEPEST) {
         put(&mut out, of, name, text);
     }
     out

@@ -2,12 +2,12 @@
 //! frames, and their form in JSON.
 
 mod definitions;
-mod frames;
 mod message;
 
 pub use definitions::{Definitions, Proto};
-pub use frames::{Frames, TRAILERS, frame};
 pub use message::{decode_json, fields_of, read_json, write_json};
+
+pub use gibbon_frames::grpc::{Frames, TRAILERS, frame};
 
 use gibbon_pdk::BodyLimit;
 

@@ -59,7 +59,8 @@ impl Gateway {
     fn begin<'a>(&'a self, x: &'a mut Exchange, host: &'a Host) -> Result<Step<'a>, Flow> {
         let bindings = self.bindings()?;
         let verb = x.request.method.as_str().to_ascii_lowercase();
-        let path = String::from_utf8_lossy(x.request.path()).into_owned();
+        // As the router reads it: a path with `..` in it must not find what its route did not mean.
+        let path = String::from_utf8_lossy(&uri::normalize(x.request.path())).into_owned();
         let (binding, variables) =
             bindings.find(&verb, &path).map_err(|why| refusal(format!("failed to transcode .proto file {why}")))?;
         let message = binding.method.input();
@@ -157,7 +158,12 @@ fn forward(x: &mut Exchange, method: &MethodDescriptor, message: Bytes) {
     x.request.headers.remove("grpc-accept-encoding");
     x.destination.path = format!("/{}/{}", method.parent_service().full_name(), method.name()).into_bytes();
     x.destination.query = Some(Vec::new());
-    x.slots.set(Call { method: method.clone(), frames: Frames::default(), active: false, failed: false });
+    x.slots.set(Call {
+        method: method.clone(),
+        frames: Frames::new(grpc::LONGEST_MESSAGE),
+        active: false,
+        failed: false,
+    });
 }
 
 fn refusal(message: String) -> Flow {
@@ -234,7 +240,7 @@ impl Handler for Gateway {
 impl Call {
     /// The messages that are there whole, in JSON; those of a stream are lines.
     fn convert(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
-        while let Some(message) = self.frames.next().map_err(|error| error.to_string())? {
+        while let Some(message) = self.frames.next_message().map_err(|error| error.to_string())? {
             out.extend(grpc::write_json(&self.method.output(), message)?);
             if self.method.is_server_streaming() {
                 out.push(b'\n');

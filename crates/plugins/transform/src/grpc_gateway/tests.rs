@@ -149,6 +149,15 @@ fn what_is_bound_to_nothing_is_refused_in_kongs_words() {
 }
 
 #[test]
+fn paths_are_read_as_the_router_reads_them_and_names_that_nest_without_end_lead_nowhere() {
+    let world = World::new();
+    assert_eq!(world.call("GET /v1/x/../shelves/1/books/%32", "").1, json!({"name": "shelves/1/books/2"}));
+    assert_eq!(world.access("GET /v1/shelves/../../etc", "").unwrap_err().0, 400);
+    let endless = format!("GET /v1/books?{}name=x&pages=1", "sequel.".repeat(20_000));
+    assert_eq!(world.call(&endless, "").1, json!({"pages": 1}));
+}
+
+#[test]
 fn without_definitions_nothing_can_be_called() {
     let rig = Rig::new();
     let handler = rig.handler(&PART, json!({}));

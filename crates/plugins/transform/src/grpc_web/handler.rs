@@ -2,7 +2,7 @@
 //! answer every piece is converted as it comes; trailers become the last frame.
 
 use bytes::Bytes;
-use gibbon_message::Method;
+use gibbon_message::{Method, uri};
 use gibbon_pdk::{
     BodyChunk, Exchange, Fault, Flow, Handler, Host, Reply, ReplyBody, RequestBody, ResponseSource, Step,
 };
@@ -61,7 +61,14 @@ impl Translator {
         let method = if media.is_some_and(|media| !media.json) { None } else { Some(self.method(x)?) };
         let media = media.ok_or_else(|| refusal("the Content-Type is none of gRPC-Web".to_owned()))?;
         let content_type = content_type.to_owned();
-        Ok(Call { media, content_type, method, frames: Frames::default(), active: false, failed: None })
+        Ok(Call {
+            media,
+            content_type,
+            method,
+            frames: Frames::new(grpc::LONGEST_MESSAGE),
+            active: false,
+            failed: None,
+        })
     }
 
     fn method(&self, x: &Exchange) -> Result<MethodDescriptor, Flow> {
@@ -90,10 +97,10 @@ fn to_grpc(media: Media, method: Option<&MethodDescriptor>, body: Bytes) -> Resu
         false => body,
     };
     let Some(method) = method else { return Ok(body) };
-    let mut frames = Frames::default();
+    let mut frames = Frames::new(grpc::LONGEST_MESSAGE);
     let json = if media.framed {
         frames.add(&body);
-        frames.next().map_err(|error| error.to_string())?.ok_or("the body holds no message")?
+        frames.next_message().map_err(|error| error.to_string())?.ok_or("the body holds no message")?
     } else {
         &body
     };
@@ -148,7 +155,7 @@ impl Translator {
     fn begin(&self, x: &mut Exchange) -> Result<(), Flow> {
         if !self.strips && x.stripped_prefix.is_some() {
             x.destination.path.clear();
-            x.destination.path.extend_from_slice(x.request.path());
+            uri::escape_into(&mut x.destination.path, &uri::normalize(x.request.path()));
         }
         let call = self.call(x)?;
         x.slots.set(call);
@@ -206,7 +213,7 @@ impl Call {
 
 /// The messages that are there whole, in JSON.
 fn json(frames: &mut Frames, method: &MethodDescriptor, framed: bool, out: &mut Vec<u8>) -> Result<(), String> {
-    while let Some(message) = frames.next().map_err(|error| error.to_string())? {
+    while let Some(message) = frames.next_message().map_err(|error| error.to_string())? {
         let text = grpc::write_json(&method.output(), message)?;
         if framed {
             out.extend(grpc::frame(0, &text));

@@ -9,6 +9,7 @@ mod floods;
 mod grpc;
 mod life_cycle;
 mod logs;
+mod nodes;
 mod upgrade;
 mod vaults;
 mod walkthrough;

@@ -1,7 +1,7 @@
 //! One request and its answer on an upstream connection, with the two directions usable side by side.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,9 +67,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Awaits `future`, and flushes first if it is not ready at once.
-    pub async fn flush_while<F: Future>(&mut self, future: F) -> Result<F::Output, ClientError> {
-        let mut future = pin!(future);
+    /// Awaits `future`, and flushes first if it is not ready at once. It is taken pinned: by value it would be held, and
+    /// moved, twice.
+    pub async fn flush_while<F: Future>(&mut self, mut future: Pin<&mut F>) -> Result<F::Output, ClientError> {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             return Ok(output);
         }

@@ -61,6 +61,16 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Pooled for Connect
     }
 }
 
+impl<C: Pooled> Pooled for Box<C> {
+    fn is_open(&mut self) -> bool {
+        (**self).is_open()
+    }
+
+    fn requests(&self) -> u64 {
+        (**self).requests()
+    }
+}
+
 /// Idle connections by key; the key holds all that makes two connections interchangeable.
 #[derive(Debug)]
 pub struct Pool<K, C> {

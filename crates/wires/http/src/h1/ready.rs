@@ -22,7 +22,7 @@ use crate::{ConnectionEnd, Counters, HeadError, Protocol, Service};
 /// How long a connection keeps its serving state after an answer before it shrinks to the idle one.
 const STAY_READY: Duration = Duration::from_secs(1);
 /// How many connections of a worker may do so at a time; the others shrink at once.
-const MAX_STAYING: usize = 256;
+const MAX_STAYING: usize = 128;
 /// What is read and thrown away at most when a connection closes under a client that still sends.
 const LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -133,6 +133,8 @@ where
     async fn stay(&mut self) -> Wait {
         let worker = &*self.conn.server.worker;
         let Some(_place) = StayPlace::take(&worker.staying) else { return Wait::Expired };
+        // Whoever answers next finds this buffer still warm.
+        self.sink.release(worker);
         self.conn.read_deadline.set(STAY_READY.min(self.conn.server.settings.keepalive_timeout));
         self.conn.wait_for_bytes(&mut self.source.buffer).await
     }

@@ -135,12 +135,23 @@ pub(crate) fn fields_to(headers: &Headers, map: &mut HeaderMap, drop: impl Fn(&[
         if is_connection_field(name) || drop(name) || (te && !value.eq_ignore_ascii_case(b"trailers")) {
             continue;
         }
+        let once = differs_each_time(name);
         let Ok(name) = HeaderName::from_bytes(name) else { continue };
-        if let Some(value) = field_value(value) {
+        if let Some(mut value) = field_value(value) {
+            value.set_sensitive(once);
             // A full map refuses what is beyond; 24,576 fields are enough for anybody.
             let _ = map.try_append(name, value);
         }
     }
+}
+
+/// Fields whose value no other message has, as far as their name tells. They are sent as literals that are never
+/// indexed (RFC 7541 6.2.3): in the table they would push out what does come again, and be searched in vain.
+fn differs_each_time(name: &[u8]) -> bool {
+    let tail = |n: usize| name.get(name.len().saturating_sub(n)..).unwrap_or_default();
+    tail(3).eq_ignore_ascii_case(b"-id")
+        || tail(8).eq_ignore_ascii_case(b"-latency")
+        || name.eq_ignore_ascii_case(b"traceparent")
 }
 
 fn field_value(value: &[u8]) -> Option<HeaderValue> {
@@ -251,6 +262,18 @@ mod tests {
         let mut back = Headers::new();
         fields_from(&map, &mut back);
         assert_eq!(fields(&back), strings(&[("te", "trailers"), ("x-a", "1")]));
+    }
+
+    #[test]
+    fn what_differs_each_time_is_not_indexed() {
+        let mut headers = Headers::new();
+        for name in ["X-Request-ID", "x-kong-upstream-latency", "traceparent", "id", "Server", "x-void"] {
+            headers.append(name, "v");
+        }
+        let mut map = HeaderMap::new();
+        fields_to(&headers, &mut map, |_| false);
+        let once: Vec<_> = map.iter().filter(|(_, v)| v.is_sensitive()).map(|(n, _)| n.as_str()).collect();
+        assert_eq!(once, ["x-request-id", "x-kong-upstream-latency", "traceparent"]);
     }
 
     #[test]

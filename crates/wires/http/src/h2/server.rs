@@ -190,11 +190,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
             self.retire(ConnectionEnd::RequestLimit);
         }
         let shared = shared.clone();
-        tokio::task::spawn_local(async move {
+        // In a box: the runtime moves what it is given, and what a task leaves, several times.
+        tokio::task::spawn_local(Box::pin(async move {
             exchange(request, respond, &shared).await;
             shared.active.set(shared.active.get() - 1);
             shared.idle_since.set(shared.server.worker.deadlines.tick());
-        });
+        }));
         None
     }
 

@@ -157,7 +157,7 @@ impl Service for Relay {
         let timeouts = Timeouts { read: Duration::from_secs(20), send: Duration::from_secs(20) };
         let (mut writer, mut reader) = upstream.exchange(timeouts);
         writer.head(&head.method, &head.target, &head.headers, body.length()).unwrap();
-        while let Some(chunk) = writer.flush_while(body.chunk()).await.unwrap().unwrap() {
+        while let Some(chunk) = writer.flush_while(std::pin::pin!(body.chunk())).await.unwrap().unwrap() {
             writer.data(chunk).await.unwrap();
         }
         writer.finish(None).await.unwrap();
@@ -165,7 +165,7 @@ impl Service for Relay {
         let Answer::Final(length) = reader.head(&mut answer, &head.method).await.unwrap() else { return };
         out.head(&answer, length).unwrap();
         while length != BodyLength::None
-            && let Some(chunk) = out.flush_while(reader.chunk()).await.unwrap().unwrap()
+            && let Some(chunk) = out.flush_while(std::pin::pin!(reader.chunk())).await.unwrap().unwrap()
         {
             out.data(chunk).await.unwrap();
         }

@@ -1,0 +1,219 @@
+//! The host of Lua plugins: LuaJIT, one machine per worker, a coroutine per phase.
+//!
+//! A plugin is found as `kong.plugins.NAME.handler` and `.schema` along `lua_package_path`. Its schema becomes the
+//! gateway's own schema type (`schema`), its handler a [`gibbon_pdk::Handler`] like a native one (`handler`). What waits
+//! inside of Lua gives its coroutine up to a driver (`run`), so that a worker never blocks. The functions that Lua sees
+//! are Lua of ours (`lua/`) over natives (`native`); they act on the exchange in hand (`current`).
+//!
+//! Sockets, the plan and the order of plugins are the engine's business and are absent here: what Lua asks of the world
+//! goes through the ports of the plugin kit.
+
+mod code;
+mod current;
+mod dict;
+mod functions;
+mod handler;
+mod json;
+mod limits;
+mod loader;
+mod machine;
+mod native;
+mod offline;
+mod prelude;
+mod run;
+mod schema;
+mod settings;
+mod shared;
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Build, Host, Phase, Phases, Plugin};
+use mlua::Table;
+use serde_json::Value;
+
+use crate::code::Code;
+use crate::handler::LuaHandler;
+use crate::loader::Loader;
+use crate::machine::Machine;
+use crate::schema::{Reader, Said};
+use crate::shared::Shared;
+
+pub use settings::{LuaSettings, Untrusted};
+
+/// Why a plugin that is asked for does not load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No file of that name.
+    #[error("{name} plugin is enabled but not installed;\nmodule 'kong.plugins.{name}.handler' not found:{tried}")]
+    NotInstalled { name: String, tried: String },
+    /// A file does not load or says something unusable.
+    #[error("could not load plugin '{name}': {cause}")]
+    Broken { name: String, cause: String },
+    /// The host itself does not start.
+    #[error("the Lua host does not start: {0}")]
+    Host(String),
+}
+
+/// The plugins found, and what workers need to run them.
+pub struct LuaHost {
+    shared: Arc<Shared>,
+    plugins: Vec<Plugin>,
+}
+
+impl LuaHost {
+    /// Finds the plugins that the settings name, and offers `pre-function` and `post-function`.
+    ///
+    /// # Errors
+    /// A plugin that is not installed, or whose files do not load.
+    pub fn load(settings: LuaSettings) -> Result<LuaHost, LoadError> {
+        let mut found = Vec::new();
+        for name in &settings.plugins {
+            let module = format!("kong.plugins.{name}.handler");
+            let file = code::find(&module, &settings.package_path)
+                .map_err(|tried| LoadError::NotInstalled { name: name.clone(), tried })?;
+            found.push((name.clone(), code::version(&file)));
+        }
+        if found.is_empty() {
+            let shared = Arc::new(Shared::new(settings, Vec::new()));
+            let plugins = functions::plugins(&shared);
+            return Ok(LuaHost { shared, plugins });
+        }
+        // The loader needs the settings before the plugins are known.
+        let reading = Arc::new(Shared::new(settings.clone(), Vec::new()));
+        let loader = Loader::start(&reading).map_err(LoadError::Host)?;
+        let mut read = Vec::new();
+        for (name, version) in found {
+            let broken = |cause| LoadError::Broken { name: name.clone(), cause };
+            let (asked, again) = (name.clone(), loader.clone());
+            let plugin = loader.with(move |machine| read_plugin(machine, again, &asked, version));
+            read.push(plugin.map_err(broken)?.map_err(broken)?);
+        }
+        let codes = read.iter().map(|read| Arc::clone(&read.code)).collect();
+        let shared = Arc::new(Shared::new(settings, codes));
+        let mut plugins = functions::plugins(&shared);
+        plugins.extend(read.into_iter().map(|read| read.plugin(&shared)));
+        Ok(LuaHost { shared, plugins })
+    }
+
+    /// The plugins, in the form the engine and the surfaces work with.
+    #[must_use]
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
+    }
+
+    /// Called on each worker's thread, inside its runtime, before it serves: runs `init_worker`, and tells `configure`
+    /// of every change. Without a plugin of that kind nothing is made.
+    pub fn start_worker(&self, number: usize, host: &Host) {
+        machine::set_worker(number);
+        if self.shared.codes.is_empty() {
+            return;
+        }
+        let machine = match Machine::here(&self.shared, host) {
+            Ok(machine) => machine,
+            Err(error) => {
+                tracing::error!("worker {number}: Lua does not start: {error}");
+                return;
+            }
+        };
+        for code in &self.shared.codes {
+            if let Err(error) = machine.init_worker(code) {
+                tracing::error!("plugin '{}': init_worker: {}", code.name, machine::describe(&error));
+            }
+        }
+        let mut changes = self.shared.watch();
+        tokio::task::spawn_local(async move {
+            loop {
+                machine.configure();
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// A plugin as its files describe it.
+struct ReadPlugin {
+    code: Arc<Code>,
+    said: Said,
+    priority: i64,
+    version: String,
+}
+
+impl ReadPlugin {
+    fn plugin(self, shared: &Arc<Shared>) -> Plugin {
+        let (code, shared) = (self.code, Arc::clone(shared));
+        Plugin {
+            name: Arc::clone(&code.name),
+            priority: self.priority,
+            version: self.version.into(),
+            phases: code.phases,
+            protocols: self.said.protocols,
+            scopes: self.said.scopes,
+            schema: Arc::new(self.said.config),
+            build: Arc::new(move |config, build| Ok(handler_of(&shared, &code, config, build))),
+        }
+    }
+}
+
+fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> Result<ReadPlugin, String> {
+    let lua = &machine.lua;
+    let named = |error: mlua::Error| machine::describe(&error);
+    let require: mlua::Function = lua.globals().get("require").map_err(named)?;
+    let handler: Table = require.call(format!("kong.plugins.{name}.handler")).map_err(named)?;
+    let schema: Table = require.call(format!("kong.plugins.{name}.schema")).map_err(named)?;
+    let mut phases = Phases::NONE;
+    for phase in Phase::ALL {
+        if handler.get::<Option<mlua::Function>>(phase.name()).map_err(named)?.is_some() {
+            phases = phases.union(Phases::of(&[phase]));
+        }
+    }
+    if phases.contains(Phase::Response) && (phases.contains(Phase::HeaderFilter) || phases.contains(Phase::BodyFilter))
+    {
+        return Err("a plugin with a response phase may not have header_filter or body_filter".to_owned());
+    }
+    let priority: Option<f64> = handler.get("PRIORITY").map_err(named)?;
+    let version_text: Option<String> = handler.get("VERSION").map_err(named)?;
+    let said = Reader { lua, loader }.plugin(&schema)?;
+    Ok(ReadPlugin {
+        code: Arc::new(Code { name: name.into(), version, phases }),
+        said,
+        #[allow(clippy::cast_possible_truncation)] // a small whole number
+        priority: priority.unwrap_or(0.0) as i64,
+        version: version_text.unwrap_or_else(|| "0.1.0".to_owned()),
+    })
+}
+
+/// A handler for a configuration of a Lua plugin.
+fn handler_of(
+    shared: &Arc<Shared>,
+    code: &Arc<Code>,
+    config: &Value,
+    build: &Build<'_>,
+) -> Arc<dyn gibbon_pdk::Handler> {
+    let mut config = config.clone();
+    if let Some(fields) = config.as_object_mut() {
+        let ids = [
+            ("route_id", build.route),
+            ("service_id", build.service),
+            ("consumer_id", build.consumer),
+            ("__plugin_id", Some(build.plugin_id)),
+            ("__ws_id", Some(build.workspace)),
+        ];
+        for (name, id) in ids {
+            if let Some(id) = id {
+                fields.insert(name.to_owned(), id.to_string().into());
+            }
+        }
+    }
+    let (config, alive) = (Arc::new(config), Arc::new(()));
+    let number = shared.register(code, &config, &alive);
+    Arc::new(LuaHandler {
+        shared: Arc::clone(shared),
+        code: Arc::clone(code),
+        number,
+        plugin_id: build.plugin_id,
+        config,
+        alive,
+    })
+}

@@ -1,0 +1,3 @@
+-- resty.openssl.rand.
+local native = ...
+return { bytes = function(count) return native.random_bytes(count) end }

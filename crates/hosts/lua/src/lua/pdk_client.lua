@@ -1,0 +1,91 @@
+-- kong.client, kong.router, kong.ip: who asks, and what was matched.
+local native = ...
+
+local phases = { "certificate", "rewrite", "access", "header_filter", "response", "body_filter", "log", "preread" }
+local known = { "access", "header_filter", "response", "body_filter", "log", "preread" }
+
+local client = native.guarded(phases, {
+  get_ip = native.peer_ip, get_forwarded_ip = native.client_ip, get_port = native.peer_port,
+  get_forwarded_port = native.client_port,
+})
+kong.client = client
+
+local in_known = native.only_in(known)
+
+function client.get_credential()
+  in_known()
+  local given = native.request_table().credential
+  if given ~= nil then
+    return given or nil
+  end
+  return native.credential()
+end
+
+function client.get_consumer()
+  in_known()
+  return native.consumer()
+end
+
+function client.load_consumer(id, by_username)
+  in_known()
+  if type(id) ~= "string" then
+    error("consumer_id must be a string", 2)
+  end
+  if not by_username and not native.is_uuid(id) then
+    error("cannot load a consumer with an id that is not a uuid", 2)
+  end
+  return native.load_consumer(id, by_username and true or false)
+end
+
+local in_access = native.only_in({ "access" })
+function client.authenticate(consumer, credential)
+  in_access()
+  if consumer ~= nil and type(consumer) ~= "table" then
+    error("consumer must be a table or nil", 2)
+  end
+  if credential ~= nil and type(credential) ~= "table" then
+    error("credential must be a table or nil", 2)
+  end
+  if consumer == nil and credential == nil then
+    error("either credential or consumer must be provided", 2)
+  end
+  native.request_table().credential = credential or false
+  native.authenticate(consumer, credential)
+end
+
+function client.get_protocol(allow_terminated)
+  in_known()
+  local protocol = native.protocol()
+  if allow_terminated and native.forwarded_scheme() == "https" then
+    protocol = ({ http = "https", grpc = "grpcs" })[protocol] or protocol
+  end
+  return protocol
+end
+
+client.tls = {
+  get_full_client_certificate_chain = function()
+    native.only_in({ "rewrite", "access", "balancer", "header_filter", "body_filter", "log" })()
+    return native.client_chain()
+  end,
+  set_client_verify = function()
+    native.only_in({ "rewrite", "access", "balancer" })()
+  end,
+  request_client_certificate = function()
+    native.only_in({ "certificate" })()
+    return nil, "not supported"
+  end,
+  disable_session_reuse = function()
+    native.only_in({ "certificate" })()
+    return true
+  end,
+}
+
+kong.router = native.guarded(known, { get_route = native.route, get_service = native.service })
+kong.ip = {
+  is_trusted = function(address)
+    if type(address) ~= "string" then
+      error("address must be a string", 2)
+    end
+    return native.is_trusted(address)
+  end,
+}

@@ -1,0 +1,1 @@
+return require("gibbon.functions")("post-function", -1000)

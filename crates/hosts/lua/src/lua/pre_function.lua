@@ -1,0 +1,1 @@
+return require("gibbon.functions")("pre-function", 1000000)

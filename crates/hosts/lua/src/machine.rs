@@ -1,0 +1,391 @@
+//! One Lua machine per worker, made on first use: the interpreter, the functions of ours in it, and the plugins and
+//! configurations that it has met.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use gibbon_pdk::{Clock, Dial, Directory, Exchange, Host, NodeFacts, Phase, Random};
+use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, Thread, Value};
+
+use crate::code::Code;
+use crate::handler::LuaHandler;
+use crate::json::{self, Nulls};
+use crate::run::{self, Frame};
+use crate::settings::LuaSettings;
+use crate::shared::Shared;
+use crate::{limits, native, prelude};
+
+/// What Lua may ask of the gateway; the ports of the worker, kept beyond a step.
+pub struct Ports {
+    pub directory: Rc<dyn Directory>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub dial: Arc<dyn Dial>,
+    pub node: Arc<NodeFacts>,
+    pub shared: Arc<Shared>,
+    pub worker: usize,
+}
+
+/// A configuration of a plugin, ready to run on this worker.
+pub struct Instance {
+    /// The handler's table.
+    module: Table,
+    conf: Table,
+    /// What `kong.plugin`, `kong.ctx.plugin` and the log want to know.
+    about: Table,
+    functions: [Option<Function>; Phase::ALL.len()],
+    alive: Weak<()>,
+}
+
+/// The Lua machine of a worker.
+pub struct Machine {
+    pub lua: Lua,
+    pub ports: Rc<Ports>,
+    /// `request`, `phase` and `plugin` of what runs; Lua code of ours reads it.
+    running: Table,
+    threads: Table,
+    instances: RefCell<HashMap<u64, Rc<Instance>>>,
+    modules: RefCell<HashMap<String, (u64, Table)>>,
+    configured: Cell<u64>,
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Rc<Machine>>> = const { RefCell::new(None) };
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+    static SERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says which worker this thread is, before any Lua runs on it. Only then are there timers: they are tasks of its
+/// runtime.
+pub fn set_worker(number: usize) {
+    WORKER.with(|worker| worker.set(number));
+    SERVES.with(|serves| serves.set(true));
+}
+
+/// A bare interpreter with every standard library, the debugger's and the foreign function interface among them: Lua
+/// plugins are installed by whoever runs the node and are trusted as such. What comes in configuration runs in a sandbox.
+#[allow(unsafe_code)]
+pub fn interpreter() -> Lua {
+    // SAFETY: the unsafe part is what a plugin may do through `ffi` and `debug`, which is what its installer allowed.
+    unsafe { Lua::unsafe_new_with(StdLib::ALL, LuaOptions::default()) }
+}
+
+impl Machine {
+    /// This worker's machine.
+    ///
+    /// # Errors
+    /// Our own Lua code does not load: a limit of memory that is too low.
+    pub fn here(shared: &Arc<Shared>, host: &Host) -> mlua::Result<Rc<Machine>> {
+        HERE.with(|here| {
+            if let Some(machine) = &*here.borrow()
+                && Arc::ptr_eq(&machine.ports.shared, shared)
+            {
+                return Ok(Rc::clone(machine));
+            }
+            let ports = Ports {
+                directory: Rc::clone(&host.directory),
+                clock: Arc::clone(&host.clock),
+                random: Arc::clone(&host.random),
+                dial: Arc::clone(&host.dial),
+                node: Arc::clone(&host.node),
+                shared: Arc::clone(shared),
+                worker: WORKER.with(Cell::get),
+            };
+            let machine = Rc::new(Machine::new(ports)?);
+            *here.borrow_mut() = Some(Rc::clone(&machine));
+            Ok(machine)
+        })
+    }
+
+    /// A machine with these ports.
+    ///
+    /// # Errors
+    /// As [`here`](Self::here).
+    pub fn new(ports: Ports) -> mlua::Result<Machine> {
+        let lua = interpreter();
+        let ports = Rc::new(ports);
+        let running = lua.create_table()?;
+        let threads = lua.create_table()?;
+        let natives = native::install(&lua, &ports, &running, &threads)?;
+        prelude::load(&lua, &ports.shared.settings, &natives)?;
+        limits::arm(&lua, &ports.shared.settings)?;
+        Ok(Machine {
+            lua,
+            ports,
+            running,
+            threads,
+            instances: RefCell::default(),
+            modules: RefCell::default(),
+            configured: Cell::new(0),
+        })
+    }
+
+    pub fn settings(&self) -> &LuaSettings {
+        &self.ports.shared.settings
+    }
+
+    /// Runs a piece of Lua with the exchange and the frame in hand, under the time limit.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn enter<T>(&self, frame: &Frame, x: &mut Exchange, call: impl FnOnce() -> T) -> mlua::Result<T> {
+        self.running.raw_set("request", &frame.request)?;
+        self.running.raw_set("phase", frame.phase)?;
+        self.running.raw_set("plugin", frame.plugin.as_ref())?;
+        Ok(run::entered(x, frame.may_wait, || limits::timed(&self.lua, self.settings(), call)))
+    }
+
+    /// The table of an exchange: one for all its phases.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn request(&self, x: &mut Exchange) -> mlua::Result<Table> {
+        if let Some(Request(table)) = x.slots.get::<Request>() {
+            return Ok(table.clone());
+        }
+        let table = self.lua.create_table()?;
+        x.slots.set(Request(table.clone()));
+        Ok(table)
+    }
+
+    /// The configuration of a handler on this worker, made on first use.
+    ///
+    /// # Errors
+    /// The plugin's file does not load.
+    pub fn instance(&self, handler: &LuaHandler) -> mlua::Result<Rc<Instance>> {
+        if let Some(instance) = self.instances.borrow().get(&handler.number) {
+            return Ok(Rc::clone(instance));
+        }
+        let instance = Rc::new(self.build(handler)?);
+        let mut instances = self.instances.borrow_mut();
+        instances.retain(|_, instance| instance.alive.strong_count() > 0);
+        instances.insert(handler.number, Rc::clone(&instance));
+        Ok(instance)
+    }
+
+    fn build(&self, handler: &LuaHandler) -> mlua::Result<Instance> {
+        let module = self.module(&handler.code)?;
+        let conf = self.conf(&handler.config)?;
+        let about = self.lua.create_table()?;
+        about.raw_set("name", &*handler.code.name)?;
+        about.raw_set("id", handler.plugin_id.to_string())?;
+        about.raw_set("conf", &conf)?;
+        let mut functions = [const { None }; Phase::ALL.len()];
+        for (slot, phase) in functions.iter_mut().zip(Phase::ALL) {
+            *slot = module.get::<Option<Function>>(phase.name())?;
+        }
+        Ok(Instance { module, conf, about, functions, alive: Arc::downgrade(&handler.alive) })
+    }
+
+    /// A configuration as handlers see it: null is absent.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn conf(&self, config: &serde_json::Value) -> mlua::Result<Table> {
+        match json::to_lua(&self.lua, config, Nulls::Dropped)? {
+            Value::Table(table) => Ok(table),
+            _ => self.lua.create_table(),
+        }
+    }
+
+    /// The handler's table of a plugin; read anew when its files changed.
+    ///
+    /// # Errors
+    /// The file does not load.
+    pub fn module(&self, code: &Code) -> mlua::Result<Table> {
+        if let Some((version, module)) = self.modules.borrow().get(&*code.name)
+            && *version == code.version
+        {
+            return Ok(module.clone());
+        }
+        let require: Function = self.lua.globals().get("require")?;
+        let forget: Function = self.lua.named_registry_value(prelude::FORGET)?;
+        let name = format!("kong.plugins.{}.handler", code.name);
+        forget.call::<()>(format!("kong.plugins.{}.", code.name))?;
+        let module: Table = require.call(name)?;
+        self.modules.borrow_mut().insert(code.name.to_string(), (code.version, module.clone()));
+        Ok(module)
+    }
+
+    /// A frame and a fresh coroutine for a phase; `None` if the plugin has no such function.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn prepare(
+        &self,
+        instance: &Instance,
+        phase: Phase,
+        x: &mut Exchange,
+    ) -> mlua::Result<Option<(Frame, Thread, MultiValue)>> {
+        let Some(Some(function)) = instance.functions.get(phase as usize) else { return Ok(None) };
+        let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
+        let frame =
+            Frame { request: self.request(x)?, phase: phase.name(), plugin: Some(instance.about.clone()), may_wait };
+        let thread = self.lua.create_thread(function.clone())?;
+        let mut arguments = MultiValue::with_capacity(2);
+        arguments.push_back(Value::Table(instance.module.clone()));
+        arguments.push_back(Value::Table(instance.conf.clone()));
+        Ok(Some((frame, thread, arguments)))
+    }
+
+    /// One line that says what was raised and where; the stack goes to the debug log.
+    #[must_use]
+    pub fn describe(&self, error: &mlua::Error, thread: &Thread) -> String {
+        let _ = thread;
+        describe(error)
+    }
+
+    /// Keeps how a light thread ended for `ngx.thread.wait`.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn keep_outcome(&self, thread: &Thread, outcome: mlua::Result<MultiValue>) -> mlua::Result<()> {
+        let kept = self.lua.create_table()?;
+        match outcome {
+            Ok(values) => {
+                kept.raw_set("ok", true)?;
+                kept.raw_set("n", values.len())?;
+                for (at, value) in values.into_iter().enumerate() {
+                    kept.raw_set(at + 1, value)?;
+                }
+            }
+            Err(error) => {
+                kept.raw_set("ok", false)?;
+                kept.raw_set("n", 1)?;
+                kept.raw_set(1, describe(&error))?;
+            }
+        }
+        self.threads.raw_set(thread.clone(), kept)
+    }
+
+    /// Tells the plugins their configurations, if those changed since this worker last looked.
+    pub fn configure(self: &Rc<Self>) {
+        let number = self.ports.shared.generation();
+        if self.configured.replace(number) == number {
+            return;
+        }
+        for (code, configs) in self.ports.shared.configurations() {
+            if let Err(error) = self.configure_plugin(&code, &configs) {
+                tracing::error!("plugin '{}': configure: {}", code.name, describe(&error));
+            }
+        }
+    }
+
+    fn configure_plugin(self: &Rc<Self>, code: &Code, configs: &[serde_json::Value]) -> mlua::Result<()> {
+        let module = self.module(code)?;
+        let Some(function) = module.get::<Option<Function>>("configure")? else { return Ok(()) };
+        let argument = if configs.is_empty() {
+            Value::Nil
+        } else {
+            let list = self.lua.create_table()?;
+            for config in configs {
+                list.push(self.conf(config)?)?;
+            }
+            Value::Table(list)
+        };
+        self.background("configure", code, function, (module, argument))
+    }
+
+    /// Runs `init_worker` of a plugin.
+    ///
+    /// # Errors
+    /// What the plugin raised.
+    pub fn init_worker(self: &Rc<Self>, code: &Code) -> mlua::Result<()> {
+        let module = self.module(code)?;
+        let Some(function) = module.get::<Option<Function>>("init_worker")? else { return Ok(()) };
+        self.background("init_worker", code, function, module)
+    }
+
+    fn background(
+        self: &Rc<Self>,
+        phase: &'static str,
+        code: &Code,
+        function: Function,
+        arguments: impl mlua::IntoLuaMulti,
+    ) -> mlua::Result<()> {
+        let about = self.lua.create_table()?;
+        about.raw_set("name", &*code.name)?;
+        let frame = Frame { request: self.lua.create_table()?, phase, plugin: Some(about), may_wait: false };
+        let thread = self.lua.create_thread(function)?;
+        let arguments = arguments.into_lua_multi(&self.lua)?;
+        let mut run = run::Run::new(Rc::clone(self), frame, thread, arguments);
+        let mut x = Box::<Exchange>::default();
+        run.advance(&mut x).map(|_| ()).map_err(mlua::Error::runtime)
+    }
+}
+
+/// The Lua table of a request, in its exchange.
+pub struct Request(pub Table);
+
+/// The first line of an error, without the stack.
+#[must_use]
+pub fn describe(error: &mlua::Error) -> String {
+    let text = match error {
+        mlua::Error::RuntimeError(text) | mlua::Error::MemoryError(text) => text.clone(),
+        mlua::Error::SyntaxError { message, .. } => message.clone(),
+        mlua::Error::CallbackError { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    };
+    let line = text.split("\nstack traceback:").next().unwrap_or_default().trim();
+    if has_place(line) {
+        return line.replace('\n', " ");
+    }
+    // An error without a place (a table, or a level of 0): the innermost frame of Lua says where.
+    let place = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.starts_with("[C]") && !l.starts_with("stack traceback"))
+        .find_map(|l| l.split_once(": in ").map(|(place, _)| place.to_owned()));
+    match place {
+        Some(place) => format!("{place}: {}", line.replace('\n', " ")),
+        None => line.replace('\n', " "),
+    }
+}
+
+/// Whether a message begins with `file:line:`.
+fn has_place(line: &str) -> bool {
+    line.match_indices(':').any(|(at, _)| {
+        let rest = line.get(at + 1..).unwrap_or_default();
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        digits > 0 && rest.as_bytes().get(digits) == Some(&b':')
+    })
+}
+
+impl Machine {
+    /// This thread's machine, if it is a worker that serves.
+    #[must_use]
+    pub fn of_worker() -> Option<Rc<Machine>> {
+        if !SERVES.with(Cell::get) {
+            return None;
+        }
+        HERE.with(|here| here.borrow().clone())
+    }
+
+    /// Runs the function of a timer to its end; an error of it is logged.
+    pub async fn run_timer(self: &Rc<Self>, function: &Function) {
+        let outcome = self.timer_run(function);
+        let ended = match outcome {
+            Ok(mut run) => {
+                let mut x = Box::<Exchange>::default();
+                match run.advance(&mut x) {
+                    Ok(run::Progress::Waiting) => run.finish(&mut x).await.map(|_| ()),
+                    Ok(run::Progress::Done(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(describe(&error)),
+        };
+        if let Err(error) = ended {
+            tracing::error!(target: "lua", "timer: {error}");
+        }
+    }
+
+    fn timer_run(self: &Rc<Self>, function: &Function) -> mlua::Result<run::Run> {
+        let frame = Frame { request: self.lua.create_table()?, phase: "timer", plugin: None, may_wait: true };
+        let thread = self.lua.create_thread(function.clone())?;
+        let arguments = MultiValue::from_iter([Value::Boolean(false)]);
+        Ok(run::Run::new(Rc::clone(self), frame, thread, arguments))
+    }
+}

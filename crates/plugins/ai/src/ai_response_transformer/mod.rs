@@ -1,0 +1,27 @@
+//! A model rewrites answers before clients get them. Answers are buffered for it: nothing streams here.
+
+mod config;
+mod handler;
+mod instructions;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use gibbon_pdk::{Part, Phase, Phases, Scopes};
+use gibbon_schema::Schema;
+
+use config::Config;
+use handler::ResponseTransformer;
+
+/// The entry in the family's list.
+pub const PART: Part = Part {
+    name: "ai-response-transformer",
+    priority: 768,
+    version: crate::VERSION,
+    phases: Phases::of(&[Phase::Response]),
+    protocols: crate::HTTP,
+    scopes: Scopes::ALL,
+    schema: Config::record,
+    build: |document, build| Ok(Arc::new(ResponseTransformer::new(&crate::config(PART.name, document)?, build)?)),
+};
