@@ -38,8 +38,8 @@ api-fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads and changes, ten thousand writes across kills, half an hour of fuzzing per
-## target, and the Admin API asked more thoroughly.
+## The long runs: a million requests across reloads, changes and upgrades, ten thousand writes across kills, half an hour of
+## fuzzing per target, and the Admin API asked more thoroughly.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
