@@ -4,12 +4,12 @@ CARGO ?= cargo
 # Seconds per fuzz target: a minute in CI, half an hour in the soak.
 FUZZ_SECONDS ?= 60
 
-.PHONY: test soak bench check golden fuzz instructions install
+.PHONY: test soak bench check golden fuzz api-fuzz instructions install
 
 ## Installs what the tests need and runs all of them; the last lines are cargo's.
 test: install
 	$(CARGO) build --workspace
-	$(MAKE) golden fuzz
+	$(MAKE) golden fuzz api-fuzz
 	$(CARGO) test --workspace
 
 ## What is quick enough to run before every commit.
@@ -25,6 +25,10 @@ golden:
 ## Mutated input for every parser of untrusted bytes.
 fuzz:
 	$(CARGO) run -p gibbon-fuzz -- --seconds $(FUZZ_SECONDS)
+
+## Every operation of the Admin API's own description, asked with values nobody would send: about a minute.
+api-fuzz:
+	tests/openapi/run.py
 
 ## What a request costs in instructions, against the committed figure.
 instructions:

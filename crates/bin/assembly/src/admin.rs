@@ -6,24 +6,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gibbon_admin::{
-    About, Admin, AdminListener, AdminSettings, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness,
-    Surface, serve,
+    About, Admin, AdminListener, AdminSettings, CallLog, Connections, HealthError, LevelError, NodeView, PluginInfo,
+    Readiness, Surface, serve,
 };
 use gibbon_balance::{AddressIndex, UpstreamReport};
 use gibbon_conf::{KeyPairSource, Listener, LogLevel, Settings, Typed, Values};
 use gibbon_declare::EMPTY_HASH;
 use gibbon_journal::LevelControl;
-use gibbon_net::{Inherited, bind};
-use gibbon_pdk::{AdminPaths, AdminRoot, NodeFacts};
+use gibbon_net::{BoundSocket, Inherited, bind};
+use gibbon_pdk::{AdminPaths, AdminRoot, HttpClient, NodeFacts};
 use gibbon_plan::Plugins;
 use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
 use gibbon_store::Documents;
 use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ServerTls};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::{listen, settings as from_settings};
+use crate::node::AccessLogs;
+use crate::{access, listen, settings as from_settings};
 
 /// A future as the Admin API waits for it.
 type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -190,16 +193,117 @@ impl NodeView for ThisNode {
     }
 }
 
-/// Binds the listeners of both interfaces and serves them on the control runtime.
+/// Time for the Admin API's requests under way when its listeners retire.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// A bound listener of an interface with what is spoken on it.
+struct Bound {
+    socket: BoundSocket,
+    tls: Option<ServerTls>,
+    surface: Surface,
+    log: Option<CallLog>,
+}
+
+/// Listeners that are served at present.
+struct Served {
+    retire: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// The Admin and Status APIs with their listeners, served on the control runtime. Admin may be paused, so that nothing
+/// changes meanwhile, and go on.
+pub struct Interfaces {
+    admin: Arc<Admin>,
+    control: tokio::runtime::Handle,
+    bound: Vec<Bound>,
+    served: Vec<(Surface, Served)>,
+}
+
+impl Interfaces {
+    /// Serves all listeners.
+    ///
+    /// # Errors
+    /// When no more descriptors are to be had.
+    pub fn serve(&mut self) -> std::io::Result<()> {
+        self.serve_those_of(Surface::Admin)?;
+        self.serve_those_of(Surface::Status)
+    }
+
+    fn serve_those_of(&mut self, surface: Surface) -> std::io::Result<()> {
+        let mut served = Served { retire: watch::Sender::new(false), tasks: JoinSet::new() };
+        for Bound { socket, tls, log, .. } in self.bound.iter().filter(|bound| bound.surface == surface) {
+            let retire = served.retire.subscribe();
+            let (socket, tls, log) = (socket.try_clone()?, tls.clone(), log.clone());
+            let listener = AdminListener { socket, tls, surface, log, retire };
+            let serving = serve(Arc::clone(&self.admin), listener);
+            let serving = async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(target: "admin", "a listener ended: {error}");
+                }
+            };
+            served.tasks.spawn_on(serving, &self.control);
+        }
+        self.served.push((surface, served));
+        Ok(())
+    }
+
+    /// Whoever calls the Admin API from here on waits in the listeners' queues. Returns when the last request is answered.
+    /// Not for the control runtime's own threads.
+    pub fn pause_admin(&mut self) {
+        let (paused, others) =
+            std::mem::take(&mut self.served).into_iter().partition(|(surface, _)| *surface == Surface::Admin);
+        self.served = others;
+        self.end(paused);
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// As [`Interfaces::serve`].
+    pub fn resume_admin(&mut self) -> std::io::Result<()> {
+        self.serve_those_of(Surface::Admin)
+    }
+
+    /// Takes no more connections and waits until the last request is answered.
+    pub fn retire(mut self) {
+        // The last handles: who connects from here on is refused, unless another process has the sockets too.
+        self.bound.clear();
+        let served = std::mem::take(&mut self.served);
+        self.end(served);
+    }
+
+    fn end(&self, served: Vec<(Surface, Served)>) {
+        for (_, served) in &served {
+            served.retire.send_replace(true);
+        }
+        let ended = async {
+            for (_, mut served) in served {
+                while served.tasks.join_next().await.is_some() {}
+            }
+        };
+        if self.control.block_on(async { tokio::time::timeout(LAST_CALLS, ended).await }).is_err() {
+            tracing::warn!(target: "admin", "requests still under way after {LAST_CALLS:?} were cut off");
+        }
+    }
+
+    /// The listening sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &BoundSocket> {
+        self.bound.iter().map(|bound| &bound.socket)
+    }
+}
+
+/// Binds the listeners of both interfaces; nothing is served yet.
 ///
 /// # Errors
 /// An address that cannot be bound, or TLS settings that cannot be used, named.
-pub fn start(
+pub fn interfaces(
     settings: &Settings,
     documents: Documents,
     view: ThisNode,
+    http: Arc<dyn HttpClient>,
+    logs: &AccessLogs,
     inherited: &mut Inherited,
-) -> anyhow::Result<Arc<Admin>> {
+) -> anyhow::Result<Interfaces> {
     let control = view.control.clone();
     let admin = Admin::new(
         documents,
@@ -212,28 +316,33 @@ pub fn start(
                 .max_body_size
                 .and_then(|size| usize::try_from(size).ok())
                 .unwrap_or(usize::MAX),
+            rbac: access::rbac(settings),
+            audit: access::audit(settings)?,
+            event_hooks: settings.access.event_hooks,
+            http: Some(http),
         },
     );
+    control.spawn(Arc::clone(&admin).run_hooks());
     let tls = &settings.tls;
     let interfaces = [
-        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default"),
-        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default"),
+        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default", &logs.admin),
+        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default", &logs.status),
     ];
-    for (surface, listeners, pairs, default) in interfaces {
+    let mut bound = Vec::new();
+    for (surface, listeners, pairs, default, log) in interfaces {
+        let log = log.clone().map(|(format, handle)| CallLog::new(format, handle));
         for listener in listeners {
             let tls = if listener.ssl { Some(own_tls(settings, listener, pairs, default)?) } else { None };
-            for socket in bind(&listen::spec(listener)?, 1, inherited)? {
-                let admin = Arc::clone(&admin);
-                let listener = AdminListener { socket, tls: tls.clone(), surface };
-                control.spawn(async move {
-                    if let Err(error) = serve(admin, listener).await {
-                        tracing::error!(target: "admin", "a listener ended: {error}");
-                    }
-                });
-            }
+            let sockets = bind(&listen::spec(listener)?, 1, inherited)?;
+            bound.extend(sockets.into_iter().map(|socket| Bound {
+                socket,
+                tls: tls.clone(),
+                surface,
+                log: log.clone(),
+            }));
         }
     }
-    Ok(admin)
+    Ok(Interfaces { admin, control, bound, served: Vec::new() })
 }
 
 /// The one certificate of an interface.

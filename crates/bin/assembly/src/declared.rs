@@ -47,6 +47,16 @@ impl Declarative {
         Ok(())
     }
 
+    /// Goes on with what a running node has in force, which may have come over the Admin API since it started.
+    ///
+    /// # Errors
+    /// A configuration that does not work here; as [`Declarative::load`] if nothing was ever in force.
+    pub fn take_over(&self, settings: &Settings) -> anyhow::Result<()> {
+        let in_force = settings.datastore.database == Database::Off
+            && self.restore().context("the running node's configuration")?;
+        if in_force { Ok(()) } else { self.load(settings) }
+    }
+
     fn is_loaded(&self) -> bool {
         self.documents.conductor.memory().is_some_and(|memory| memory.look(|table| table.kinds().next().is_some()))
     }

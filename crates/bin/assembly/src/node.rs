@@ -6,18 +6,18 @@ use std::time::Duration;
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_model::Registry;
-use gibbon_net::{ConnectionLimits, Inherited, worker_count};
-use gibbon_pdk::{Clock, NodeFacts};
+use gibbon_net::{BoundSocket, ConnectionLimits, Inherited, worker_count};
+use gibbon_pdk::{Clock, Instrumentations, NodeFacts, TraceSettings};
 use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_ports::SystemClock;
-use gibbon_proxy::{Names, Node, Stage, Start, Upstreams, WorkerParts, Workers};
+use gibbon_proxy::{Listening, Names, Node, Remote, Stage, Start, Upstreams, WorkerParts, Workers};
 use gibbon_router::Flavor;
 
-use crate::admin::ThisNode;
+use crate::admin::{Interfaces, ThisNode};
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
 use crate::registry::registry;
-use crate::{admin, listen, parts, settings, store};
+use crate::{access, admin, listen, parts, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
@@ -33,10 +33,22 @@ pub struct NodeSettings<'a> {
     pub values: &'a Values,
     /// UUID of this node.
     pub node_id: &'a str,
-    /// Format and place of the proxy's access log; `None` if it is off.
-    pub access_log: Option<(AccessLog, Handle)>,
+    /// Who is written down where.
+    pub access_logs: AccessLogs,
     /// Level of the error log, for the Admin API; `None` where there is no error log.
     pub log_level: Option<LevelControl>,
+}
+
+/// An access log's format, and where its lines go; `None` if it is off.
+pub type OpenAccessLog = Option<(AccessLog, Handle)>;
+
+/// The access logs of a node.
+#[derive(Clone, Debug, Default)]
+pub struct AccessLogs {
+    pub proxy: OpenAccessLog,
+    pub stream: OpenAccessLog,
+    pub admin: OpenAccessLog,
+    pub status: OpenAccessLog,
 }
 
 /// A node that serves.
@@ -46,6 +58,9 @@ pub struct Running {
     pub declarative: Arc<Declarative>,
     ports: Arc<Ports>,
     workers: Workers,
+    interfaces: Interfaces,
+    /// Second handles of the listeners of traffic, for a successor.
+    listening: Vec<Listening>,
     control: tokio::runtime::Runtime,
 }
 
@@ -66,7 +81,7 @@ impl Engine {
     pub fn build(
         settings: &Settings,
         facts: &NodeFacts,
-        access_log: Option<(AccessLog, Handle)>,
+        access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Engine> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -75,7 +90,7 @@ impl Engine {
         let names = Names::new(crate::settings::resolver(&settings.dns));
         let upstreams = Upstreams::new(Arc::new(names), Arc::clone(&clock));
         let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, facts.worker_count));
-        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_log, control)?);
+        let ports = Arc::new(Ports::new(settings, &node, facts.clone(), access_logs, control)?);
         let plugins = Arc::new(parts::loaded(settings));
         let registry = registry(settings, &plugins);
         let compiler = Compiler::new(flavor, Arc::clone(&plugins));
@@ -85,13 +100,16 @@ impl Engine {
 }
 
 impl Running {
-    /// Binds, compiles an empty plan, and serves.
+    /// Binds what was not inherited, puts the configuration in force, and serves.
     ///
     /// # Errors
-    /// A listener that cannot be bound, a file that cannot be read, a thread that cannot be started.
+    /// A listener that cannot be bound, a file that cannot be read, a configuration that is refused, a thread that cannot
+    /// be started.
     pub fn start(of: &NodeSettings<'_>, mut inherited: Inherited) -> Result<Running, StartError> {
         let settings = of.settings;
+        let succeeds = !inherited.is_empty();
         crate::refuse_unbuilt(settings)?;
+        access::refuse_unheld(settings)?;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -102,15 +120,19 @@ impl Running {
             .enable_all()
             .build()?;
         let facts = facts(of, count);
-        let engine = Engine::build(settings, &facts, of.access_log.clone(), control.handle())?;
+        let engine = Engine::build(settings, &facts, &of.access_logs, control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
-        let documents = store::open(settings, registry, &funnel, control.handle())?;
+        let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
         ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
         // Before anything listens: whoever is let in finds the configuration in force.
-        declarative.load(settings)?;
+        match succeeds {
+            true => declarative.take_over(settings)?,
+            false => declarative.load(settings)?,
+        }
+        control.block_on(access::prepare(settings, &documents))?;
         let view = ThisNode {
             node: Arc::clone(&node),
             about,
@@ -120,10 +142,11 @@ impl Running {
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports),
         };
-        admin::start(settings, documents, view, &mut inherited)?;
+        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
+        let http = Arc::clone(&ports.http);
+        let mut interfaces = admin::interfaces(settings, documents, view, http, &of.access_logs, &mut inherited)?;
         let proxy = settings::proxy(settings)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
-        let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let start = Start {
             count,
             node: Arc::clone(&node),
@@ -133,7 +156,8 @@ impl Running {
             parts: Arc::clone(&ports) as Arc<dyn WorkerParts>,
         };
         let workers = Workers::start(&start, &listening)?;
-        let running = Running { node, funnel, declarative, ports, workers, control };
+        interfaces.serve()?;
+        let running = Running { node, funnel, declarative, ports, workers, interfaces, listening, control };
         running.keep_house();
         Ok(running)
     }
@@ -152,16 +176,49 @@ impl Running {
         self.control.handle()
     }
 
-    /// Takes no more connections and waits until the open ones are done, at most so long.
-    pub fn stop_gracefully(self, at_most: Option<Duration>) {
-        self.workers.advance(Stage::Drain);
-        if let Some(limit) = at_most {
-            let workers = self.workers.remote();
-            std::thread::spawn(move || {
-                std::thread::sleep(limit);
-                workers.advance(Stage::Stop);
-            });
-        }
+    /// Second handles of all listening sockets, for a successor.
+    ///
+    /// # Errors
+    /// When no more descriptors are to be had.
+    pub fn sockets(&self) -> std::io::Result<Vec<BoundSocket>> {
+        let traffic = self.listening.iter().flat_map(|listening| &listening.sockets);
+        traffic.chain(self.interfaces.sockets()).map(BoundSocket::try_clone).collect()
+    }
+
+    /// Nothing is changed from here on: the Admin API's requests under way are answered, those that come wait.
+    pub fn pause_admin(&mut self) {
+        self.interfaces.pause_admin();
+    }
+
+    /// The Admin API goes on.
+    ///
+    /// # Errors
+    /// When no more descriptors are to be had.
+    pub fn resume_admin(&mut self) -> std::io::Result<()> {
+        self.interfaces.resume_admin()
+    }
+
+    /// A handle to end the node from another thread while this one waits for it.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.workers.remote()
+    }
+
+    /// Takes no more connections and waits until the open ones are done or the node is told to stop.
+    pub fn stop_gracefully(self) {
+        self.finish(Stage::Drain);
+    }
+
+    /// Leaves new connections to a successor and waits until the open ones are done or the node is told to stop.
+    pub fn retire(self) {
+        self.finish(Stage::HandOver);
+    }
+
+    fn finish(self, stage: Stage) {
+        self.workers.advance(stage);
+        // With its last handle a listener closes: who connects now is refused instead of left waiting.
+        drop(self.listening);
+        self.interfaces.retire();
         self.workers.join();
         self.control.block_on(self.ports.drain(LAST_DELIVERIES));
         self.control.shutdown_background();
@@ -202,6 +259,15 @@ fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
         server_token: settings::SERVER_TOKEN.to_owned(),
         kong_version: of.settings.compat.version().to_owned(),
         worker_count,
+        tracing: tracing(&of.settings.tracing),
+    }
+}
+
+fn tracing(of: &gibbon_conf::Tracing) -> TraceSettings {
+    let named = of.instrumentations.iter().map(|kind| Instrumentations::named(kind));
+    TraceSettings {
+        instrumentations: named.fold(Instrumentations::NONE, Instrumentations::union),
+        sampling_rate: of.sampling_rate,
     }
 }
 

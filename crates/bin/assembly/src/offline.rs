@@ -9,7 +9,7 @@ use gibbon_store::{Documents, KongTables, SystemSources};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-use crate::node::Engine;
+use crate::node::{AccessLogs, Engine};
 use crate::store;
 
 /// What was taken over from another gateway.
@@ -34,8 +34,9 @@ impl Offline {
     pub fn open(settings: &Settings) -> anyhow::Result<Offline> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let facts = NodeFacts { worker_count: 1, ..NodeFacts::default() };
-        let Engine { registry, funnel, .. } = Engine::build(settings, &facts, None, runtime.handle())?;
-        let documents = store::open(settings, registry, &funnel, runtime.handle())?;
+        let Engine { registry, funnel, ports, .. } =
+            Engine::build(settings, &facts, &AccessLogs::default(), runtime.handle())?;
+        let documents = store::open(settings, registry, &funnel, &ports.vaults, runtime.handle())?;
         Ok(Offline { documents, runtime })
     }
 

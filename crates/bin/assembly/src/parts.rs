@@ -9,6 +9,7 @@ use crate::ports::Ports;
 
 /// The families; each is the list that its crate exports.
 const FAMILIES: &[&[Part]] = &[
+    gibbon_ai::PARTS,
     gibbon_auth::PARTS,
     gibbon_observe::PARTS,
     gibbon_security::PARTS,

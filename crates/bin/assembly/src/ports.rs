@@ -13,10 +13,13 @@ use gibbon_ports::{
     ComputePool, DialPort, DirectoryPort, HttpPort, KvHub, NodeMetrics, QueueHub, SharedState, StorePort,
     SystemRandomness,
 };
-use gibbon_proxy::{Node, Worker, WorkerParts};
+use gibbon_proxy::{AccessLine, Node, Worker, WorkerParts};
+use gibbon_vaults::Vaults;
 use serde_json::Value;
 
 use crate::figures;
+use crate::node::AccessLogs;
+use crate::vaults::vaults;
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -27,13 +30,14 @@ pub struct Ports {
     publisher: Arc<Publisher>,
     pub metrics: Arc<NodeMetrics>,
     queues: QueueHub,
-    http: Arc<dyn HttpClient>,
+    pub http: Arc<dyn HttpClient>,
     dial: Arc<dyn Dial>,
     kv: KvHub,
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
-    access_log: Option<(AccessLog, Handle)>,
+    pub vaults: Arc<Vaults>,
+    access_logs: AccessLogs,
 }
 
 impl Ports {
@@ -45,28 +49,32 @@ impl Ports {
         settings: &Settings,
         node: &Arc<Node>,
         facts: NodeFacts,
-        access_log: Option<(AccessLog, Handle)>,
+        access_logs: &AccessLogs,
         control: &tokio::runtime::Handle,
     ) -> anyhow::Result<Self> {
+        let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
         let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let reach = Arc::new(Reach::new(resolver, crate::settings::trust(settings)?));
+        let http: Arc<dyn HttpClient> =
+            Arc::new(HttpPort { client: Client::new(Arc::clone(&reach), control.clone()), user_agent });
         Ok(Ports {
+            vaults: vaults(&settings.vault_options, Arc::clone(&http)),
             clock: Arc::clone(&node.clock),
             random: Arc::new(SystemRandomness::default()),
             state: Arc::default(),
             facts,
             publisher: Arc::clone(&node.publisher),
             queues: QueueHub::new(control.clone(), Arc::clone(&counting)),
-            http: Arc::new(HttpPort(Client::new(Arc::clone(&reach), control.clone()))),
+            http,
             dial: Arc::new(DialPort(Arc::clone(&reach))),
             kv: KvHub::new(reach, control.clone()),
             compute: Arc::new(ComputePool::start(worker_count(), counting)?),
             metrics,
             store: Arc::new(StorePort::new(settings.datastore.database != Database::Off)),
-            access_log,
+            access_logs: access_logs.clone(),
         })
     }
 
@@ -127,7 +135,8 @@ impl WorkerParts for Ports {
     }
 
     fn equip(&self, worker: &mut Worker) {
-        let log = self.access_log.clone();
-        worker.access_log = log.map(|(format, handle)| gibbon_proxy::access_log_writer(format, &handle));
+        let line = |(format, handle): &(AccessLog, Handle)| AccessLine::new(format.clone(), handle);
+        worker.access_log = self.access_logs.proxy.as_ref().map(line);
+        worker.stream_log = self.access_logs.stream.as_ref().map(line);
     }
 }

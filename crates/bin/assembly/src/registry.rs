@@ -6,7 +6,8 @@ use gibbon_conf::Settings;
 use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
 use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
-use gibbon_schema::Field;
+use gibbon_schema::{Field, Record};
+use indexmap::IndexMap;
 use serde_json::Value;
 
 /// Schemas of the loaded plugins, in the form the entity model asks for.
@@ -36,8 +37,14 @@ pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
             gibbon_conf::RouterFlavor::Traditional => RouterFlavor::Traditional,
         },
         plugins: Arc::new(Loaded(schemas)),
+        vaults: vaults(settings),
         ..RegistryOptions::default()
     }))
+}
+
+/// The vaults that the `vaults` setting lets in.
+fn vaults(settings: &Settings) -> IndexMap<String, Record> {
+    gibbon_model::built_in_vaults().into_iter().filter(|(name, _)| settings.vaults.includes(name, true)).collect()
 }
 
 fn schema(plugin: &Plugin) -> PluginSchema {

@@ -127,6 +127,8 @@ pub fn server(client: &ClientLimits) -> ServerSettings {
         large_header_buffers: (client.large_header_buffers.number as usize, client.large_header_buffers.size as usize),
         keepalive_requests: client.keepalive_requests,
         keepalive_timeout: client.keepalive_timeout,
+        keepalive_header: client.keepalive_header.map(|time| time.as_secs()),
+        keepalive_time: client.keepalive_time,
         header_timeout: client.header_timeout,
         body_timeout: client.body_timeout,
         send_timeout: client.send_timeout,
@@ -150,12 +152,7 @@ pub fn trust(settings: &Settings) -> anyhow::Result<Option<TrustStore>> {
 /// The node's resolver: its settings, the system's `resolv.conf` where they name no server, and the hosts file.
 #[must_use]
 pub fn resolver(names: &NameResolution) -> Resolver {
-    let mut settings = gibbon_dns::Settings::default();
-    if let Ok(text) = std::fs::read_to_string("/etc/resolv.conf") {
-        settings.apply_resolv_conf(&text);
-    }
-    let variable = |name| std::env::var(name).ok();
-    settings.apply_environment(variable("LOCALDOMAIN").as_deref(), variable("RES_OPTIONS").as_deref());
+    let mut settings = system_names();
     if !names.servers.is_empty() {
         settings.servers.clone_from(&names.servers);
     }
@@ -168,6 +165,17 @@ pub fn resolver(names: &NameResolution) -> Resolver {
     settings.cache_size = names.cache_size;
     settings.coalesce = names.coalesce;
     Resolver::new(settings, Arc::new(gibbon_dns::SystemClock::default()))
+}
+
+/// Name resolution as this machine has it.
+pub fn system_names() -> gibbon_dns::Settings {
+    let mut settings = gibbon_dns::Settings::default();
+    if let Ok(text) = std::fs::read_to_string("/etc/resolv.conf") {
+        settings.apply_resolv_conf(&text);
+    }
+    let variable = |name| std::env::var(name).ok();
+    settings.apply_environment(variable("LOCALDOMAIN").as_deref(), variable("RES_OPTIONS").as_deref());
+    settings
 }
 
 fn order_step(step: RecordType) -> OrderStep {

@@ -7,10 +7,11 @@ use gibbon_conf::{Compat, Database, PostgresTlsVersion, Settings};
 use gibbon_model::Registry;
 use gibbon_plan::Funnel;
 use gibbon_store::{
-    Conductor, Documents, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Sqlite,
+    Conductor, Documents, Making, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Secrets, Sqlite,
     listen_to_postgres,
 };
 use gibbon_tls::{Certificate, ClientTls, ClientTlsSettings, IpSubject, Protocols, TrustStore, Verify};
+use gibbon_vaults::Vaults;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::settings::text_of;
@@ -23,26 +24,30 @@ pub fn open(
     settings: &Settings,
     registry: Arc<Registry>,
     funnel: &Arc<Funnel>,
+    vaults: &Arc<Vaults>,
     control: &Handle,
 ) -> anyhow::Result<Documents> {
-    let funnel = Arc::clone(funnel);
+    // What is loaded may refer to secrets, and waits for them.
+    control.spawn(Arc::clone(vaults).run());
+    let secrets: Arc<dyn Secrets> = vaults.clone();
+    let making = Making { registry: Arc::clone(&registry), funnel: Arc::clone(funnel), secrets };
     let conductor = match settings.datastore.database {
-        Database::Off => Conductor::declarative(Arc::clone(&registry), funnel, Some(settings.prefix.clone()))?,
+        Database::Off => Conductor::declarative(making, Some(settings.prefix.clone()))?,
         Database::Sqlite => {
             let (reader, writer) = Sqlite::open(&settings.datastore.sqlite_path)?;
-            Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?
+            Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))?
         }
         Database::Postgres => {
             let place = postgres(settings)?;
             readiness(&Migrations::open(&place, control)?.state()?)?;
             let (reader, writer) = Postgres::open(&place, control)?;
-            let conductor =
-                Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer))?;
+            let conductor = Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))?;
             control.spawn(listen_to_postgres(place, conductor.clone()));
             conductor
         }
     };
     control.spawn(keep_up(conductor.clone(), settings.datastore.update_frequency));
+    control.spawn(follow_secrets(Arc::clone(vaults), conductor.clone()));
     Ok(Documents { conductor, registry, compat: compat(settings) })
 }
 
@@ -50,6 +55,14 @@ fn compat(settings: &Settings) -> gibbon_schema::Compat {
     match settings.compat {
         Compat::V3_10 => gibbon_schema::Compat::V3_10,
         Compat::V3_15 => gibbon_schema::Compat::V3_15,
+    }
+}
+
+/// Puts secrets in force that became known, or others.
+async fn follow_secrets(vaults: Arc<Vaults>, conductor: Conductor) {
+    loop {
+        vaults.changed().await;
+        conductor.refresh_secrets().await;
     }
 }
 

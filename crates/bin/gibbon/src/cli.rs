@@ -208,6 +208,15 @@ pub enum Command {
         action: MigrationAction,
     },
 
+    /// List the plugins in the order they run in, with priority and phases
+    Plugins {
+        #[command(flatten)]
+        place: Where,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Print a picture
     Roar,
 
@@ -226,6 +235,9 @@ pub enum Command {
         /// Working directory, already prepared
         #[arg(long)]
         prefix: PathBuf,
+        /// Standard input is a socket to the running node, from which this process takes over
+        #[arg(long)]
+        successor: bool,
     },
 }
 

@@ -3,9 +3,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::Context as _;
 use gibbon_conf::{Settings, Sink};
@@ -13,6 +12,8 @@ use nix::unistd::{dup2_stderr, dup2_stdout, setsid};
 
 use crate::brand::Brand;
 use crate::exit::{Exit, Outcome, fail};
+use crate::process::Origin;
+use crate::upgrade::Program;
 use crate::{machine, process};
 
 /// Name of the hidden command the child runs.
@@ -22,9 +23,7 @@ const READY: &str = "ready";
 
 /// Starts the node of a prepared prefix in the background and waits until it listens.
 pub fn start(prefix: &Path, brand: Brand, verbose: bool) -> Outcome {
-    let program = std::env::current_exe().context("could not find this program's own file")?;
-    let mut command = Command::new(program);
-    command.arg0(brand.command()).arg(COMMAND).arg("--prefix").arg(prefix);
+    let mut command = Program::this(brand)?.background(prefix);
     if verbose {
         command.arg("--v");
     }
@@ -54,7 +53,7 @@ pub fn serve(prefix: &Path, brand: Brand) -> Outcome {
     let _ = setsid();
     let served = machine::load_prepared(prefix).and_then(|loaded| {
         let settings = loaded.settings.clone();
-        process::run(loaded, brand, move || {
+        process::run(loaded, brand, Origin::Background, move || {
             report(READY)?;
             detach(&settings)
         })

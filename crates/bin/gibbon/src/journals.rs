@@ -1,9 +1,11 @@
 //! Opens the logs the settings name and makes the error log the program's event log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use gibbon_conf::{Logs, Sink};
+use gibbon_assembly::{AccessLogs, OpenAccessLog};
+use gibbon_conf::{AccessLogTarget, LogFormat, Logs, Sink};
 use gibbon_journal::{
     AccessLog, Destination, ErrorLog, FileDestination, Handle, Journal, LevelControl, StreamDestination,
 };
@@ -12,9 +14,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::syslog::Syslog;
 
-/// An open access log: its format and where lines go. `None` where the log is off.
-pub type OpenAccessLog = Option<(AccessLog, Handle)>;
-
 /// The open logs.
 #[derive(Debug)]
 pub struct OpenLogs {
@@ -22,8 +21,8 @@ pub struct OpenLogs {
     pub journal: Journal,
     /// Level of the error log, which may change while running.
     pub level: LevelControl,
-    /// Proxy.
-    pub proxy: OpenAccessLog,
+    /// Of every kind of traffic.
+    pub access: AccessLogs,
 }
 
 /// Opens every log. Events of the program go to the error logs from here on.
@@ -38,15 +37,19 @@ pub fn open(logs: &Logs) -> anyhow::Result<OpenLogs> {
         .route("admin", open(&logs.admin_error)?)
         .route("status", open(&logs.status_error)?);
     tracing_subscriber::registry().with(error_log).try_init().context("could not open the error log")?;
-    let target = &logs.proxy_access;
-    let proxy = match (open(&target.sink)?, logs.formats.get(&target.format)) {
-        (Some(handle), Some(format)) => {
-            let compiled = AccessLog::compile(format, &hostname);
-            Some((compiled.with_context(|| format!("log format {}", target.format))?, handle))
-        }
-        _ => None,
+    gibbon_assembly::log_panics();
+    let access = |target: &AccessLogTarget, formats: &BTreeMap<String, LogFormat>| -> anyhow::Result<OpenAccessLog> {
+        let (Some(handle), Some(format)) = (open(&target.sink)?, formats.get(&target.format)) else { return Ok(None) };
+        let compiled = AccessLog::compile(format, &hostname);
+        Ok(Some((compiled.with_context(|| format!("log format {}", target.format))?, handle)))
     };
-    Ok(OpenLogs { proxy, journal, level })
+    let access = AccessLogs {
+        proxy: access(&logs.proxy_access, &logs.formats)?,
+        stream: access(&logs.stream_access, &logs.stream_formats)?,
+        admin: access(&logs.admin_access, &logs.formats)?,
+        status: access(&logs.status_access, &logs.formats)?,
+    };
+    Ok(OpenLogs { access, journal, level })
 }
 
 /// Checks that every format compiles, without opening anything.

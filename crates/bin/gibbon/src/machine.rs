@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gibbon_conf::vault::{Options, Reference, VaultError};
 use gibbon_conf::{Input, Loaded, NoticeKind, Origin, Refused, Surroundings};
 use nix::unistd::{AccessFlags, access};
 
@@ -15,6 +16,10 @@ pub struct ThisMachine;
 impl Surroundings for ThisMachine {
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn secret(&self, reference: &Reference, options: &Options) -> Result<String, VaultError> {
+        gibbon_assembly::read_secret(reference, options)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals as nginx's master understands them, turned into events for the node.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Sender;
 
 use nix::sys::signal::{SigSet, Signal as UnixSignal};
 
@@ -19,6 +19,13 @@ pub enum Signal {
     Upgrade,
     /// WINCH: let workers finish and take no new connections.
     RetireWorkers,
+}
+
+impl Signal {
+    /// The signal by which another process is asked for the same.
+    pub fn unix(self) -> UnixSignal {
+        MEANINGS.iter().find(|(_, meaning)| *meaning == self).map_or(UnixSignal::SIGTERM, |(signal, _)| *signal)
+    }
 }
 
 const MEANINGS: [(UnixSignal, Signal); 7] = [
@@ -43,17 +50,18 @@ pub fn block() -> anyhow::Result<SigSet> {
 }
 
 /// Starts the thread that turns signals into events. `on_event` runs first, on that thread.
-pub fn listen(set: SigSet, on_event: impl Fn(Signal) + Send + 'static) -> anyhow::Result<Receiver<Signal>> {
-    let (sender, events) = channel();
+pub fn listen<E>(set: SigSet, events: Sender<E>, on_event: impl Fn(Signal) -> E + Send + 'static) -> anyhow::Result<()>
+where
+    E: Send + 'static,
+{
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         while let Ok(signal) = set.wait() {
             let meaning = MEANINGS.iter().find(|(known, _)| *known == signal).map(|(_, meaning)| *meaning);
             let Some(event) = meaning else { continue };
-            on_event(event);
-            if sender.send(event).is_err() {
+            if events.send(on_event(event)).is_err() {
                 return;
             }
         }
     })?;
-    Ok(events)
+    Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_gibbon");
@@ -461,6 +462,37 @@ mod settings {
 
 mod tools {
     use super::*;
+
+    #[test]
+    fn plugins_are_listed_in_the_order_they_run_in() {
+        let place = Place::new();
+        let said = place.run(&["plugins"]);
+        let lines: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["NAME", "PRIORITY", "VERSION", "PHASES"]);
+        let line_of = |name: &str| lines.iter().position(|line| line[0] == name).unwrap();
+        assert_eq!(lines[line_of("key-auth")], ["key-auth", "1250", "3.10.0", "access"]);
+        assert!(line_of("key-auth") < line_of("acl") && line_of("acl") < line_of("rate-limiting"));
+
+        let said = place.run(&["plugins", "--json"]);
+        let rows: Value = serde_json::from_str(&said.out).unwrap();
+        let priorities: Vec<i64> =
+            rows.as_array().unwrap().iter().map(|row| row["priority"].as_i64().unwrap()).collect();
+        assert!(priorities.is_sorted_by(|a, b| a >= b), "{priorities:?}");
+        let limit = rows.as_array().unwrap().iter().find(|row| row["name"] == "rate-limiting").unwrap();
+        assert_eq!((&limit["priority"], &limit["version"]), (&json!(910), &json!("3.10.0")));
+        assert_eq!(limit["protocols"], json!(["http", "https", "grpc", "grpcs"]));
+    }
+
+    #[test]
+    fn only_plugins_that_the_settings_let_in_are_listed() {
+        let place = Place::new();
+        let conf = place.dir.path().join("kong.conf");
+        fs::write(&conf, "plugins = key-auth, cors\n").unwrap();
+        let said = place.run(&["plugins", "--json", "-c", conf.to_str().unwrap()]);
+        let rows: Value = serde_json::from_str(&said.out).unwrap();
+        let names: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["cors", "key-auth"]);
+    }
 
     #[test]
     fn a_pair_for_hybrid_mode_is_made_once() {

@@ -65,11 +65,11 @@ pub trait Surroundings {
     /// Whether a file or directory exists.
     fn exists(&self, path: &Path) -> bool;
 
-    /// The whole value of a resource in a vault other than `env`; the key is picked by the caller.
+    /// The secret behind a reference to a vault other than `env`.
     ///
     /// # Errors
     /// When there is no such vault or value.
-    fn secret(&self, reference: &vault::Reference) -> Result<String, vault::VaultError> {
+    fn secret(&self, reference: &vault::Reference, _options: &vault::Options) -> Result<String, vault::VaultError> {
         Err(vault::VaultError::NoVault(reference.vault.clone()))
     }
 }

@@ -8,7 +8,7 @@ use crate::file;
 use crate::origin::{Fault, Notice, NoticeKind, Origin};
 use crate::table::{self, Default as TableDefault, Effect, Kind};
 use crate::units::{parse_size, parse_time};
-use crate::vault::{Reference, VaultError, is_reference};
+use crate::vault::{Options, Reference, VaultError, is_reference};
 use crate::{Compat, Input, Surroundings};
 
 /// A value somebody gave.
@@ -82,6 +82,12 @@ impl Values {
     #[must_use]
     pub fn given(&self, name: &str) -> Option<&Given> {
         self.given.get(name).filter(|given| !given.text.is_empty())
+    }
+
+    /// What vaults are configured with that have no entity.
+    #[must_use]
+    pub fn vault_options(&self) -> Options {
+        Options::new(self.given.iter().map(|(name, given)| (name.clone(), given.text.clone())))
     }
 
     /// Everything given, by name.
@@ -197,11 +203,17 @@ impl Values {
 
     fn resolve_secrets(&mut self, input: &Input, surroundings: &dyn Surroundings, faults: &mut Vec<Fault>) {
         let prefix = self.text("vault_env_prefix").map(str::to_owned);
-        for (name, given) in &mut self.given {
-            if !is_reference(&given.text) {
-                continue;
-            }
-            match resolve(&given.text, prefix.as_deref(), input, surroundings) {
+        // A vault's own settings first: the others may be looked up in it.
+        let (of_vaults, others): (Vec<_>, Vec<_>) = self
+            .given
+            .iter()
+            .filter(|(_, given)| is_reference(&given.text))
+            .map(|(name, _)| name.clone())
+            .partition(|name| name.starts_with("vault_"));
+        for name in of_vaults.into_iter().chain(others) {
+            let options = self.vault_options();
+            let Some(given) = self.given.get_mut(&name) else { continue };
+            match resolve(&given.text, prefix.as_deref(), input, &options, surroundings) {
                 Ok(secret) => given.reference = Some(std::mem::replace(&mut given.text, secret)),
                 Err(error) => faults.push(
                     Fault::new(format!("failed to dereference '{}': {error} for config option '{name}'", given.text))
@@ -305,6 +317,7 @@ fn resolve(
     text: &str,
     prefix: Option<&str>,
     input: &Input,
+    options: &Options,
     surroundings: &dyn Surroundings,
 ) -> Result<String, VaultError> {
     let reference = Reference::parse(text)?;
@@ -313,8 +326,7 @@ fn resolve(
             input.environment.iter().find(|(name, _)| name == variable).map(|(_, value)| value.as_str())
         });
     }
-    let value = surroundings.secret(&reference)?;
-    reference.pick(&value)
+    surroundings.secret(&reference, options)
 }
 
 fn misfit(name: &str, kind: Kind, text: &str, shown: &str) -> Option<String> {

@@ -44,6 +44,16 @@ pub enum VaultError {
         /// Key asked for.
         key: String,
     },
+    /// The vault cannot give it.
+    #[error("unable to load value ({resource}) from vault ({vault}): {cause}")]
+    Unreadable {
+        /// Vault asked.
+        vault: String,
+        /// Resource asked for.
+        resource: String,
+        /// Why.
+        cause: String,
+    },
     /// No backend of that name is known.
     #[error("vault not found ({0})")]
     NoVault(String),
@@ -53,6 +63,30 @@ pub enum VaultError {
 #[must_use]
 pub fn is_reference(value: &str) -> bool {
     value.starts_with("{vault://") && value.ends_with('}')
+}
+
+/// The settings named `vault_<backend>_<option>` as given: what vaults are configured with that have no entity. Values may
+/// be secret; only names are shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, String>);
+
+impl Options {
+    /// Of names and values.
+    #[must_use]
+    pub fn new(settings: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(settings.into_iter().filter(|(name, _)| name.starts_with("vault_")).collect())
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Reference {

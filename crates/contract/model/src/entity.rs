@@ -38,6 +38,8 @@ pub struct EntityDef {
     /// Brings a document into its canonical form before anything is checked.
     pub canonicalise: Option<fn(&mut Document)>,
     pub transforms: Vec<Transform>,
+    /// Fields that no answer shows.
+    pub hidden: &'static [&'static str],
 }
 
 /// A change of the stored form: a password becomes its hash.
@@ -75,6 +77,7 @@ impl EntityDef {
             since: None,
             canonicalise: None,
             transforms: Vec::new(),
+            hidden: &[],
         }
     }
 
@@ -127,6 +130,11 @@ impl EntityDef {
 
     pub fn transform(mut self, inputs: &'static [&'static str], run: fn(&mut Document, &mut dyn Sources)) -> Self {
         self.transforms.push(Transform { inputs, run });
+        self
+    }
+
+    pub fn hidden(mut self, fields: &'static [&'static str]) -> Self {
+        self.hidden = fields;
         self
     }
 
@@ -235,6 +243,9 @@ impl EntityDef {
     /// The document as clients see it.
     pub fn present(&self, mut document: Document) -> Document {
         self.record.echo_shorthands(&mut document);
+        for name in self.hidden {
+            document.shift_remove(*name);
+        }
         document
     }
 

@@ -20,10 +20,12 @@ mod transforms;
 mod x509;
 
 pub use entities::routes::{ExpressionCheck, RouterFlavor};
+pub use entities::vaults::built_in as built_in_vaults;
 pub use entity::{EntityDef, Transform, Write};
 pub use plugin::{NoPlugins, PluginSchema, PluginSchemas, PluginScopes, protocols_match};
 pub use registry::{Registry, RegistryOptions};
 pub use target::{DEFAULT_PORT as DEFAULT_TARGET_PORT, normalise_target};
+pub use transforms::{is_token, token_ident};
 pub use x509::certificate_digest;
 
 /// The identifier of the only workspace where no other is made.

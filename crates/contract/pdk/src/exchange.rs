@@ -14,7 +14,9 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::{Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service};
+use crate::{
+    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, RequestBody, Route, Service, Trace,
+};
 
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -156,6 +158,9 @@ pub struct Destination {
     pub retries: Option<u16>,
     pub timeouts: Option<Timeouts>,
     pub tls: Option<UpstreamTls>,
+    /// Headers on this way alone, in place of the client's of the same name; an empty value sends none. They are in no
+    /// log: the place for credentials of the gateway's own.
+    pub headers: Option<Headers>,
 }
 
 impl Destination {
@@ -170,6 +175,7 @@ impl Destination {
         self.retries = None;
         self.timeouts = None;
         self.tls = None;
+        self.headers = None;
     }
 }
 
@@ -303,6 +309,10 @@ pub struct Exchange {
     /// Group names that an authentication plugin vouches for without a consumer.
     pub authenticated_groups: Option<Vec<String>>,
     pub destination: Destination,
+    /// Where tries come from, if not from the service.
+    pub attempts: Option<Box<dyn AttemptSource>>,
+    /// What rewrites the body of the answer, in the order in which it passes them.
+    pub transformers: SmallVec<[Box<dyn BodyTransformer>; 1]>,
     /// Headers that plugins set before there is an answer; they are on whatever answer comes.
     pub added_headers: Headers,
     pub response: ResponseHead,
@@ -311,6 +321,9 @@ pub struct Exchange {
     pub buffer_response: bool,
     /// The buffered upstream answer; what stands here after the response phase is sent.
     pub response_body: Option<Bytes>,
+    /// Trailers of the upstream's answer, there from the last call of the body filters on (none before). What stands
+    /// here then is sent, to a client that takes trailers.
+    pub response_trailers: Headers,
     /// Set by a header filter that answers in its own name (status and headers are in `response`): this is
     /// sent, and whatever body there was is dropped.
     pub replacement_body: Option<Bytes>,
@@ -325,6 +338,8 @@ pub struct Exchange {
     pub response_body_bytes: u64,
     /// Additions to the log entry: dotted path and value (`null` removes).
     pub log_values: Vec<(Box<str>, Value)>,
+    /// What is recorded for tracing plugins.
+    pub trace: Trace,
     pub slots: Slots,
 }
 
@@ -349,11 +364,14 @@ impl Exchange {
             consumer_groups,
             authenticated_groups,
             destination,
+            attempts,
+            transformers,
             added_headers,
             response,
             response_source,
             buffer_response,
             response_body,
+            response_trailers,
             replacement_body,
             tries,
             upstream_status,
@@ -362,6 +380,7 @@ impl Exchange {
             response_bytes,
             response_body_bytes,
             log_values,
+            trace,
             slots,
         } = self;
         *id = RequestId::default();
@@ -379,11 +398,14 @@ impl Exchange {
         *consumer_groups = None;
         *authenticated_groups = None;
         destination.clear();
+        *attempts = None;
+        transformers.clear();
         added_headers.clear();
         response.clear();
         *response_source = ResponseSource::Error;
         *buffer_response = false;
         *response_body = None;
+        response_trailers.clear();
         *replacement_body = None;
         tries.clear();
         *upstream_status = 0;
@@ -392,6 +414,7 @@ impl Exchange {
         *response_bytes = 0;
         *response_body_bytes = 0;
         log_values.clear();
+        trace.clear();
         slots.clear();
     }
 
@@ -433,11 +456,17 @@ impl Exchange {
         name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
     }
 
+    /// The wall clock at a point in time of the monotonic one, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn wall_ns_at(&self, monotonic_ns: u64) -> u64 {
+        self.started_ns + monotonic_ns.saturating_sub(self.latencies.start)
+    }
+
     /// The raw query that goes upstream: a plugin's, else the client's.
     #[must_use]
     pub fn query(&self) -> Option<&[u8]> {
         match &self.destination.query {
-            Some(query) => Some(query),
+            Some(query) => (!query.is_empty()).then_some(query),
             None => self.request.query(),
         }
     }

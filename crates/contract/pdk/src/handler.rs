@@ -93,6 +93,12 @@ impl std::fmt::Debug for CertificatePem {
 /// The code of a plugin together with one configuration of it. Built once per plan, shared by all
 /// workers: state that changes lives in [`Exchange::slots`], in the node state or behind a port.
 pub trait Handler: Send + Sync + 'static {
+    /// Whether it traces: only then is [`Exchange::trace`] recorded. It calls [`Trace::decline`](crate::Trace::decline)
+    /// as soon as it knows that it does not want an exchange.
+    fn traces(&self) -> bool {
+        false
+    }
+
     /// During the TLS handshake; only global configurations run.
     fn certificate<'a>(&'a self, _x: &'a mut Exchange, _host: &'a Host) -> Step<'a> {
         Step::NEXT

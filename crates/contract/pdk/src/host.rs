@@ -10,7 +10,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Exporter, LocalFuture, SendFuture};
+use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -35,6 +35,7 @@ pub struct NodeFacts {
     /// The Kong version spoken, e.g. `3.10.0`.
     pub kong_version: String,
     pub worker_count: usize,
+    pub tracing: TraceSettings,
 }
 
 /// Time. On the request path it is read once per batch of events, so it costs nothing.
@@ -94,6 +95,8 @@ pub struct OutcallRequest {
     /// How long the connection stays in the pool.
     pub keepalive: Duration,
     pub tls: OutcallTls,
+    /// A forward proxy, `http://host:port`: plain requests are handed to it, TLS goes through a tunnel.
+    pub proxy: Option<String>,
     /// Answers above this are refused.
     pub max_response_bytes: usize,
 }
@@ -109,6 +112,7 @@ impl OutcallRequest {
             timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(60),
             tls: OutcallTls::default(),
+            proxy: None,
             max_response_bytes: 16 << 20,
         }
     }

@@ -24,6 +24,7 @@
 //! ```
 
 mod admin;
+mod attempt;
 mod body;
 mod directory;
 mod entity;
@@ -37,10 +38,12 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod trace;
 
 pub mod redis;
 
 pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
+pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
@@ -60,3 +63,7 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use trace::{
+    Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
+    TraceId, TraceSettings,
+};

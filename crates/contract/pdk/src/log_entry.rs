@@ -6,9 +6,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Exchange, ResponseSource, Try};
+use crate::{Exchange, Protocol, Protocols, ResponseSource, Try};
 
 const WORKSPACE_NAME: &str = "default";
+const STREAM: Protocols = Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
 /// Headers whose values never reach a log.
 const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 
@@ -16,11 +17,16 @@ const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     let start = out.len();
     let mut entry = Object::begin(out);
-    write_request(entry.key("request"), x);
-    string(entry.key("upstream_uri"), &upstream_uri(x));
-    string(entry.key("upstream_status"), upstream_status(x).as_bytes());
-    write_response(entry.key("response"), x);
-    write_latencies(entry.key("latencies"), x);
+    let is_stream = x.route().is_some_and(|route| route.protocols.intersects(STREAM));
+    if is_stream {
+        write_session(&mut entry, x);
+    } else {
+        write_request(entry.key("request"), x);
+        string(entry.key("upstream_uri"), &upstream_uri(x));
+        string(entry.key("upstream_status"), upstream_status(x).as_bytes());
+        write_response(entry.key("response"), x);
+        write_latencies(entry.key("latencies"), x);
+    }
     if !x.tries.is_empty() {
         write_tries(entry.key("tries"), &x.tries);
     }
@@ -40,9 +46,18 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     }
     text(entry.key("client_ip"), &x.client.ip.to_string());
     number(entry.key("started_at"), x.started_ns / 1_000_000);
-    text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
+    if !is_stream {
+        text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
+    }
     text(entry.key("workspace"), &x.workspace.to_string());
     text(entry.key("workspace_name"), WORKSPACE_NAME);
+    if !x.trace.ids.is_empty() {
+        let mut ids = Object::begin(entry.key("trace_id"));
+        for id in &x.trace.ids {
+            string(ids.key(id.format), &id.text);
+        }
+        ids.end();
+    }
     entry.end();
     if !x.log_values.is_empty() {
         lay_over(out, start, &x.log_values);
@@ -72,14 +87,40 @@ fn write_request(out: &mut Vec<u8>, x: &Exchange) {
     text(request.key("method"), x.request.method.as_str());
     write_headers(request.key("headers"), &x.request.headers);
     number(request.key("size"), x.request_bytes);
+    write_tls(&mut request, x);
+    request.end();
+}
+
+fn write_tls(parent: &mut Object<'_>, x: &Exchange) {
     if let Some(tls) = &x.client.tls {
-        let mut object = Object::begin(request.key("tls"));
+        let mut object = Object::begin(parent.key("tls"));
         text(object.key("version"), tls.version);
         text(object.key("cipher"), tls.cipher);
         text(object.key("client_verify"), &tls.client_verify);
         object.end();
     }
-    request.end();
+}
+
+/// What takes the place of request and response on a stream connection. What the client sent went to the upstream and
+/// the other way round, so that both sides have the same figures.
+fn write_session(entry: &mut Object<'_>, x: &Exchange) {
+    let mut session = Object::begin(entry.key("session"));
+    write_tls(&mut session, x);
+    number(session.key("received"), x.request_bytes);
+    number(session.key("sent"), x.response_bytes);
+    number(session.key("status"), u64::from(x.response.status));
+    number(session.key("server_port"), u64::from(x.client.local.port()));
+    session.end();
+    let mut upstream = Object::begin(entry.key("upstream"));
+    number(upstream.key("received"), x.response_bytes);
+    number(upstream.key("sent"), x.request_bytes);
+    upstream.end();
+    let t = &x.latencies;
+    let ms = |until: u64| until.saturating_sub(t.start) / 1_000_000;
+    let mut latencies = Object::begin(entry.key("latencies"));
+    number(latencies.key("kong"), ms(t.balancer_end));
+    number(latencies.key("session"), ms(t.end));
+    latencies.end();
 }
 
 fn write_response(out: &mut Vec<u8>, x: &Exchange) {

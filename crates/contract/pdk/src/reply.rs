@@ -29,6 +29,9 @@ pub struct Reply {
     /// The answer is another server's (out of a cache, from a function): it leaves with the headers of a
     /// proxied one.
     pub proxied: bool,
+    /// A server behind the gateway said it, though no upstream was chosen (a function): `Via` is added where the node
+    /// shows it.
+    pub via: bool,
 }
 
 impl Reply {

@@ -7,9 +7,14 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
-use gibbon_pdk::{Exchange, Handler, Phases, Protocols};
+use gibbon_model::DEFAULT_WORKSPACE_ID;
+use gibbon_pdk::{Exchange, Handler, Phases, Protocols, Route};
+use gibbon_router::Subsystem;
 use smallvec::SmallVec;
 use uuid::Uuid;
+
+use crate::condition::Condition;
+use crate::entity;
 
 /// What a plugin entity is bound to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,6 +46,28 @@ pub fn rank(binding: &Binding) -> u8 {
     }
 }
 
+/// Where a chain stands, which bounds what may be part of it, before any binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub subsystem: Subsystem,
+    pub workspace: Uuid,
+}
+
+impl Place {
+    /// Where the chain of a route stands.
+    #[must_use]
+    pub fn of(route: &Route) -> Self {
+        Place { subsystem: entity::subsystem(route.protocols), workspace: route.workspace }
+    }
+
+    /// Where a request stands that no route was found for: in the default workspace, as in Kong.
+    #[must_use]
+    pub fn without_route() -> Self {
+        let workspace = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
+        Place { subsystem: Subsystem::Http, workspace }
+    }
+}
+
 /// One configuration of one plugin, ready to run.
 pub struct Instance {
     pub id: Uuid,
@@ -54,8 +81,29 @@ pub struct Instance {
     /// Names of plugins of the access phase that this configuration runs before and after.
     pub before: Box<[Box<str>]>,
     pub after: Box<[Box<str>]>,
+    /// Must hold of a request for it to run; asked when it is reached.
+    pub condition: Option<Condition>,
     /// Hash of the plugin entity: equal content keeps its handler across plans.
     pub content: u64,
+}
+
+impl Instance {
+    /// Whether it may run there at all: it is of the same workspace, and one of its protocols is of the subsystem.
+    /// Which of them a request speaks does not count, as in Kong.
+    #[must_use]
+    pub fn runs_in(&self, place: Place) -> bool {
+        let own = match place.subsystem {
+            Subsystem::Http => entity::HTTP,
+            Subsystem::Stream => entity::STREAM,
+        };
+        self.workspace == place.workspace && self.protocols.intersects(own)
+    }
+
+    /// Whether its condition, if it has one, holds of an exchange.
+    #[must_use]
+    pub fn applies(&self, x: &Exchange) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(x))
+    }
 }
 
 impl std::fmt::Debug for Instance {
@@ -173,6 +221,8 @@ pub struct Chain {
     pub steps: Vec<Step>,
     /// Union of the phases of all configurations: a phase absent here costs nothing.
     pub phases: Phases,
+    /// How many of its steps trace: 0 records nothing for tracing.
+    pub tracers: u8,
 }
 
 impl Chain {
@@ -191,7 +241,8 @@ impl Chain {
         steps.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
         apply_ordering(&mut steps);
         let phases = steps.iter().flat_map(Step::instances).fold(Phases::NONE, |all, i| all.union(i.phases));
-        Chain { steps, phases }
+        let tracers = steps.iter().filter(|step| step.instances().any(|i| i.handler.traces())).count();
+        Chain { steps, phases, tracers: tracers.min(usize::from(u8::MAX - 1)) as u8 }
     }
 
     /// The instance that was collected.
@@ -256,6 +307,7 @@ mod tests {
             handler: Arc::new(Nothing),
             before: Box::default(),
             after: Box::default(),
+            condition: None,
             content: 0,
         })
     }

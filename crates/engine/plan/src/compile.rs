@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::certificate::{AuthorityCertificate, Certificate};
 use crate::chain::{Binding, Instance};
 use crate::change::Change;
+use crate::condition::Condition;
 use crate::directory::{self, foreign, id_of, text};
 use crate::entity;
 use crate::plan::{Instances, Plan, Sni};
@@ -276,6 +277,7 @@ impl Compiler {
         let old = self.instances.remove(&change.id);
         if let Some(old) = &old {
             self.unlist(old);
+            self.plan.tracers -= usize::from(old.handler.traces());
         }
         let Some(document) = &change.after else { return Ok(()) };
         if document.get("enabled") == Some(&Value::Bool(false)) {
@@ -283,6 +285,7 @@ impl Compiler {
         }
         let instance = self.instance(change, document, old.as_ref(), builder)?;
         self.list(&instance);
+        self.plan.tracers += usize::from(instance.handler.traces());
         self.instances.insert(change.id, instance);
         Ok(())
     }
@@ -319,6 +322,7 @@ impl Compiler {
             handler,
             before: ordering(document, "before"),
             after: ordering(document, "after"),
+            condition: condition(document).map_err(|cause| invalid(change, format!("condition: {cause}")))?,
             content,
         }))
     }
@@ -462,6 +466,10 @@ fn protocols_of(document: &Value, default: Protocols) -> Protocols {
         Some(list) => entity::protocols(list),
         None => default,
     }
+}
+
+fn condition(document: &Value) -> Result<Option<Condition>, String> {
+    text(document, "condition").map(|text| Condition::new(&text)).transpose()
 }
 
 fn ordering(document: &Value, side: &str) -> Box<[Box<str>]> {

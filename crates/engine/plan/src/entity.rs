@@ -24,8 +24,17 @@ pub(crate) fn service(document: &Value, workspace: Uuid) -> Result<Service, Stri
         retries: number(document, "retries").unwrap_or(5) as u16,
         timeouts: timeouts(document),
         tls: upstream_tls(document),
-        document: Document::new(document),
+        document: shown(document, workspace),
     })
+}
+
+/// The document with its workspace, as log entries and Lua plugins of Kong see it.
+fn shown(document: &Value, workspace: Uuid) -> Document {
+    let mut document = document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("ws_id".to_owned(), workspace.to_string().into());
+    }
+    Document::new(&document)
 }
 
 fn timeouts(document: &Value) -> Timeouts {
@@ -65,7 +74,7 @@ pub(crate) fn route(document: &Value, workspace: Uuid) -> Result<Route, String> 
         request_buffering: flag("request_buffering", true),
         response_buffering: flag("response_buffering", true),
         service: foreign(document, "service"),
-        document: Document::new(document),
+        document: shown(document, workspace),
     })
 }
 
@@ -129,9 +138,13 @@ fn endpoints(document: &Value, field: &str) -> Result<Vec<Endpoint>, String> {
     .collect()
 }
 
+/// The protocols of each subsystem.
+pub(crate) const STREAM: Protocols =
+    Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
+pub(crate) const HTTP: Protocols = Protocols::of(&[Protocol::Http, Protocol::Https, Protocol::Grpc, Protocol::Grpcs]);
+
 /// Which router a route stands in.
 pub(crate) fn subsystem(protocols: Protocols) -> Subsystem {
-    const STREAM: Protocols = Protocols::of(&[Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp]);
     if protocols.intersects(STREAM) { Subsystem::Stream } else { Subsystem::Http }
 }
 

@@ -7,6 +7,7 @@ mod certificate;
 mod chain;
 mod change;
 mod compile;
+mod condition;
 mod directory;
 mod entity;
 mod funnel;
@@ -16,11 +17,12 @@ mod sharded;
 mod upstream;
 
 pub use certificate::{AuthorityCertificate, Certificate};
-pub use chain::{Binding, Chain, Collected, Instance, Step, rank};
+pub use chain::{Binding, Chain, Collected, Instance, Place, Step, rank};
 pub use change::Change;
 pub use compile::{
     BuildScope, Builder, CompileError, Compiler, Plugins, binding_of, document_id, in_order_of_reference,
 };
+pub use condition::Condition;
 pub use directory::Directories;
 pub use entity::check_route;
 pub use funnel::Funnel;

@@ -11,7 +11,7 @@ use gibbon_router::{Flavor, Router, Subsystem};
 use uuid::Uuid;
 
 use crate::certificate::{AuthorityCertificate, Certificate};
-use crate::chain::{Chain, Instance};
+use crate::chain::{Chain, Instance, Place};
 use crate::directory::Directories;
 use crate::sharded::{Sharded, hash_of};
 use crate::upstream::Upstream;
@@ -45,6 +45,8 @@ pub struct Plan {
     pub(crate) snis: Sharded<Sni>,
     pub(crate) certificates: Sharded<Arc<Certificate>>,
     pub(crate) authorities: Sharded<Arc<AuthorityCertificate>>,
+    /// How many configurations of tracing plugins there are.
+    pub(crate) tracers: usize,
     /// Sum of the hashes of everything above: equal configurations have equal ones.
     pub(crate) content: u64,
 }
@@ -67,6 +69,7 @@ impl Plan {
             snis: Sharded::default(),
             certificates: Sharded::default(),
             authorities: Sharded::default(),
+            tracers: 0,
             content: 0,
         }
     }
@@ -123,13 +126,20 @@ impl Plan {
 
     /// Compiles the chain for a route and service. Configurations bound to both lie under the route.
     #[must_use]
-    pub fn compile_chain(&self, route: Option<Uuid>, service: Option<Uuid>) -> Chain {
+    pub fn compile_chain(&self, place: Place, route: Option<Uuid>, service: Option<Uuid>) -> Chain {
         let own = |table: &Sharded<(Uuid, Instances)>, id: Option<Uuid>| {
             id.and_then(|id| table.find(hash_of(&id), |(i, _)| *i == id)).map(|(_, list)| Arc::clone(list))
         };
         let lists = [self.global.clone(), own(&self.by_service, service), own(&self.by_route, route)];
-        let fits = |i: &&Arc<Instance>| i.binding.service.is_none() || i.binding.service == service;
+        let fits =
+            |i: &&Arc<Instance>| i.runs_in(place) && (i.binding.service.is_none() || i.binding.service == service);
         Chain::compile(lists.iter().flatten().flat_map(|list| list.iter()).filter(fits))
+    }
+
+    /// Whether any plugin traces: without one, exchanges record nothing for tracing.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.tracers > 0
     }
 
     /// Global configurations that take part in a phase.
@@ -140,6 +150,6 @@ impl Plan {
     /// The chain where no route is known.
     #[must_use]
     pub fn global_chain(&self) -> Chain {
-        self.compile_chain(None, None)
+        self.compile_chain(Place::without_route(), None, None)
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gibbon_pdk::{BuildError, Handler, Phase, Phases, Plugin, Protocol, Protocols, Scopes};
-use gibbon_plan::{BuildScope, Builder, Change, Compiler, Plan, Plugins, in_order_of_reference};
-use gibbon_router::Flavor;
+use gibbon_plan::{BuildScope, Builder, Change, Compiler, Place, Plan, Plugins, in_order_of_reference};
+use gibbon_router::{Flavor, Subsystem};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -117,9 +117,10 @@ fn from_scratch(state: &State) -> Arc<Plan> {
 /// What a plan does with every route that could be: its chain, in order.
 fn behaviour(plan: &Plan) -> Vec<String> {
     let mut seen = Vec::new();
+    let place = Place { subsystem: Subsystem::Http, workspace: Uuid::nil() };
     for route in (0..4).map(|n| Some(id("routes", n))).chain([None]) {
         for service in (0..4).map(|n| Some(id("services", n))).chain([None]) {
-            let chain = plan.compile_chain(route, service);
+            let chain = plan.compile_chain(place, route, service);
             let steps: Vec<String> =
                 chain.steps.iter().map(|s| format!("{}:{:?}", s.name, s.plain().map(|i| i.id))).collect();
             seen.push(format!("{route:?} {service:?} {steps:?}"));

@@ -11,10 +11,17 @@ use gibbon_pdk::{
 };
 
 /// The node's HTTP client.
-pub struct HttpPort(pub Client);
+pub struct HttpPort {
+    pub client: Client,
+    /// Who asks, where a plugin does not say so itself; nothing is said if it is empty.
+    pub user_agent: Box<str>,
+}
 
 impl HttpClient for HttpPort {
-    fn call(&self, request: OutcallRequest) -> SendFuture<'_, Result<OutcallResponse, OutcallError>> {
+    fn call(&self, mut request: OutcallRequest) -> SendFuture<'_, Result<OutcallResponse, OutcallError>> {
+        if !self.user_agent.is_empty() && !request.headers.contains("user-agent") {
+            request.headers.append("User-Agent", &*self.user_agent);
+        }
         Box::pin(async move {
             let request = Request {
                 method: request.method,
@@ -24,9 +31,10 @@ impl HttpClient for HttpPort {
                 timeout: request.timeout,
                 keepalive: request.keepalive,
                 tls: tls(request.tls),
+                proxy: request.proxy,
                 max_response_bytes: request.max_response_bytes,
             };
-            let answer = self.0.call(request).await.map_err(error)?;
+            let answer = self.client.call(request).await.map_err(error)?;
             Ok(OutcallResponse { status: answer.status, headers: answer.headers, body: answer.body })
         })
     }

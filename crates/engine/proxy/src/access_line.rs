@@ -6,24 +6,38 @@ use std::net::SocketAddr;
 use gibbon_journal::{AccessLog, Handle, LineClock, Try as LoggedTry, TryAddress, Value, Variable, Variables};
 use gibbon_pdk::Exchange;
 
-use crate::worker::AccessLog as Write;
+/// Logs one line per exchange: made once per worker, renders into memory that is reused.
+pub struct AccessLine {
+    format: AccessLog,
+    handle: Handle,
+    state: RefCell<(LineClock, Vec<u8>)>,
+}
 
-/// What logs one line per exchange: made once per worker, renders into memory that is reused.
-#[must_use]
-pub fn writer(format: AccessLog, handle: &Handle) -> Write {
-    let handle = handle.own();
-    let state = RefCell::new((LineClock::default(), Vec::with_capacity(512)));
-    Box::new(move |x| {
-        let (clock, line) = &mut *state.borrow_mut();
+impl AccessLine {
+    #[must_use]
+    pub fn new(format: AccessLog, handle: &Handle) -> Self {
+        let state = RefCell::new((LineClock::default(), Vec::with_capacity(512)));
+        AccessLine { format, handle: handle.own(), state }
+    }
+
+    /// The line of an HTTP exchange.
+    pub fn write(&self, x: &Exchange) {
+        self.write_as(x, x.request.version.protocol());
+    }
+
+    /// The line of an exchange over this protocol: `TCP` and `UDP` for streams.
+    pub fn write_as(&self, x: &Exchange, protocol: &'static str) {
+        let (clock, line) = &mut *self.state.borrow_mut();
         line.clear();
-        format.render(&Line::of(x), clock, line);
-        handle.write(line);
-    })
+        self.format.render(&Line::of(x, protocol), clock, line);
+        self.handle.write(line);
+    }
 }
 
 /// The variables of one exchange. Texts that must be put together are made on first demand.
 struct Line<'a> {
     x: &'a Exchange,
+    protocol: &'static str,
     id: [u8; 32],
     request: std::cell::OnceCell<Vec<u8>>,
     host: std::cell::OnceCell<String>,
@@ -31,8 +45,9 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(x: &'a Exchange) -> Self {
-        Line { x, id: x.id.hex(), request: Default::default(), host: Default::default(), tries: Default::default() }
+    fn of(x: &'a Exchange, protocol: &'static str) -> Self {
+        let id = x.id.hex();
+        Line { x, protocol, id, request: Default::default(), host: Default::default(), tries: Default::default() }
     }
 
     fn request_line(&self) -> &[u8] {
@@ -107,7 +122,7 @@ impl Variables for Line<'_> {
             Variable::ServerAddr => Value::Address(x.client.local.ip()),
             Variable::ServerPort => Value::Number(u64::from(x.client.local.port())),
             Variable::ServerName => Value::Text(b"kong"),
-            Variable::ServerProtocol | Variable::Protocol => Value::Text(x.request.version.protocol().as_bytes()),
+            Variable::ServerProtocol | Variable::Protocol => Value::Text(self.protocol.as_bytes()),
             Variable::SslProtocol => x.client.tls.as_ref().map_or(Value::Unset, |t| Value::Text(t.version.as_bytes())),
             Variable::SslCipher => x.client.tls.as_ref().map_or(Value::Unset, |t| Value::Text(t.cipher.as_bytes())),
             Variable::SslServerName => {

@@ -11,9 +11,11 @@ use gibbon_pdk::{BodyChunk, Exchange, Fault, FaultKind, Phase, Reply, ReplyBody,
 use gibbon_plan::Chain;
 
 use crate::alongside::Beside;
+use crate::attempts;
 use crate::error_body::{self, Form};
 use crate::forward::{Forwarding, Sent};
 use crate::response_headers::{self, ShownLatencies};
+use crate::transform;
 use crate::walk::{self, Collection, Walked};
 use crate::worker::Worker;
 
@@ -50,6 +52,12 @@ pub async fn proxied<F: Future<Output = Sent>>(
     x.upstream_status = x.response.status;
     let trailers = takes_trailers(x, f);
     response_headers::strip_hop(&mut x.response.headers, false, trailers);
+    if x.attempts.is_some() {
+        attempts::judge(x, worker)?;
+    }
+    if !x.transformers.is_empty() {
+        return Box::pin(transform::transformed(f, x, reader, sending, out, stage)).await;
+    }
     if x.buffer_response || walk::listens(stage.chain, stage.collection, Phase::Response) {
         return Box::pin(buffered(f, x, reader, sending, out, stage)).await;
     }
@@ -69,8 +77,9 @@ pub async fn proxied<F: Future<Output = Sent>>(
     } else {
         pump(reader, sending, out).await
     };
+    let last = if filters { Some(&x.response_trailers) } else { reader.trailers() };
     let ended = match pumped {
-        Ok(()) => out.finish(reader.trailers().filter(|_| trailers)).await.map_err(|_| Pump::Client),
+        Ok(()) => out.finish(last.filter(|_| trailers)).await.map_err(|_| Pump::Client),
         Err(end) => Err(end),
     };
     Ok(note_end(x, out, ended))
@@ -84,7 +93,7 @@ fn takes_trailers(x: &Exchange, f: &Forwarding<'_>) -> bool {
 }
 
 /// The length that the headers announce after the filters had their say.
-fn announced(headers: &Headers) -> BodyLength {
+pub fn announced(headers: &Headers) -> BodyLength {
     headers.get_str("content-length").and_then(|v| v.trim().parse().ok()).map_or(BodyLength::Unknown, BodyLength::Exact)
 }
 
@@ -142,7 +151,10 @@ async fn pump_filtered<F: Future<Output = Sent>>(
         chunk.data.clear();
         match read.map_err(|e| Pump::Upstream(e.kind))? {
             Some(data) => chunk.data.extend_from_slice(data),
-            None => chunk.last = true,
+            None => {
+                chunk.last = true;
+                keep_trailers(x, reader);
+            }
         }
         walk::body_filter(stage.chain, stage.collection, x, &mut chunk, &worker.host);
         if !chunk.data.is_empty() {
@@ -151,6 +163,13 @@ async fn pump_filtered<F: Future<Output = Sent>>(
         if chunk.last {
             return Ok(());
         }
+    }
+}
+
+/// Shows the body filters what came behind the body.
+fn keep_trailers(x: &mut Exchange, reader: &Reader<'_>) {
+    if let Some(trailers) = reader.trailers() {
+        x.response_trailers.extend_from(trailers);
     }
 }
 
@@ -178,7 +197,22 @@ async fn buffered<F: Future<Output = Sent>>(
             }
         }
     }
-    x.response_body = Some(body.freeze());
+    keep_trailers(x, reader);
+    respond(f, x, body.freeze(), out, stage).await
+}
+
+/// Lets the response phase at an answer that is whole, and sends what then stands.
+///
+/// # Errors
+/// What the phase failed with, or that the client is gone.
+pub async fn respond(
+    f: &Forwarding<'_>,
+    x: &mut Exchange,
+    body: Bytes,
+    out: &mut Option<Responder<'_>>,
+    stage: &mut Stage<'_>,
+) -> Result<Answered, Fault> {
+    x.response_body = Some(body);
     let mut none = crate::body_source::BodySource::absent(&f.worker.settings);
     match walk::response(stage.chain, stage.collection, x, &f.worker.host, &mut none).await {
         Walked::On => {}
@@ -188,10 +222,14 @@ async fn buffered<F: Future<Output = Sent>>(
     let body = x.response_body.take().unwrap_or_default();
     finish_head(f.worker, x, stage);
     let body = x.replacement_body.take().unwrap_or(body);
-    send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
+    if !takes_trailers(x, f) {
+        return send_whole(f.worker, x, body, out, stage).await.map_err(|_| client_gone());
+    }
+    send_whole_with_trailers(f.worker, x, body, out, stage).await.map_err(|_| client_gone())
 }
 
-fn client_gone() -> Fault {
+/// The client went away before anything was sent to it.
+pub fn client_gone() -> Fault {
     Fault::new(FaultKind::ClientAborted, Source::Downstream, Retry::Never, "the client went away")
 }
 
@@ -270,13 +308,13 @@ pub async fn own(
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
     x.response_source = ResponseSource::Exit;
-    let proxied = reply.proxied;
+    let marks = Marks { proxied: reply.proxied, via: reply.via };
     let reply = match reply.body {
         ReplyBody::Empty => with_page(worker, x, reply),
         _ => reply,
     };
     let body = fill_reply(worker, x, reply);
-    send_own(worker, x, body, proxied, out, stage).await
+    send_own(worker, x, body, marks, out, stage).await
 }
 
 /// What an answer says that has no body of its own: for an error the core's page, or nginx's where the core
@@ -329,7 +367,7 @@ pub async fn fault(
     let body = fill_reply(worker, x, reply);
     // An error behind the access phase shows the latencies of a proxied answer, as in Kong.
     let proxied = x.latencies.access_end != 0 && x.response_source != ResponseSource::Exit && !by_plugin;
-    send_own(worker, x, body, proxied, out, stage).await
+    send_own(worker, x, body, Marks { proxied, via: false }, out, stage).await
 }
 
 fn core_reply(worker: &Worker, x: &Exchange, status: u16, negotiable: bool) -> Reply {
@@ -405,11 +443,20 @@ fn error_reply(worker: &Worker, x: &Exchange, status: u16, message: &str, form: 
     Reply::bytes(shown, form.content_type(), body)
 }
 
+/// How an answer that no upstream gave is marked.
+#[derive(Clone, Copy)]
+struct Marks {
+    /// As a proxied one.
+    proxied: bool,
+    /// As one of the gateway's own, and with `Via`.
+    via: bool,
+}
+
 async fn send_own(
     worker: &Worker,
     x: &mut Exchange,
     body: Bytes,
-    proxied: bool,
+    marks: Marks,
     out: &mut Option<Responder<'_>>,
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
@@ -421,10 +468,13 @@ async fn send_own(
     let body = x.replacement_body.take().unwrap_or(body);
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
-    if proxied {
+    if marks.proxied {
         response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
     } else {
         response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+        if marks.via && rules.via {
+            response_headers::add_via(&mut headers, x, &worker.settings.server_token);
+        }
     }
     add_debug(worker, x, &mut headers);
     if !headers.contains("date") {
@@ -435,13 +485,42 @@ async fn send_own(
 }
 
 /// Sends a body that is whole, through the body filters.
-async fn send_whole(
+///
+/// # Errors
+/// When the client is gone.
+pub async fn send_whole(
     worker: &Worker,
     x: &mut Exchange,
     body: Bytes,
     out: &mut Option<Responder<'_>>,
     stage: &mut Stage<'_>,
 ) -> Result<Answered, SendError> {
+    let Some(out) = send_up_to_end(worker, x, body, out, stage).await? else { return Ok(Answered::Cut) };
+    out.finish(None).await?;
+    Ok(Answered::Whole)
+}
+
+/// As [`send_whole`], with what the upstream sent behind its body.
+async fn send_whole_with_trailers(
+    worker: &Worker,
+    x: &mut Exchange,
+    body: Bytes,
+    out: &mut Option<Responder<'_>>,
+    stage: &mut Stage<'_>,
+) -> Result<Answered, SendError> {
+    let Some(out) = send_up_to_end(worker, x, body, out, stage).await? else { return Ok(Answered::Cut) };
+    out.finish(Some(&x.response_trailers)).await?;
+    Ok(Answered::Whole)
+}
+
+/// Sends all but the end; nothing to a client that is gone.
+async fn send_up_to_end<'o, 'c>(
+    worker: &Worker,
+    x: &mut Exchange,
+    body: Bytes,
+    out: &'o mut Option<Responder<'c>>,
+    stage: &mut Stage<'_>,
+) -> Result<Option<&'o mut Responder<'c>>, SendError> {
     let body = if walk::listens(stage.chain, stage.collection, Phase::BodyFilter) {
         let mut chunk = BodyChunk { data: body.to_vec(), last: true };
         walk::body_filter(stage.chain, stage.collection, x, &mut chunk, &worker.host);
@@ -449,7 +528,7 @@ async fn send_whole(
     } else {
         body
     };
-    let Some(out) = out.as_mut() else { return Ok(Answered::Cut) };
+    let Some(out) = out.as_mut() else { return Ok(None) };
     let length = match x.response.status {
         204 | 304 => BodyLength::None,
         _ => BodyLength::Exact(body.len() as u64),
@@ -462,6 +541,5 @@ async fn send_whole(
     if length != BodyLength::None {
         out.data(&body).await?;
     }
-    out.finish(None).await?;
-    Ok(Answered::Whole)
+    Ok(Some(out))
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use gibbon_balance::{AddressIndex, Attempt, Lease, host_name, joined_query_values, value_hash};
 use gibbon_message::uri;
-use gibbon_pdk::{Exchange, Fault, FaultKind, Retry, Source};
+use gibbon_pdk::{Exchange, Fault, FaultKind, Instrumentations, Retry, Source, SpanKind};
 use gibbon_plan::{HashSource, Upstream};
 use smallvec::SmallVec;
 
+use crate::names::Named;
 use crate::upstreams::Live;
 use crate::worker::Worker;
 
@@ -53,7 +54,7 @@ pub async fn next_peer(
 ) -> Result<Peer, Fault> {
     if let Some(target) = &x.destination.target {
         let (host, port) = (target.host.clone(), target.port);
-        return named(worker, host, port).await;
+        return named(worker, x, host, port).await;
     }
     if let Some(upstream) = upstream {
         return balanced(worker, x, upstream, tries).await;
@@ -62,17 +63,31 @@ pub async fn next_peer(
         return Err(Fault::internal("a try without service or target"));
     };
     let (host, port) = (service.host.clone(), service.port);
-    named(worker, host, port).await
+    named(worker, x, host, port).await
 }
 
 /// An address as it is, or a name of the DNS.
-async fn named(worker: &Worker, host: Box<str>, port: u16) -> Result<Peer, Fault> {
+async fn named(worker: &Worker, x: &mut Exchange, host: Box<str>, port: u16) -> Result<Peer, Fault> {
     if let Some(ip) = literal(&host) {
         return Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None });
     }
-    let named = Box::pin(worker.node.upstreams.names.next(&host)).await?;
+    let named = Box::pin(resolved(worker, x, &host, port)).await?;
     let port = if named.port == 0 { port } else { named.port };
     Ok(Peer { address: SocketAddr::new(named.ip, port), host, balanced: None })
+}
+
+/// Asks the resolver, as a span where those are recorded.
+async fn resolved(worker: &Worker, x: &mut Exchange, host: &str, port: u16) -> Result<Named, Fault> {
+    let clock = &*worker.node.clock;
+    let recorded = x.trace.records(Instrumentations::DNS_QUERY);
+    let start = if recorded { clock.monotonic_ns() } else { 0 };
+    let named = worker.node.upstreams.names.next(host).await;
+    if recorded {
+        let outcome = named.as_ref().map(|named| named.ip).map_err(|fault| fault.to_string().into());
+        let kind = SpanKind::Dns { host: host.into(), port, outcome };
+        x.trace.add(kind, start, clock.monotonic_ns());
+    }
+    named
 }
 
 /// An IPv4 literal, or an IPv6 literal with or without brackets.

@@ -3,10 +3,12 @@
 
 use gibbon_http::Responder;
 use gibbon_pdk::{Exchange, Fault, Source};
+use gibbon_plan::Chain;
 
 use crate::body_source::BodySource;
+use crate::caught::{self, Panicked};
 use crate::run::WalkedChain;
-use crate::walk;
+use crate::walk::{self, Collection};
 use crate::worker::Worker;
 
 /// Ends the exchange.
@@ -24,34 +26,58 @@ pub fn finish(
         x.response_body_bytes += out.body_bytes_sent();
     }
     worker.counters.requests.add(1);
-    walk::log(&walked.chain, &walked.collection, x, &worker.host);
-    if let Some(log) = &worker.access_log {
-        log(x);
+    if let Err(fault) = log_phase(worker, x, &walked.chain, &walked.collection) {
+        report(x, &fault);
     }
+    if let Some(log) = &worker.access_log {
+        log.write(x);
+    }
+}
+
+/// Runs the log phase; a panic in it costs the plugins behind it their turn.
+///
+/// # Errors
+/// The panic.
+pub fn log_phase(worker: &Worker, x: &mut Exchange, chain: &Chain, collection: &Collection) -> Result<(), Fault> {
+    caught::guard(|| walk::log(chain, collection, x, &worker.host)).map_err(|panicked| of_panic(worker, &panicked))
 }
 
 /// Tells the error log of a fault, once, at the level that its source deserves.
 pub fn report(x: &Exchange, fault: &Fault) {
     let status = fault.status();
-    let client = x.client.ip;
     match fault.source {
-        Source::Downstream => tracing::info!(request_id = %x.id, %client, status, "{fault}"),
+        Source::Downstream => {
+            tracing::info!(status, client = %x.client.ip, request_id = %x.id, "{fault}");
+        }
         Source::Upstream | Source::Ourselves | Source::Plugin => {
-            tracing::error!(request_id = %x.id, %client, status, "{fault}");
+            let (client, request, host) = (x.client.ip, request_line(x), x.host());
+            tracing::error!(status, %client, server = "kong", request, host, request_id = %x.id, "{fault}");
         }
     }
 }
 
-/// Answers an exchange whose code panicked, if nothing was sent yet.
-pub async fn panicked(worker: &Worker, x: &mut Exchange, out: &mut Option<Responder<'_>>) {
+/// As it came, but for bytes that are no text.
+fn request_line(x: &Exchange) -> String {
+    let head = &x.request;
+    format!("{} {} {}", head.method.as_str(), String::from_utf8_lossy(&head.target), head.version.protocol())
+}
+
+/// Counts a panic; the fault is to be reported.
+pub fn of_panic(worker: &Worker, panicked: &Panicked) -> Fault {
     worker.counters.panics.add(1);
+    Fault::internal(format!("panic: {}", panicked.0))
+}
+
+/// Answers an exchange whose code panicked, if nothing was sent yet.
+pub async fn panicked(worker: &Worker, x: &mut Exchange, panicked: &Panicked, out: &mut Option<Responder<'_>>) {
+    let fault = of_panic(worker, panicked);
+    report(x, &fault);
     let Some(responder) = out else { return };
     if responder.begun() {
         responder.abort();
         return;
     }
-    let nobody = gibbon_plan::Chain::default();
-    let mut stage = crate::answer::Stage { chain: &nobody, collection: &walk::Collection::new() };
-    let fault = Fault::internal("a panic ended the exchange");
+    let nobody = Chain::default();
+    let mut stage = crate::answer::Stage { chain: &nobody, collection: &Collection::new() };
     let _ = crate::answer::fault(worker, x, &fault, true, out, &mut stage).await;
 }

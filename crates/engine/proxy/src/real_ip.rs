@@ -60,12 +60,12 @@ impl RealIp {
         match &self.source {
             RealIpSource::ProxyProtocol => None,
             RealIpSource::Header(name) => headers.get_str(name).and_then(parse_address),
-            RealIpSource::ForwardedFor => self.from_list(headers),
+            RealIpSource::ForwardedFor => self.of_list(headers),
         }
     }
 
     /// The last address of the list; with `recursive`, the last that is not itself trusted.
-    fn from_list(&self, headers: &Headers) -> Option<(IpAddr, Option<u16>)> {
+    fn of_list(&self, headers: &Headers) -> Option<(IpAddr, Option<u16>)> {
         let values: Vec<&str> =
             headers.get_all("x-forwarded-for").filter_map(|v| std::str::from_utf8(v).ok()).collect();
         let mut found = None;

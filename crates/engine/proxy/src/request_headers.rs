@@ -44,9 +44,12 @@ pub fn write(out: &mut Headers, x: &Exchange, hop: Hop<'_>, rules: &RequestHeade
     }
     let named = NamedByConnection::of(&x.request.headers);
     for (name, value) in x.request.headers.iter() {
-        if is_passed_on(name, rules) && !named.contains(name) {
+        if is_passed_on(name, rules) && !named.contains(name) && !replaced(x, name) {
             out.append_clean(name, value);
         }
+    }
+    for (name, value) in x.destination.headers.iter().flat_map(Headers::iter).filter(|(_, v)| !v.is_empty()) {
+        out.append(name, value);
     }
     if asks_for_trailers(&x.request.headers) && !named.contains(b"te") {
         out.append_clean(b"TE", b"trailers");
@@ -58,6 +61,12 @@ pub fn write(out: &mut Headers, x: &Exchange, hop: Hop<'_>, rules: &RequestHeade
 pub fn asks_for_websocket(x: &Exchange) -> bool {
     x.request.version == Version::Http11
         && x.request.headers.get("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Whether the way upstream has a field of its own in place of the client's.
+fn replaced(x: &Exchange, name: &[u8]) -> bool {
+    let own = x.destination.headers.as_ref();
+    own.is_some_and(|headers| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)))
 }
 
 /// Fields that the gateway writes itself or that end at this hop.
@@ -316,6 +325,18 @@ mod tests {
         let trusted = sent(&forged, |x| x.client.trusted = true);
         assert_eq!(trusted.get_str("x-forwarded-proto"), Some("https"));
         assert_eq!(trusted.get_str("x-forwarded-prefix"), Some("/p"));
+    }
+
+    #[test]
+    fn headers_of_the_way_upstream_replace_the_clients_or_take_them_out() {
+        let out = sent(&[("Authorization", "mine"), ("X-Key", "k"), ("X-Other", "o")], |x| {
+            let mut own = Headers::new();
+            own.append("authorization", "the gateway's");
+            own.append("x-key", "");
+            x.destination.headers = Some(own);
+        });
+        assert_eq!(out.get_all("authorization").collect::<Vec<_>>(), [b"the gateway's"]);
+        assert_eq!((out.get_str("x-key"), out.get_str("x-other")), (None, Some("o")));
     }
 
     #[test]

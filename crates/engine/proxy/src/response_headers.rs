@@ -116,7 +116,7 @@ fn mark_request_id(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderRu
 }
 
 /// `Via: 1.1 gibbon/…`, behind the upstream's own; `2` where the upstream was spoken to in HTTP/2.
-fn add_via(headers: &mut Headers, x: &Exchange, token: &str) {
+pub fn add_via(headers: &mut Headers, x: &Exchange, token: &str) {
     let version = if x.response.version == gibbon_message::Version::H2 { "2" } else { "1.1" };
     let mut value = Vec::with_capacity(32);
     for earlier in headers.get_all("via") {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gibbon_http::{ConnInfo, HeadError, RequestBody, Responder, Service};
 use gibbon_message::RequestHead;
-use gibbon_pdk::{Exchange, Fault, FaultKind, Retry, Source};
+use gibbon_pdk::{Exchange, Fault, FaultKind, Instrumentations, Retry, Source, SpanKind};
 use gibbon_plan::Chain;
 
 use crate::answer::{self, Answered, Stage};
@@ -14,7 +14,7 @@ use crate::forward::{self, Forwarding};
 use crate::settings::ConnectionFacts;
 use crate::walk::{self, Collection, Waiting, Walked};
 use crate::worker::{Pinned, Worker};
-use crate::{begin, caught, finish, route};
+use crate::{attempts, begin, caught, finish, route};
 
 /// The gateway as the wire sees it: one per worker.
 pub struct Gateway {
@@ -37,10 +37,13 @@ impl Service for Gateway {
         begin::begin(&mut x, head, &conn.info, &body, &worker.settings, &*worker.node.clock, &worker.ids);
         let mut out = Some(out);
         let pinned = worker.pin();
+        if pinned.traces {
+            x.trace.begin(worker.host.node.tracing.instrumentations);
+        }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
         let ended = caught::catch(pin!(run(worker, &pinned, &mut x, &mut body, &mut out, &mut walked))).await;
-        if ended.is_err() {
-            Box::pin(finish::panicked(worker, &mut x, &mut out)).await;
+        if let Err(panicked) = ended {
+            Box::pin(finish::panicked(worker, &mut x, &panicked, &mut out)).await;
         }
         finish::finish(worker, &mut x, &body, out.as_ref(), &walked);
         std::mem::swap(&mut x.request, head);
@@ -60,7 +63,12 @@ impl Service for Gateway {
         let mut head = partial.clone();
         begin::begin(&mut x, &mut head, &conn.info, &body, &worker.settings, &*worker.node.clock, &worker.ids);
         let mut out = Some(out);
-        let walked = WalkedChain::early(Rc::clone(&worker.pin().global));
+        let pinned = worker.pin();
+        if pinned.traces {
+            x.trace.begin(worker.host.node.tracing.instrumentations);
+            x.trace.expect(pinned.global.tracers);
+        }
+        let walked = WalkedChain::early(Rc::clone(&pinned.global), &x);
         let fault = Fault::new(FaultKind::Status(error.status()), Source::Downstream, Retry::Never, error.to_string());
         let mut stage = walked.stage();
         let _ = answer::fault(worker, &mut x, &fault, false, &mut out, &mut stage).await;
@@ -81,9 +89,9 @@ impl WalkedChain {
     }
 
     /// For an exchange that ends before `access`: the global plugins see its answer.
-    fn early(chain: Rc<Chain>) -> Self {
+    fn early(chain: Rc<Chain>, x: &Exchange) -> Self {
         let mut walked = WalkedChain::new(chain);
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         walked
     }
 
@@ -137,6 +145,15 @@ enum Ending {
     Fault(Box<Fault>),
 }
 
+impl From<attempts::Ended> for Ending {
+    fn from(ended: attempts::Ended) -> Self {
+        match ended {
+            attempts::Ended::Fault(fault) => fault.into(),
+            attempts::Ended::Reply(reply) => Ending::Reply(reply),
+        }
+    }
+}
+
 impl From<Fault> for Ending {
     fn from(fault: Fault) -> Self {
         Ending::Fault(Box::new(fault))
@@ -160,17 +177,26 @@ async fn stations<'c>(
     walked: &mut WalkedChain,
 ) -> Result<Answered, Ending> {
     let host = &worker.host;
+    let clock = &*worker.node.clock;
 
     // 5. rewrite: the global chain only.
     let rewritten = walk::global(Waiting::Rewrite, &pinned.global, x, host, body).await;
     if !matches!(rewritten, Walked::On) {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
+        x.trace.expect(pinned.global.tracers);
+    }
+    if x.trace.is_on() {
+        x.trace.times.rewrite_end = clock.monotonic_ns();
     }
     go_on(rewritten)?;
 
     // 6. route: one look-up, then the rules of the matched route.
-    let Some(bound) = route::find(worker, pinned, x) else {
-        *walked = WalkedChain::early(Rc::clone(&pinned.global));
+    let span = x.trace.start(Instrumentations::ROUTER, clock, || SpanKind::Router);
+    let found = route::find(worker, pinned, x);
+    x.trace.end(span, clock);
+    x.trace.expect(found.as_ref().map_or(pinned.global.tracers, |bound| bound.chain.tracers));
+    let Some(bound) = found else {
+        *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
         let reply = gibbon_pdk::Reply::error_with(404, "no Route matched with those values");
         return Err(Ending::Reply(Box::new(reply)));
     };
@@ -178,18 +204,25 @@ async fn stations<'c>(
     x.workspace = bound.matched.route.workspace;
     walked.chain = Rc::clone(&bound.chain);
     if let Some(reply) = route::check_protocol(x, &bound.matched.route) {
-        walk::collect_global(&walked.chain, &mut walked.collection);
+        walk::collect_global(&walked.chain, x, &mut walked.collection);
         return Err(Ending::Reply(Box::new(reply)));
     }
     body.check_announced()?;
 
     // 7. access: walk the chain by priority, collecting as it goes.
     let chain = Rc::clone(&walked.chain);
+    if x.trace.is_on() {
+        x.trace.times.access_start = clock.monotonic_ns();
+    }
     let accessed = walk::collect(Waiting::Access, &chain, x, host, body, &mut walked.collection).await;
     x.latencies.access_end = worker.node.clock.monotonic_ns();
     go_on(accessed)?;
 
     // 8 and 9. balance and forward, as often as the rules allow; 10. answer.
+    if x.attempts.is_some() {
+        let mut stage = walked.stage();
+        return Ok(Box::pin(attempts::forward(worker, pinned, &bound, x, body, out, &mut stage)).await?);
+    }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {
         Box::pin(body.buffer(x)).await?;

@@ -3,8 +3,10 @@
 //! A TLS listener looks at the greeting first: the route it leads to says whether the gateway terminates TLS
 //! (`tls`) or passes the bytes on untouched (`tls_passthrough`). The chain runs `preread`, then `log`.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +14,18 @@ use std::time::Duration;
 use gibbon_message::{Headers, Scheme};
 use gibbon_net::{
     ConnectAddress, Counters, Listener, ProxyHeader, ProxyVersion, RelayEnd, RelayLimits, Socket, Stream as Wire,
-    Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpStart, UdpTarget, accept_tls,
-    peek_client_hello, read_proxy_header, relay,
+    Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget,
+    accept_tls, peek_client_hello, read_proxy_header, relay,
 };
-use gibbon_pdk::{Exchange, Fault, FaultKind, Matched, Phase, ResponseSource, Retry, Source, TlsFacts};
+use gibbon_pdk::{Exchange, Fault, FaultKind, Matched, ResponseSource, Retry, Source, TlsFacts};
 use gibbon_router::{Protocol, Query};
 use gibbon_tls::Peeked;
 use tokio::time::Instant;
 
 use crate::balance::{Peer, Tries, next_peer};
 use crate::body_source::BodySource;
+use crate::caught;
+use crate::finish::{log_phase, of_panic};
 use crate::serve::{Mode, stream_client};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
@@ -38,8 +42,11 @@ pub async fn accept(listener: Listener, mode: Rc<Mode>, worker: Rc<Worker>, coun
                 let (mode, worker, counters) = (Rc::clone(&mode), Rc::clone(&worker), Arc::clone(&counters));
                 tokio::task::spawn_local(async move {
                     let mut x = worker.take_exchange();
-                    if let Err(fault) = connection(&worker, socket, &mode, &counters, &mut x).await {
-                        crate::finish::report(&x, &fault);
+                    let ended = caught::catch(pin!(connection(&worker, socket, &mode, &counters, &mut x))).await;
+                    match ended {
+                        Ok(Ok(())) => {}
+                        Ok(Err(fault)) => report(&x, &fault),
+                        Err(panicked) => report(&x, &of_panic(&worker, &panicked)),
                     }
                     worker.give_back(x);
                 });
@@ -143,7 +150,7 @@ async fn run(
         Ok(()) => 200,
         Err(fault) => fault.status(),
     };
-    finish(worker, bound, x, &collection);
+    finish(worker, bound, x, &collection, "TCP");
     ended
 }
 
@@ -160,13 +167,13 @@ async fn preread(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &
     }
 }
 
-fn finish(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &Collection) {
+fn finish(worker: &Worker, bound: &Bound, x: &mut Exchange, collection: &Collection, transport: &'static str) {
     x.latencies.end = worker.node.clock.monotonic_ns();
-    if bound.chain.phases.contains(Phase::Log) {
-        walk::log(&bound.chain, collection, x, &worker.host);
+    if let Err(fault) = log_phase(worker, x, &bound.chain, collection) {
+        report(x, &fault);
     }
     if let Some(log) = &worker.stream_log {
-        log(x);
+        log.write_as(x, transport);
     }
 }
 
@@ -247,30 +254,63 @@ async fn connect(
     })
 }
 
+/// Sessions that are under way, by the client's address and the one it sent to.
+type Sessions = Rc<RefCell<HashMap<(SocketAddr, SocketAddr), Session>>>;
+
+/// What is needed to finish a session.
+struct Session {
+    x: Box<Exchange>,
+    /// Absent where no route was found.
+    bound: Option<Rc<Bound>>,
+    collection: Collection,
+}
+
 /// Serves the sessions of a UDP listener.
 pub async fn serve_udp(listener: UdpListener, worker: Rc<Worker>) {
     const SESSIONS: usize = 16_384;
-    let routing = Rc::clone(&worker);
-    let route = move |start: UdpStart| route_udp(Rc::clone(&routing), start);
-    let ended = |_| {};
+    let sessions = Sessions::default();
+    let (beginning, begun) = (Rc::clone(&worker), Rc::clone(&sessions));
+    // Sessions count as open connections, so that a worker which is to end waits for them.
+    let route = move |start: UdpStart| {
+        beginning.counters.net.accepted.add(1);
+        beginning.counters.net.active.add(1);
+        begin_udp(Rc::clone(&beginning), Rc::clone(&begun), start)
+    };
+    let ended = move |totals: UdpSessionTotals| {
+        worker.counters.net.active.subtract(1);
+        let session = sessions.borrow_mut().remove(&(totals.client, totals.local));
+        if let Some(session) = session {
+            end_udp(&worker, session, &totals);
+        }
+    };
     if let Err(error) = listener.serve(UdpSessionLimits { sessions: SESSIONS }, route, ended).await {
         tracing::error!(target: "stream", "UDP listener {}: {error}", listener.local());
     }
 }
 
-fn route_udp(worker: Rc<Worker>, start: UdpStart) -> impl Future<Output = Option<UdpTarget>> {
-    async move {
-        let mut x = worker.take_exchange();
-        let target = target_of(&worker, &start, &mut x).await;
-        if let Err(fault) = &target {
-            crate::finish::report(&x, fault);
+async fn begin_udp(worker: Rc<Worker>, sessions: Sessions, start: UdpStart) -> Option<UdpTarget> {
+    let mut session = Session { x: worker.take_exchange(), bound: None, collection: Collection::new() };
+    let found = caught::catch(pin!(target_of(&worker, &start, &mut session))).await;
+    let target = match found {
+        Ok(Ok(target)) => Some(target),
+        Ok(Err(fault)) => {
+            session.x.response.status = fault.status();
+            report(&session.x, &fault);
+            None
         }
-        worker.give_back(x);
-        target.ok()
-    }
+        Err(panicked) => {
+            let fault = of_panic(&worker, &panicked);
+            session.x.response.status = fault.status();
+            report(&session.x, &fault);
+            None
+        }
+    };
+    sessions.borrow_mut().insert((start.client, start.local), session);
+    target
 }
 
-async fn target_of(worker: &Rc<Worker>, start: &UdpStart, x: &mut Exchange) -> Result<UdpTarget, Fault> {
+async fn target_of(worker: &Rc<Worker>, start: &UdpStart, session: &mut Session) -> Result<UdpTarget, Fault> {
+    let x = &mut *session.x;
     x.id = gibbon_pdk::RequestId(worker.ids.next());
     x.started_ns = worker.node.clock.wall_ns();
     x.latencies.start = worker.node.clock.monotonic_ns();
@@ -282,17 +322,42 @@ async fn target_of(worker: &Rc<Worker>, start: &UdpStart, x: &mut Exchange) -> R
     x.client.published_port = start.local.port();
     let pinned = worker.pin();
     let bound = find(worker, &pinned, x, Protocol::Udp, None)?;
-    let mut collection = Collection::new();
-    let prepared = preread(worker, &bound, x, &mut collection).await;
-    finish(worker, &bound, x, &collection);
-    prepared?;
+    session.bound = Some(Rc::clone(&bound));
+    preread(worker, &bound, x, &mut session.collection).await?;
     let service = bound.matched.service.clone().ok_or_else(|| Fault::internal("the route has no service"))?;
     let mut tries = Tries::default();
     let peer = next_peer(worker, x, bound.upstream.as_ref(), &mut tries).await?;
     if let Some(balanced) = peer.balanced {
         worker.end_try(balanced, None, None);
     }
+    x.response.status = 200;
     Ok(UdpTarget { address: peer.address, idle: service.timeouts.read, responses: None })
+}
+
+/// As at the end of a connection. A session that could not be opened has been reported already.
+fn end_udp(worker: &Worker, mut session: Session, totals: &UdpSessionTotals) {
+    let x = &mut *session.x;
+    if x.response.status == 200 && totals.target.is_none() {
+        x.response.status = 502;
+    }
+    x.request_bytes = totals.bytes_in;
+    x.response_bytes = totals.bytes_out;
+    x.response_body_bytes = totals.bytes_out;
+    if let Some(bound) = &session.bound {
+        finish(worker, bound, x, &session.collection, "UDP");
+    }
+    worker.give_back(session.x);
+}
+
+/// Tells the error log of streams, at the level that the fault's source deserves.
+fn report(x: &Exchange, fault: &Fault) {
+    let (client, server) = (x.client.ip, x.client.local);
+    match fault.source {
+        Source::Downstream => tracing::info!(target: "stream", %client, %server, request_id = %x.id, "{fault}"),
+        Source::Upstream | Source::Ourselves | Source::Plugin => {
+            tracing::error!(target: "stream", %client, %server, request_id = %x.id, "{fault}");
+        }
+    }
 }
 
 fn of_client(cause: &str) -> Fault {

@@ -4,7 +4,7 @@
 //! reached; after a reply the later handlers do not run, but are still collected. The later phases run
 //! what was collected.
 
-use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Phase, Reply, Step};
+use gibbon_pdk::{BodyChunk, Exchange, Fault, Flow, Handler, Host, Instrumentations, Phase, Reply, Step};
 use gibbon_plan::{Chain, Collected, Instance};
 use smallvec::SmallVec;
 
@@ -40,6 +40,15 @@ impl Waiting {
         }
     }
 
+    /// The kind of span that a step of this phase is.
+    fn instrumented(self) -> Instrumentations {
+        match self {
+            Waiting::Rewrite => Instrumentations::PLUGIN_REWRITE,
+            Waiting::Access => Instrumentations::PLUGIN_ACCESS,
+            Waiting::Response | Waiting::Preread => Instrumentations::NONE,
+        }
+    }
+
     fn step<'a>(self, handler: &'a dyn Handler, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         match self {
             Waiting::Rewrite => handler.rewrite(x, host),
@@ -50,8 +59,21 @@ impl Waiting {
     }
 }
 
-/// Runs one handler until it has nothing more to ask.
+/// Runs one handler until it has nothing more to ask, as a span where those are recorded.
 async fn run_step(
+    which: Waiting,
+    instance: &Instance,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    let span = x.trace.start_step(which.instrumented(), which.phase(), &instance.name, &*host.clock);
+    let walked = run_handler(which, instance, x, host, body).await;
+    x.trace.end(span, &*host.clock);
+    walked
+}
+
+async fn run_handler(
     which: Waiting,
     instance: &Instance,
     x: &mut Exchange,
@@ -113,7 +135,7 @@ pub async fn collect(
     let mut ended = Walked::On;
     for (number, step) in chain.steps.iter().enumerate() {
         let Some(collected) = step.choose(x, number as u16) else { continue };
-        let Some(instance) = chain.instance(&collected) else { continue };
+        let Some(instance) = chain.instance(&collected).filter(|instance| instance.applies(x)) else { continue };
         if matches!(ended, Walked::On) && instance.phases.contains(which.phase()) {
             ended = run_step(which, instance, x, host, body).await;
         }
@@ -123,9 +145,9 @@ pub async fn collect(
 }
 
 /// Collects without running anything: an error came before `access`, the global chain still logs.
-pub fn collect_global(chain: &Chain, collection: &mut Collection) {
+pub fn collect_global(chain: &Chain, x: &Exchange, collection: &mut Collection) {
     for (number, step) in chain.steps.iter().enumerate() {
-        if step.plain().is_some() {
+        if step.plain().is_some_and(|instance| instance.applies(x)) {
             collection.push(Collected::Plain(number as u16));
         }
     }
@@ -159,10 +181,20 @@ pub async fn response(
 }
 
 pub fn header_filter(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host) {
-    if chain.phases.contains(Phase::HeaderFilter) {
-        for instance in participants(chain, collection, Phase::HeaderFilter) {
-            instance.handler.header_filter(x, host);
-        }
+    if !chain.phases.contains(Phase::HeaderFilter) {
+        return;
+    }
+    if x.trace.is_on() {
+        x.trace.times.header_filter_start = host.clock.monotonic_ns();
+    }
+    for instance in participants(chain, collection, Phase::HeaderFilter) {
+        let kind = Instrumentations::PLUGIN_HEADER_FILTER;
+        let span = x.trace.start_step(kind, Phase::HeaderFilter, &instance.name, &*host.clock);
+        instance.handler.header_filter(x, host);
+        x.trace.end(span, &*host.clock);
+    }
+    if x.trace.is_on() {
+        x.trace.times.header_filter_end = host.clock.monotonic_ns();
     }
 }
 

@@ -11,10 +11,11 @@ use gibbon_http::client::{ClientSettings, Connection, H2Pool, Pool, PoolSettings
 use gibbon_message::Headers;
 use gibbon_net::{BufferPool, Connector, Stream};
 use gibbon_pdk::{Exchange, Host, Matched, Route};
-use gibbon_plan::{Chain, Plan, Upstream};
+use gibbon_plan::{Chain, Place, Plan, Upstream};
 use gibbon_router::Scratch;
 use uuid::Uuid;
 
+use crate::access_line::AccessLine;
 use crate::balance::Balanced;
 use crate::node::{Node, WorkerCounters};
 use crate::random::RequestIds;
@@ -38,22 +39,22 @@ pub struct Bound {
 pub struct Pinned {
     pub number: u64,
     pub plan: Arc<Plan>,
-    /// The chain where no route is known.
+    /// Whether some plugin of the plan traces.
+    pub traces: bool,
+    /// The chain of a request for which no route is known.
     pub global: Rc<Chain>,
     bound: RefCell<HashMap<Uuid, Rc<Bound>>>,
     chains: RefCell<HashMap<ChainKey, Rc<Chain>>>,
 }
 
-/// Writes one line for an exchange that ended.
-pub type AccessLog = Box<dyn Fn(&Exchange)>;
-
-/// Ids of the route and the service, where they have configurations of their own.
-type ChainKey = (Option<Uuid>, Option<Uuid>);
+/// Where it stands, and the ids of the route and the service where they have configurations of their own.
+type ChainKey = (Place, Option<Uuid>, Option<Uuid>);
 
 impl Pinned {
     fn new(number: u64, plan: Arc<Plan>) -> Self {
         let global = Rc::new(plan.global_chain());
-        Pinned { number, plan, global, bound: RefCell::default(), chains: RefCell::default() }
+        let traces = plan.traces();
+        Pinned { number, plan, traces, global, bound: RefCell::default(), chains: RefCell::default() }
     }
 
     /// The route joined with what belongs to it; made on the first request that meets it.
@@ -73,18 +74,16 @@ impl Pinned {
     fn join(&self, route: &Arc<Route>) -> Bound {
         let service = route.service.and_then(|id| self.plan.service(id)).cloned();
         let upstream = service.as_ref().and_then(|s| self.plan.upstream(s.workspace, &s.host)).cloned();
-        let chain = self.chain(self.plan.chain_key(Some(route.id), route.service), route.service);
+        let (own_route, own_service) = self.plan.chain_key(Some(route.id), route.service);
+        let chain = self.chain((Place::of(route), own_route, own_service), route.service);
         Bound { matched: Rc::new(Matched { route: Arc::clone(route), service }), chain, upstream }
     }
 
     fn chain(&self, key: ChainKey, service: Option<Uuid>) -> Rc<Chain> {
-        if key == (None, None) {
-            return Rc::clone(&self.global);
-        }
         if let Some(chain) = self.chains.borrow().get(&key) {
             return Rc::clone(chain);
         }
-        let chain = Rc::new(self.plan.compile_chain(key.0, service));
+        let chain = Rc::new(self.plan.compile_chain(key.0, key.1, service));
         let mut table = self.chains.borrow_mut();
         if table.len() >= BINDINGS {
             table.clear();
@@ -124,12 +123,14 @@ pub struct Worker {
     /// Buffers lent to tunnels.
     pub buffers: BufferPool,
     /// Writes the access log line of an exchange.
-    pub access_log: Option<AccessLog>,
+    pub access_log: Option<AccessLine>,
     /// The same for stream connections.
-    pub stream_log: Option<AccessLog>,
+    pub stream_log: Option<AccessLine>,
     pub tls: crate::upstream_tls::UpstreamTlsTable,
     pinned: RefCell<Rc<Pinned>>,
     locals: RefCell<HashMap<Uuid, Local>>,
+    /// Boxed, for they are large and move from here to a connection's task and back.
+    #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     heads: RefCell<Vec<Headers>>,
     scratch: RefCell<Scratch>,

@@ -21,11 +21,18 @@ use crate::{probe, stream};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Run,
+    /// Another process has the listeners too: take no more connections, and have clients come again, idle ones with
+    /// their next request.
+    HandOver,
     /// Take no more connections; let the open ones finish.
     Drain,
     /// End now.
     Stop,
 }
+
+/// How long a client's idle connection may bring one more request after a hand-over. Busy clients send it at once; the
+/// others find their connection closed, as after any keep-alive timeout.
+const LAST_REQUEST: Duration = Duration::from_secs(5);
 
 /// A listener as every worker serves it: `sockets` holds one per worker, or one that is shared.
 pub struct Listening {
@@ -66,7 +73,7 @@ impl Workers {
         let (stage, watched) = watch::channel(Stage::Run);
         let mut threads = Vec::with_capacity(start.count);
         for number in 0..start.count {
-            let share = share_of(number, listening)?;
+            let share = share_of(number, start.count, listening)?;
             let thread = Thread {
                 number,
                 node: Arc::clone(&start.node),
@@ -119,12 +126,13 @@ impl Remote {
 
 type Share = Vec<(BoundSocket, Mode)>;
 
-/// One worker's sockets: its own of each listener, or another handle to the shared one.
-fn share_of(number: usize, listening: &[Listening]) -> std::io::Result<Share> {
+/// One worker's sockets: its own of each listener, or another handle to the shared one. Sockets taken over from a process
+/// with more workers are served too: each has a queue of its own.
+fn share_of(number: usize, workers: usize, listening: &[Listening]) -> std::io::Result<Share> {
     let mut share = Vec::with_capacity(listening.len());
     for listener in listening {
-        let own = listener.sockets.get(number % listener.sockets.len().max(1));
-        if let Some(socket) = own {
+        let first = number % listener.sockets.len().max(1);
+        for socket in listener.sockets.iter().skip(first).step_by(workers.max(1)) {
             share.push((socket.try_clone()?, listener.mode.clone()));
         }
     }
@@ -143,6 +151,7 @@ struct Thread {
 
 impl Thread {
     fn run(self, runtime: &tokio::runtime::Runtime, share: Share) {
+        gibbon_journal::set_thread_number(u32::try_from(self.number + 1).unwrap_or_default());
         let local = LocalSet::new();
         local.block_on(runtime, self.serve(share));
     }
@@ -165,9 +174,17 @@ impl Thread {
         let server = serve::server(gateway, Rc::new((*self.server).clone()), drain.clone());
         let accepting: Vec<_> =
             share.into_iter().filter_map(|(socket, mode)| self.listen(socket, mode, &worker, &server)).collect();
-        let _ = self.stage.wait_for(|s| *s >= Stage::Drain).await;
+        let stage = self.stage.wait_for(|s| *s > Stage::Run).await.map_or(Stage::Stop, |stage| *stage);
         for task in accepting {
             task.abort();
+        }
+        if stage == Stage::HandOver {
+            drain.announce();
+            tokio::select! {
+                _ = self.stage.wait_for(|s| *s > Stage::HandOver) => {}
+                () = all_closed(&worker) => {}
+                () = tokio::time::sleep(LAST_REQUEST) => {}
+            }
         }
         drain.begin();
         tokio::select! {

@@ -12,7 +12,7 @@ use gibbon_pdk::{BuildError, Handler, Plugin};
 use gibbon_plan::{BuildScope, Builder, Compiler, Funnel, Plan, Plugins, Publisher};
 use gibbon_router::Flavor;
 use gibbon_schema::Compat;
-use gibbon_store::{Conductor, Documents, Query, Sqlite, Tags};
+use gibbon_store::{Conductor, Documents, Making, NoSecrets, Query, Sqlite, Tags};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -61,8 +61,8 @@ fn open(directory: &Path) -> Documents {
     let compiler = Compiler::new(Flavor::TraditionalCompatible, Arc::new(Plugins::default()));
     let funnel = Arc::new(Funnel::new(compiler, Box::new(NoPlugins), publisher));
     let (reader, writer) = Sqlite::open(&directory.join("writes.sqlite")).unwrap();
-    let conductor =
-        Conductor::over_datastore(Arc::clone(&registry), funnel, Arc::new(reader), Box::new(writer)).unwrap();
+    let making = Making { registry: Arc::clone(&registry), funnel, secrets: Arc::new(NoSecrets) };
+    let conductor = Conductor::over_datastore(making, Arc::new(reader), Box::new(writer)).unwrap();
     Documents { conductor, registry, compat: Compat::V3_10 }
 }
 

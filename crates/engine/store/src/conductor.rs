@@ -6,6 +6,7 @@
 //! (and its wait for the disk). On a database shared with other nodes the thread first takes in what they committed, so
 //! that every node compiles the same changes in the same order.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +20,7 @@ use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
 use crate::memory::Memory;
 use crate::query::Rows;
+use crate::references::Secrets;
 use crate::rules::Write;
 use crate::thread::{Job, Machine};
 
@@ -30,6 +32,23 @@ pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
+tokio::task_local! {
+    /// What was committed on behalf of the task.
+    static GATHERED: RefCell<Vec<Change>>;
+}
+
+/// Runs `work` and returns what it committed beside its own result, so that whoever answers a call can tell what came
+/// of it without every part of the call passing it on.
+pub async fn gather<T>(work: impl Future<Output = T>) -> (T, Vec<Change>) {
+    GATHERED
+        .scope(RefCell::default(), async move {
+            let result = work.await;
+            let changes = GATHERED.try_with(RefCell::take).unwrap_or_default();
+            (result, changes)
+        })
+        .await
+}
+
 /// A whole configuration that is to take the place of what is in force.
 pub struct Declaration {
     /// What is referred to comes first.
@@ -38,6 +57,14 @@ pub struct Declaration {
     pub hash: Arc<str>,
     /// When its automatic times were set, so that entities that are otherwise the same keep the times they have.
     pub stamped: f64,
+}
+
+/// What changes are made with.
+pub struct Making {
+    pub registry: Arc<Registry>,
+    pub funnel: Arc<Funnel>,
+    /// What references to secrets stand for.
+    pub secrets: Arc<dyn Secrets>,
 }
 
 /// Handle to the thread that makes changes. Cheap to clone.
@@ -54,12 +81,11 @@ impl Conductor {
     /// # Errors
     /// If the store cannot be read, or the thread not be started.
     pub fn over_datastore(
-        registry: Arc<Registry>,
-        funnel: Arc<Funnel>,
+        making: Making,
         reader: Arc<dyn Reader>,
         writer: Box<dyn Writer>,
     ) -> Result<Conductor, StoreError> {
-        let mut machine = Machine::new(registry, funnel);
+        let mut machine = Machine::new(making);
         machine.load(writer)?;
         Self::start(machine, reader, None)
     }
@@ -68,13 +94,9 @@ impl Conductor {
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn declarative(
-        registry: Arc<Registry>,
-        funnel: Arc<Funnel>,
-        directory: Option<PathBuf>,
-    ) -> Result<Conductor, StoreError> {
+    pub fn declarative(making: Making, directory: Option<PathBuf>) -> Result<Conductor, StoreError> {
         let memory = Memory::default();
-        let mut machine = Machine::new(registry, funnel);
+        let mut machine = Machine::new(making);
         machine.declare_into(memory.clone(), directory);
         Self::start(machine, Arc::new(memory.clone()), Some(memory))
     }
@@ -104,7 +126,10 @@ impl Conductor {
         if self.is_declarative() {
             return Err(ChangeError::ReadOnly);
         }
-        self.ask(|reply| Job::Commit { writes, reply }).await
+        let changes = self.ask(|reply| Job::Commit { writes, reply }).await?;
+        // Nobody gathers outside of a call.
+        let _ = GATHERED.try_with(|gathered| gathered.borrow_mut().extend(changes.iter().cloned()));
+        Ok(changes)
     }
 
     /// Puts a whole configuration in force; what is the same stays untouched.
@@ -137,6 +162,11 @@ impl Conductor {
     /// Takes in what other nodes committed and forgets rows whose time is over. Call it now and then.
     pub async fn keep_up(&self) {
         let _ = self.ask(|reply| Job::KeepUp { reply }).await;
+    }
+
+    /// Looks secrets up again, and puts in force what they are now.
+    pub async fn refresh_secrets(&self) {
+        let _ = self.ask(|reply| Job::Refresh { reply }).await;
     }
 
     /// Looks at the rows as of one moment, where it may block.

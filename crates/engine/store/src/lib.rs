@@ -14,15 +14,17 @@ mod linked;
 mod memory;
 mod postgres;
 mod query;
+mod references;
 mod row;
 pub mod rules;
 mod saved;
 mod sources;
 mod sqlite;
 mod thread;
+mod told;
 
 pub use backend::{Add, Pending, Reader, Reading, Writer};
-pub use conductor::{Conductor, Declaration, workspace_of};
+pub use conductor::{Conductor, Declaration, Making, gather, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
 pub use memory::{Memory, MemoryWriter, Table};
@@ -31,6 +33,7 @@ pub use postgres::{
     listen as listen_to_postgres,
 };
 pub use query::{Query, Rows, Tagged, Tags};
+pub use references::{NoSecrets, Secrets};
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;

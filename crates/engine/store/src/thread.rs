@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gibbon_model::Registry;
 use gibbon_plan::{Change, CompileError, Funnel, Plan};
@@ -10,27 +11,45 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::backend::{Add, Writer};
-use crate::conductor::{Declaration, now};
+use crate::conductor::{Declaration, Making, now};
 use crate::error::{ChangeError, StoreError};
-use crate::linked::Links;
 use crate::memory::{Memory, Table, table_of};
 use crate::query::{Query, Rows, Tags};
+use crate::references::Secrets;
 use crate::rules::{Write, settle};
 use crate::saved;
+use crate::told::Told;
 
 /// How many waiting jobs share one commit.
 const GROUP: usize = 512;
 /// How many rows or changes are read at once.
 const CHUNK: usize = 5_000;
 
-/// Kinds with a time to live that plugins keep for themselves. They are looked up in the store when needed and never
-/// enter the plan, so they are not told to it either.
+/// How long the start waits for secrets; what is not known then is used as soon as it is.
+const FIRST_SECRETS: Duration = Duration::from_secs(10);
+/// How long a change waits for the secrets it refers to.
+const NEW_SECRETS: Duration = Duration::from_secs(3);
+
+/// What plugins keep for themselves for a time, and what concerns the Admin API alone. They are looked up in the store
+/// when needed and never enter the plan, so they are not told to it either.
 const NOT_IN_THE_PLAN: &[&str] = &[
     "acme_storage",
+    "admins",
+    "audit_objects",
+    "audit_requests",
     "clustering_data_planes",
+    "event_hooks",
+    "group_rbac_roles",
+    "groups",
     "oauth2_authorization_codes",
     "oauth2_tokens",
     "ratelimiting_metrics",
+    "rbac_role_endpoints",
+    "rbac_role_entities",
+    "rbac_roles",
+    "rbac_user_groups",
+    "rbac_user_roles",
+    "rbac_users",
     "session_metadatas",
     "sessions",
 ];
@@ -49,6 +68,7 @@ pub(crate) enum Job {
     SetParameter { name: String, value: String, reply: Reply<()> },
     Count { add: Add, reply: Reply<i64> },
     KeepUp { reply: Reply<()> },
+    Refresh { reply: Reply<()> },
 }
 
 /// A job that went well so far; it is answered when the group is committed.
@@ -78,7 +98,8 @@ pub(crate) struct Machine {
     directory: Option<PathBuf>,
     /// The number of the last change that is in the plan.
     compiled: u64,
-    links: Arc<Links>,
+    secrets: Arc<dyn Secrets>,
+    told: Told,
 }
 
 /// What a group of jobs did to the plan that is being made.
@@ -91,15 +112,16 @@ struct Group {
 }
 
 impl Machine {
-    pub(crate) fn new(registry: Arc<Registry>, funnel: Arc<Funnel>) -> Self {
+    pub(crate) fn new(making: Making) -> Self {
         Machine {
-            registry,
-            funnel,
+            registry: making.registry,
+            funnel: making.funnel,
+            secrets: making.secrets,
             writer: None,
             memory: Memory::default(),
             directory: None,
             compiled: 0,
-            links: Arc::default(),
+            told: Told::default(),
         }
     }
 
@@ -141,7 +163,7 @@ impl Machine {
         let mut result = Ok(());
         let registry = Arc::clone(&self.registry);
         self.funnel.clear();
-        self.links = Arc::default();
+        self.told = Told::default();
         let kinds = registry.iter().filter(|def| def.primary_key == ["id"] && is_planned(&def.name));
         for def in kinds {
             writer.read(&mut |rows| {
@@ -154,8 +176,36 @@ impl Machine {
         let mut sequence = Ok(0);
         writer.read(&mut |rows| sequence = rows.sequence());
         self.compiled = sequence?;
+        self.secrets.settle(FIRST_SECRETS);
+        self.stage_refreshed(&mut Group::default());
         self.funnel.publish(self.funnel.stage(&[], None).map_err(|e| StoreError::new(e.to_string()))?);
         Ok(())
+    }
+
+    /// Looks up what waiting writes refer to before a transaction is open, so that none has to wait for a vault.
+    fn prepare_secrets(&self, jobs: &[Job]) {
+        let writes = jobs.iter().flat_map(|job| match job {
+            Job::Commit { writes, .. } => writes.as_slice(),
+            _ => &[],
+        });
+        self.told.references().prepare(writes, &self.registry, &*self.secrets, NEW_SECRETS);
+    }
+
+    /// Compiles what secrets are now. One that does not fit where it belongs leaves the one before in force, and is named.
+    fn stage_refreshed(&mut self, group: &mut Group) {
+        let hash = self.funnel.publisher.current().hash.clone();
+        for change in self.told.refreshed(&self.registry, &*self.secrets) {
+            match self.funnel.stage(std::slice::from_ref(&change), hash.clone()) {
+                Ok(plan) => {
+                    group.plan = Some(plan);
+                    group.staged.push(change);
+                }
+                Err(error) => {
+                    tracing::error!("a secret was changed to one that does not fit; the one before is used: {error}");
+                    self.told.keep(&change);
+                }
+            }
+        }
     }
 
     fn compile_kind(&mut self, rows: &mut dyn Rows, entity: &str) -> Result<(), StoreError> {
@@ -206,6 +256,7 @@ impl Machine {
     }
 
     fn run_group(&mut self, writer: &mut dyn Writer, jobs: Vec<Job>) {
+        self.prepare_secrets(&jobs);
         if let Err(error) = writer.begin() {
             return jobs.into_iter().for_each(|job| refuse(job, &error));
         }
@@ -213,7 +264,7 @@ impl Machine {
             writer.rollback();
             return jobs.into_iter().for_each(|job| refuse(job, &error));
         }
-        let links = Arc::clone(&self.links);
+        let before = self.told.clone();
         let mut group = Group { last: self.compiled, ..Group::default() };
         for job in jobs {
             self.run_job(writer, job, &mut group);
@@ -230,7 +281,7 @@ impl Machine {
                 tracing::error!("changes were not committed: {error}");
                 writer.rollback();
                 self.funnel.take_back(&group.staged);
-                self.links = links;
+                self.told = before;
                 group.done.into_iter().for_each(|done| done.answer(Some(&error)));
             }
         }
@@ -275,6 +326,10 @@ impl Machine {
                 }
                 group.done.push(Done::Kept(reply));
             }
+            Job::Refresh { reply } => {
+                self.stage_refreshed(group);
+                group.done.push(Done::Kept(reply));
+            }
             Job::Replace { reply, .. } => {
                 let error = StoreError::new("this node's configuration is in a datastore");
                 drop(reply.send(Err(error.into())));
@@ -297,7 +352,7 @@ impl Machine {
         }
         let changes: Vec<Change> = settled.iter().map(|s| s.change.clone()).collect();
         let planned: Vec<Change> = changes.iter().filter(|c| is_planned(&c.entity)).cloned().collect();
-        let links = Arc::clone(&self.links);
+        let before = self.told.clone();
         let (plan, told) = match planned.is_empty() {
             true => (None, Vec::new()),
             false => self.stage(planned, None).map(|(plan, told)| (Some(plan), told))?,
@@ -311,7 +366,7 @@ impl Machine {
             }
             Err(error) => {
                 self.funnel.take_back(&told);
-                self.links = links;
+                self.told = before;
                 Err(error.into())
             }
         }
@@ -319,17 +374,14 @@ impl Machine {
 
     /// Compiles changes; returns them as the plan was told of them.
     fn stage(&mut self, changes: Vec<Change>, hash: Option<Arc<str>>) -> Result<(Arc<Plan>, Vec<Change>), ChangeError> {
-        let links = Arc::clone(&self.links);
-        let told = match self.links.concern(&changes) {
-            true => Arc::make_mut(&mut self.links).expand(changes).map_err(ChangeError::Refused),
-            false => Ok(changes),
-        };
+        let before = self.told.clone();
+        let told = self.told.expand(changes, &self.registry, &*self.secrets).map_err(ChangeError::Refused);
         let staged = told.and_then(|told| {
             let plan = self.funnel.stage(&told, hash).map_err(|e| refusal(&e))?;
             Ok((plan, told))
         });
         if staged.is_err() {
-            self.links = links;
+            self.told = before;
         }
         staged
     }
@@ -356,6 +408,14 @@ impl Machine {
             Job::SetParameter { reply, .. } => drop(reply.send(Err(ChangeError::ReadOnly))),
             Job::Count { reply, .. } => drop(reply.send(Err(ChangeError::ReadOnly))),
             Job::KeepUp { reply } => drop(reply.send(Ok(()))),
+            Job::Refresh { reply } => {
+                let mut group = Group::default();
+                self.stage_refreshed(&mut group);
+                if let Some(plan) = group.plan {
+                    self.funnel.publish(plan);
+                }
+                drop(reply.send(Ok(())));
+            }
         }
     }
 
@@ -363,6 +423,7 @@ impl Machine {
         let mut writes = declaration.writes;
         self.memory.look(|old| keep_times(old, &mut writes, declaration.stamped));
         let table = table_of(&self.registry, &writes, now())?;
+        self.told.references().prepare(writes.iter(), &self.registry, &*self.secrets, NEW_SECRETS);
         let changes: Vec<Change> = self.memory.look(|old| difference(&self.registry, old, &table));
         let (plan, _) = self.stage(changes, Some(declaration.hash.clone()))?;
         if let Some(directory) = &self.directory
@@ -381,9 +442,10 @@ fn refuse(job: Job, error: &StoreError) {
     match job {
         Job::Commit { reply, .. } => drop(reply.send(Err(error()))),
         Job::Count { reply, .. } => drop(reply.send(Err(error()))),
-        Job::Replace { reply, .. } | Job::SetParameter { reply, .. } | Job::KeepUp { reply } => {
-            drop(reply.send(Err(error())))
-        }
+        Job::Replace { reply, .. }
+        | Job::SetParameter { reply, .. }
+        | Job::KeepUp { reply }
+        | Job::Refresh { reply } => drop(reply.send(Err(error()))),
     }
 }
 

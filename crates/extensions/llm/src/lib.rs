@@ -20,6 +20,6 @@ pub mod price;
 pub mod provider;
 pub mod seen;
 pub mod tap;
-pub mod time;
+pub use gibbon_cloud::time;
 
 pub use error::{Error, Result};

@@ -134,6 +134,7 @@ mod fill;
 mod lua_text;
 mod merge;
 mod record;
+mod references;
 mod render;
 mod validate;
 
@@ -152,6 +153,7 @@ pub use fill::{Compat, Context, Filler, Sources};
 pub use gibbon_schema_derive::Schema;
 pub use lua_text::{compact as lua_compact, indented as lua_indented, value as lua_value};
 pub use record::{Record, Shorthand, SubschemaLookup, Subschemas};
+pub use references::has_references;
 pub use validate::{Purpose, is_uuid, validate_field};
 
 /// For the code `derive(Schema)` writes.

@@ -109,3 +109,86 @@ pub fn sent(
     let (targets, written) = (peer.targets.lock().unwrap().clone(), peer.written.lock().unwrap().clone());
     (targets, written)
 }
+
+/// A protobuf message, read as its fields are asked for.
+pub struct Protobuf(Vec<(u64, Vec<u8>)>);
+
+impl Protobuf {
+    pub fn of(mut bytes: &[u8]) -> Self {
+        let mut fields = Vec::new();
+        while !bytes.is_empty() {
+            let key = varint(&mut bytes);
+            let value = match key & 7 {
+                0 => varint(&mut bytes).to_le_bytes().to_vec(),
+                1 => take(&mut bytes, 8),
+                2 => {
+                    let length = varint(&mut bytes) as usize;
+                    take(&mut bytes, length)
+                }
+                5 => take(&mut bytes, 4),
+                wire => panic!("wire type {wire}"),
+            };
+            fields.push((key >> 3, value));
+        }
+        Protobuf(fields)
+    }
+
+    fn all(&self, field: u64) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |(number, _)| *number == field).map(|(_, value)| &value[..])
+    }
+
+    fn last(&self, field: u64) -> &[u8] {
+        self.all(field).last().unwrap_or_default()
+    }
+
+    pub fn messages(&self, field: u64) -> Vec<Protobuf> {
+        self.all(field).map(Protobuf::of).collect()
+    }
+
+    pub fn message(&self, field: u64) -> Protobuf {
+        Protobuf::of(self.last(field))
+    }
+
+    pub fn text(&self, field: u64) -> String {
+        String::from_utf8(self.last(field).to_vec()).unwrap()
+    }
+
+    pub fn hex(&self, field: u64) -> String {
+        self.last(field).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn number(&self, field: u64) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(self.last(field)).for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Names and values of OpenTelemetry's attributes, as text.
+    pub fn attributes(&self, field: u64) -> std::collections::BTreeMap<String, String> {
+        let shown = |value: &Protobuf| match value.0.first() {
+            Some((3, _)) => value.number(3).to_string(),
+            Some((4, _)) => f64::from_bits(value.number(4)).to_string(),
+            _ => value.text(1),
+        };
+        self.messages(field).iter().map(|pair| (pair.text(1), shown(&pair.message(2)))).collect()
+    }
+}
+
+fn varint(bytes: &mut &[u8]) -> u64 {
+    let mut value = 0;
+    for shift in (0..).step_by(7) {
+        let (byte, rest) = bytes.split_first().unwrap();
+        *bytes = rest;
+        value |= u64::from(byte & 127) << shift;
+        if byte & 128 == 0 {
+            break;
+        }
+    }
+    value
+}
+
+fn take(bytes: &mut &[u8], length: usize) -> Vec<u8> {
+    let (taken, rest) = bytes.split_at(length);
+    *bytes = rest;
+    taken.to_vec()
+}

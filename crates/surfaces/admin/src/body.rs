@@ -58,13 +58,15 @@ fn unsupported() -> Answer {
     Answer::nothing(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
-/// The body of a request: nothing for methods that carry none.
+/// The body of a request; nothing for methods that carry none.
 ///
 /// # Errors
 /// Those of [`read`].
 pub fn of(head: &http::request::Parts, bytes: Bytes, yaml: bool) -> Result<Body, Answer> {
     match head.method {
         Method::POST | Method::PUT | Method::PATCH => read(&head.headers, bytes.into(), yaml),
+        // A few deletions say in their body what to delete; to the others it is nothing.
+        Method::DELETE => Ok(read(&head.headers, bytes.into(), yaml).unwrap_or(Body::Nothing)),
         _ => Ok(Body::Nothing),
     }
 }

@@ -1,19 +1,21 @@
 //! One call: what was asked, taken apart, and where it goes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use gibbon_message::uri;
 use gibbon_model::DEFAULT_WORKSPACE_ID;
-use gibbon_store::{Address, Documents};
+use gibbon_store::{Address, Documents, Row};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Content};
 use crate::body::Body;
+use crate::rbac::{Action as Right, Identity};
 use crate::routes::{Action, Hand, Route, RouteTable, segments};
 use crate::{
-    Admin, Surface, clustering, config, crud, debug, groups, health, information, partials, schemas, status, tags,
-    targets, workspaces,
+    Admin, Surface, admins, audit, clustering, config, crud, debug, groups, health, hooks, information, openapi,
+    partials, rbac, schemas, status, tags, targets, workspaces,
 };
 
 /// Arguments behind the `?`. Of several with one name the last counts.
@@ -34,6 +36,10 @@ impl Arguments {
         self.0.get(name).map(String::as_str)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether an argument is set to something that means yes.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.get(name), Some("1" | "true" | "on" | "yes"))
@@ -49,26 +55,79 @@ pub struct Call {
     pub parameters: Vec<String>,
     pub arguments: Arguments,
     pub body: Body,
+    /// Who calls, where that is asked.
+    pub identity: Option<Arc<Identity>>,
+    /// The path, without the workspace.
+    pub path: Vec<String>,
 }
 
 impl Call {
+    /// The caller's name, for messages.
+    pub fn caller(&self) -> String {
+        self.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default()
+    }
+
+    /// Whether the caller may change what the path leads to in the default workspace, whatever the verb of the call.
+    pub fn may_write(&self) -> bool {
+        let allows =
+            |who: &Arc<Identity>| !who.by_endpoint || who.may_call(DEFAULT_WORKSPACE, &self.path, Right::Update);
+        self.identity.as_ref().is_none_or(allows)
+    }
+
+    /// Whether the caller may do that to an entity.
+    pub fn may(&self, workspace: Uuid, id: Uuid, action: Right) -> bool {
+        let allows = |who: &Arc<Identity>| !who.by_entity || who.permissions.allow_entity(workspace, id, action);
+        self.identity.as_ref().is_none_or(allows)
+    }
+
+    /// # Errors
+    /// The answer to a caller who may not do that to a row.
+    pub fn demand(&self, row: &Row, action: Right) -> Result<(), Answer> {
+        match self.may(row.workspace, row.id, action) {
+            true => Ok(()),
+            false => Err(rbac::forbidden(&self.caller(), action)),
+        }
+    }
+
     /// The parameter at that place of the path.
     pub fn parameter(&self, at: usize) -> &str {
         self.parameters.get(at).map_or("", String::as_str)
     }
 }
 
+/// The workspace of paths that name none.
+pub const DEFAULT_WORKSPACE: &str = "default";
+
 /// A request as it came, but for its body.
 pub struct Request<'a> {
     pub method: Method,
     pub query: &'a str,
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Where a request goes.
 pub struct Destination {
     pub route: Route,
     parameters: Vec<String>,
-    workspace: Uuid,
+    pub workspace: Uuid,
+    pub workspace_name: String,
+    /// The path, without the workspace.
+    pub path: Vec<String>,
+}
+
+impl Destination {
+    /// The workspace in which the right to the call must be held. What belongs to no workspace takes a right of the
+    /// default one, whichever the path names; of itself a workspace may be told in its own.
+    pub fn governed_by(&self, method: &Method) -> &str {
+        let own = |name: &String| method == Method::GET && *name == self.workspace_name;
+        match self.route.action {
+            Action::Hand(Hand::Workspace | Hand::WorkspaceMeta) if self.parameters.first().is_some_and(own) => {
+                &self.workspace_name
+            }
+            _ if self.route.is_global() => DEFAULT_WORKSPACE,
+            _ => &self.workspace_name,
+        }
+    }
 }
 
 impl Admin {
@@ -85,12 +144,14 @@ impl Admin {
         let table = self.table(surface);
         let default = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
         if let Some((route, parameters)) = table.find(&segments) {
-            return Some(Destination { route: route.clone(), parameters, workspace: default });
+            let (route, workspace_name) = (route.clone(), DEFAULT_WORKSPACE.to_owned());
+            return Some(Destination { route, parameters, workspace: default, workspace_name, path: segments });
         }
         let (first, rest) = segments.split_first().filter(|_| surface == Surface::Admin)?;
         let (route, parameters) = table.find(rest)?;
+        let (route, workspace_name, path) = (route.clone(), first.clone(), rest.to_vec());
         let workspace = workspace(&self.documents, first, default).await?;
-        Some(Destination { route: route.clone(), parameters, workspace })
+        Some(Destination { route, parameters, workspace, workspace_name, path })
     }
 
     /// Answers a request whose verb its path takes.
@@ -102,6 +163,8 @@ impl Admin {
             parameters: to.parameters,
             arguments: Arguments::parse(request.query),
             body,
+            identity: request.identity.clone(),
+            path: to.path,
         };
         match &to.route.action {
             Action::Collection(def) => crud::collection(self, &call, def, None).await,
@@ -154,6 +217,27 @@ impl Admin {
             Hand::PartialLinks => partials::links(self, call).await,
             Hand::Workspaces => workspaces::collection(self, call).await,
             Hand::Workspace => workspaces::entity(self, call).await,
+            Hand::WorkspaceMeta => workspaces::meta(self, call).await,
+            Hand::UserRoles => rbac::paths::user_roles(self, call).await,
+            Hand::UserPermissions => rbac::paths::user_permissions(self, call).await,
+            Hand::RolePermissions => rbac::paths::role_permissions(self, call).await,
+            Hand::RoleEndpoint => rbac::paths::endpoint(self, call).await,
+            Hand::RoleEntity => rbac::paths::entity(self, call).await,
+            Hand::GroupRoles => rbac::paths::group_roles(self, call).await,
+            Hand::Admins => admins::collection(self, call).await,
+            Hand::Admin => admins::entity(self, call).await,
+            Hand::AdminRoles => admins::roles(self, call).await,
+            Hand::AdminWorkspaces => admins::workspaces(self, call).await,
+            Hand::Register => admins::register(self, call).await,
+            Hand::AuditRequests => audit::list(self, call, "audit_requests").await,
+            Hand::AuditObjects => audit::list(self, call, "audit_objects").await,
+            Hand::HookSources => hooks::sources(self),
+            Hand::HookSource => hooks::source(self, call.parameter(0)),
+            Hand::HookPing => hooks::ping(self, call).await,
+            Hand::HookTest => hooks::test(self, call).await,
+            Hand::OpenApi => openapi::description(self),
+            Hand::Fips => information::fips(self),
+            Hand::LicenseReport => information::license_report(self).await,
             Hand::UpstreamHealth => health::upstream(self, call).await,
             Hand::TargetHealthy | Hand::AddressHealthy => health::set(self, call, true).await,
             Hand::TargetUnhealthy | Hand::AddressUnhealthy => health::set(self, call, false).await,
@@ -166,7 +250,7 @@ pub(crate) fn decoded(segment: &str) -> String {
 }
 
 async fn workspace(documents: &Documents, name: &str, default: Uuid) -> Option<Uuid> {
-    if name == "default" {
+    if name == DEFAULT_WORKSPACE {
         return Some(default);
     }
     let def = documents.registry.get("workspaces")?;

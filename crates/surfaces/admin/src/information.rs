@@ -1,9 +1,10 @@
 //! What the gateway is: its version, settings, plugins, paths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gibbon_store::{Address, Query, Tags};
+use gibbon_store::{Address, Query, Rows, StoreError, Tags};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -92,9 +93,62 @@ pub async fn cached(admin: &Admin, call: &Call) -> Answer {
     };
     match admin.documents.find(def, call.workspace, &address).await {
         Ok(Some(row)) if def.cache_key_of(&row.fields(), &row.workspace.to_string()) == key => {
-            Answer::ok((*row.document).clone())
+            if let Err(answer) = call.demand(&row, crate::rbac::Action::Read) {
+                return answer;
+            }
+            Answer::ok(Value::Object(def.present(row.fields())))
         }
         Ok(_) => Answer::not_found(),
         Err(error) => failure::of_store(&error),
     }
+}
+
+/// No module is a validated one; see the setting `fips`.
+pub fn fips(admin: &Admin) -> Answer {
+    Answer::ok(json!({ "active": false, "version": admin.node.about().version }))
+}
+
+/// Counts of what is configured. There is no licence to report on: nothing is locked without one.
+pub async fn license_report(admin: &Admin) -> Answer {
+    let kinds = ["services", "routes", "consumers", "plugins", "workspaces", "rbac_users"];
+    let counts = admin.documents.conductor.read(move |rows| count(rows, &kinds, None)).await;
+    let counts = match counts {
+        Ok(counts) => counts,
+        Err(error) => return failure::of_store(&error),
+    };
+    let of = |kind: &str| counts.get(kind).copied().unwrap_or(0);
+    let kind = if admin.documents.conductor.is_declarative() { "dbless" } else { "traditional" };
+    Answer::ok(json!({
+        "kong_version": admin.node.about().version,
+        "services_count": of("services"),
+        "routes_count": of("routes"),
+        "consumers_count": of("consumers"),
+        "plugins_count": { "tiers": { "free": {}, "enterprise": {}, "custom": {} }, "unique_route_lambdas": 0 },
+        "workspaces_count": of("workspaces") + 1,
+        "rbac_users": of("rbac_users"),
+        "counters": { "total_requests": admin.node.connections().requests, "buckets": [] },
+        "deployment_info": { "type": kind },
+    }))
+}
+
+/// How many entities of these kinds there are, in one workspace or in all.
+pub fn count(
+    rows: &mut dyn Rows,
+    kinds: &[&str],
+    workspace: Option<Uuid>,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    for kind in kinds {
+        let mut query =
+            Query { entity: (*kind).into(), workspace, parent: None, tags: Tags::Whatever, after: None, limit: 5_000 };
+        let mut number = 0;
+        loop {
+            let page = rows.page(&query)?;
+            let Some(last) = page.last() else { break };
+            query.after = Some(last.id);
+            number += page.len() as u64;
+        }
+        counts.insert((*kind).to_owned(), number);
+    }
+    Ok(counts)
 }

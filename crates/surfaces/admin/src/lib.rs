@@ -4,7 +4,10 @@
 //! subject. Every call ends in the store's `Documents`, so that whatever is changed here goes the one way. What the
 //! running node knows of itself comes through [`NodeView`]; this crate never touches a request in flight.
 
+mod access;
+mod admins;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod clustering;
@@ -16,14 +19,17 @@ mod failure;
 mod form;
 mod groups;
 mod health;
+mod hooks;
 mod infer;
 mod information;
 mod lua;
 mod multipart;
 mod node;
+mod openapi;
 mod page;
 mod partials;
 mod plugin_paths;
+mod rbac;
 mod routes;
 mod schemas;
 mod serve;
@@ -34,13 +40,21 @@ mod workspaces;
 
 use std::sync::Arc;
 
+use gibbon_pdk::HttpClient;
 use gibbon_store::Documents;
 use tokio::sync::Semaphore;
 
+pub use access::CallLog;
+pub use audit::{AuditSettings, PathRule};
+pub use aws_lc_rs::rsa::KeyPair as SigningKey;
 pub use node::{About, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness};
+pub use rbac::{Enforce, FirstUser, RbacSettings, has_users, prepare};
 pub use serve::{AdminListener, serve};
 
+use crate::audit::Audit;
 use crate::cors::Origins;
+use crate::hooks::Hooks;
+use crate::rbac::Guard;
 use crate::routes::RouteTable;
 
 /// Which of the two interfaces listens.
@@ -58,6 +72,12 @@ pub struct AdminSettings {
     pub console_urls: Vec<String>,
     /// The largest body, in bytes.
     pub max_body: usize,
+    pub rbac: RbacSettings,
+    pub audit: AuditSettings,
+    /// Whether events are told to hooks.
+    pub event_hooks: bool,
+    /// How hooks reach their receivers.
+    pub http: Option<Arc<dyn HttpClient>>,
 }
 
 /// The Admin API of a node.
@@ -69,6 +89,9 @@ pub struct Admin {
     pub(crate) origins: Origins,
     pub(crate) server_token: String,
     pub(crate) max_body: usize,
+    pub(crate) guard: Guard,
+    pub(crate) audit: Audit,
+    pub(crate) hooks: Hooks,
     /// Held while a declarative configuration is being loaded: one at a time.
     pub(crate) loading: Semaphore,
 }
@@ -81,6 +104,9 @@ impl Admin {
             origins: Origins::new(&settings.console_urls),
             server_token: settings.server_token,
             max_body: settings.max_body,
+            guard: Guard::new(&settings.rbac),
+            audit: Audit::new(settings.audit),
+            hooks: Hooks::new(settings.event_hooks, settings.http),
             loading: Semaphore::new(1),
             documents,
             node,

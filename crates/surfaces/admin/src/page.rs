@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::call::{Arguments, Call};
+use crate::rbac::Action;
 use crate::{Admin, failure};
 
 const DEFAULT_SIZE: usize = 100;
@@ -117,16 +118,25 @@ pub async fn list(
         limit: window.size + 1,
     };
     match admin.documents.page(def, query).await {
-        Ok(rows) => Answer::ok(page(call, path, &window, rows, parent.is_some())),
+        Ok(rows) => Answer::ok(page(call, path, &window, rows, parent.is_some(), workspace_of(def, call.workspace))),
         Err(error) => failure::of_store(&error),
     }
 }
 
-/// Turns one row more than wanted into a page that says where the next begins.
-fn page(call: &Call, path: &str, window: &Window, mut rows: Vec<(Uuid, Value)>, nested: bool) -> Value {
+/// Turns one row more than wanted into a page that says where the next begins. What the caller may not see is left out;
+/// such a page is shorter.
+pub fn page(
+    call: &Call,
+    path: &str,
+    window: &Window,
+    mut rows: Vec<(Uuid, Value)>,
+    nested: bool,
+    workspace: Uuid,
+) -> Value {
     let more = rows.len() > window.size;
     rows.truncate(window.size);
     let offset = rows.last().filter(|_| more).map(|(id, _)| encode(*id));
+    rows.retain(|(id, _)| call.may(workspace, *id, Action::Read));
     let data: Vec<Value> = rows.into_iter().map(|(_, value)| value).collect();
     let mut page = Map::new();
     page.insert("data".into(), data.into());

@@ -74,6 +74,49 @@ pub enum Hand {
     PartialLinks,
     Workspaces,
     Workspace,
+    WorkspaceMeta,
+    UserRoles,
+    UserPermissions,
+    RolePermissions,
+    RoleEndpoint,
+    RoleEntity,
+    GroupRoles,
+    Admins,
+    Admin,
+    AdminRoles,
+    AdminWorkspaces,
+    Register,
+    AuditRequests,
+    AuditObjects,
+    HookSources,
+    HookSource,
+    HookPing,
+    HookTest,
+    OpenApi,
+    Fips,
+    LicenseReport,
+}
+
+impl Hand {
+    /// Whether it works within the workspace of the call, or shows everybody the same.
+    fn is_of_a_workspace(self) -> bool {
+        use Hand as H;
+        match self {
+            H::Root | H::Robots | H::Endpoints | H::Status | H::Ready | H::Dns | H::OpenApi | H::EnabledPlugins => true,
+            H::Schema | H::PluginSchema | H::VaultSchema | H::FilterSchema | H::PartialSchema => true,
+            H::ValidateSchema | H::ValidatePlugin | H::ValidateVault | H::OldPluginSchema => true,
+            H::Tags | H::Tag | H::Targets | H::AllTargets | H::Target | H::TargetHealthy | H::TargetUnhealthy => true,
+            H::AddressHealthy | H::AddressUnhealthy | H::UpstreamHealth => true,
+            H::Group | H::GroupMembers | H::GroupMember | H::ConsumerGroups | H::ConsumerGroup => true,
+            H::PartialLinks | H::UserRoles | H::UserPermissions | H::RolePermissions => true,
+            H::RoleEndpoint | H::RoleEntity => true,
+            H::Workspaces | H::Workspace | H::WorkspaceMeta | H::Metrics | H::Timers | H::Cache | H::CacheKey => false,
+            H::Config | H::LogLevel | H::SetLogLevel | H::ClusterLogLevel | H::DataPlanes | H::ClusterStatus => false,
+            H::GroupRoles | H::Admins | H::Admin | H::AdminRoles | H::AdminWorkspaces | H::Register => false,
+            H::AuditRequests | H::AuditObjects | H::HookSources | H::HookSource | H::HookPing | H::HookTest => false,
+            H::Fips | H::LicenseReport => false,
+        }
+    }
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -100,6 +143,7 @@ const BY_HAND: &[(&str, Hand, &[Method])] = &[
     ("/debug/node/log-level", Hand::LogLevel, GET),
     ("/debug/node/log-level/{log_level}", Hand::SetLogLevel, PUT),
     ("/debug/cluster/log-level/{log_level}", Hand::ClusterLogLevel, PUT),
+    ("/debug/cluster/control-planes-nodes/log-level/{log_level}", Hand::ClusterLogLevel, PUT),
     ("/clustering/data-planes", Hand::DataPlanes, GET),
     ("/clustering/status", Hand::ClusterStatus, GET),
     ("/schemas/{name}", Hand::Schema, GET),
@@ -130,7 +174,39 @@ const BY_HAND: &[(&str, Hand, &[Method])] = &[
     ("/partials/{partials}/links", Hand::PartialLinks, GET),
     ("/workspaces", Hand::Workspaces, GET_POST),
     ("/workspaces/{workspaces}", Hand::Workspace, ENTITY),
+    ("/workspaces/{workspaces}/meta", Hand::WorkspaceMeta, GET),
+    ("/kong", Hand::Root, GET),
+    ("/openapi.json", Hand::OpenApi, GET),
+    ("/rbac/users/{rbac_users}/roles", Hand::UserRoles, LIST),
+    ("/rbac/users/{rbac_users}/permissions", Hand::UserPermissions, GET),
+    ("/rbac/roles/{rbac_roles}/permissions", Hand::RolePermissions, GET),
+    ("/rbac/roles/{rbac_roles}/endpoints/{workspace}/{endpoint...}", Hand::RoleEndpoint, ENTITY),
+    ("/rbac/roles/{rbac_roles}/entities/{entity_id}", Hand::RoleEntity, ENTITY),
+    ("/groups/{groups}/roles", Hand::GroupRoles, LIST),
+    ("/admins", Hand::Admins, GET_POST),
+    ("/admins/{admins}", Hand::Admin, ENTITY),
+    ("/admins/{admins}/roles", Hand::AdminRoles, LIST),
+    ("/admins/{admins}/workspaces", Hand::AdminWorkspaces, GET),
+    ("/admins/register", Hand::Register, POST),
+    ("/audit/requests", Hand::AuditRequests, GET),
+    ("/audit/objects", Hand::AuditObjects, GET),
+    ("/event-hooks/sources", Hand::HookSources, GET),
+    ("/event-hooks/sources/{source}", Hand::HookSource, GET),
+    ("/event-hooks/{event_hooks}/ping", Hand::HookPing, GET_POST),
+    ("/event-hooks/{event_hooks}/test", Hand::HookTest, POST),
+    ("/fips-status", Hand::Fips, GET),
+    ("/license/report", Hand::LicenseReport, GET),
 ];
+
+/// Entities that go by the name of their kind as well as by their path.
+const BY_KIND_TOO: &[&str] = &["rbac_users", "rbac_roles"];
+
+/// Entities that stand below one of their parents only: links between two others.
+const ONLY_BELOW: &[(&str, &str)] =
+    &[("group_rbac_roles", "groups"), ("rbac_user_groups", "rbac_users"), ("rbac_user_roles", "rbac_users")];
+
+/// Entities below a parent that are found by what they are about, and listed above.
+const NOT_BY_ID_BELOW: &[&str] = &["rbac_role_endpoints", "rbac_role_entities", "rbac_user_roles"];
 
 const STATUS: &[(&str, Hand, &[Method])] = &[
     ("/", Hand::Endpoints, GET),
@@ -155,6 +231,8 @@ const NOT_GENERATED: &[&str] = &["tags", "targets"];
 enum Part {
     Literal(Box<str>),
     Anything,
+    /// One part or more, up to the end.
+    Rest,
 }
 
 /// One path.
@@ -168,26 +246,50 @@ pub struct Route {
 
 impl Route {
     fn new(pattern: String, action: Action, methods: &[Method]) -> Self {
-        let part = |text: &str| if text.starts_with('{') { Part::Anything } else { Part::Literal(text.into()) };
+        let part = |text: &str| match text.starts_with('{') {
+            true if text.ends_with("...}") => Part::Rest,
+            true => Part::Anything,
+            false => Part::Literal(text.into()),
+        };
         Route { parts: segments(&pattern).map(part).collect(), pattern, action, methods: methods.to_vec() }
     }
 
     fn matches(&self, path: &[String]) -> bool {
-        self.parts.len() == path.len()
+        let long_enough = match self.parts.last() {
+            Some(Part::Rest) => path.len() >= self.parts.len(),
+            _ => path.len() == self.parts.len(),
+        };
+        long_enough
             && self.parts.iter().zip(path).all(|(part, segment)| match part {
                 Part::Literal(text) => **text == *segment,
-                Part::Anything => true,
+                Part::Anything | Part::Rest => true,
             })
     }
 
     fn parameters(&self, path: &[String]) -> Vec<String> {
-        let parts = self.parts.iter().zip(path);
-        parts.filter(|(part, _)| matches!(part, Part::Anything)).map(|(_, segment)| segment.clone()).collect()
+        let parts = self.parts.iter().enumerate().zip(path);
+        let value = |((at, part), segment): ((usize, &Part), &String)| match part {
+            Part::Literal(_) => None,
+            Part::Anything => Some(segment.clone()),
+            Part::Rest => Some(path.get(at..).unwrap_or_default().join("/")),
+        };
+        parts.filter_map(value).collect()
     }
 
     /// Literal parts come before parameters, the leftmost deciding.
     fn rank(&self) -> Vec<bool> {
-        self.parts.iter().map(|part| matches!(part, Part::Anything)).collect()
+        self.parts.iter().map(|part| !matches!(part, Part::Literal(_))).collect()
+    }
+
+    /// Whether what the path leads to belongs to no workspace, so that the right to it cannot come from one.
+    pub fn is_global(&self) -> bool {
+        match &self.action {
+            Action::Collection(def) | Action::Entity(def) => !def.workspaceable,
+            Action::Nested(family) | Action::NestedEntity(family) | Action::Parent(family) => {
+                !family.child.workspaceable || !family.parent.workspaceable
+            }
+            Action::Hand(hand) => !hand.is_of_a_workspace(),
+        }
     }
 
     /// Whether the path takes that verb; HEAD goes wherever GET does.
@@ -255,6 +357,16 @@ impl RouteTable {
         Some((found, found.parameters(path)))
     }
 
+    /// All routes, the more specific ones first.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    /// Whether some path begins with that segment.
+    pub fn begins(&self, first: &str) -> bool {
+        !first.is_empty() && self.by_first.contains_key(first)
+    }
+
     /// All paths, sorted, as `/endpoints` lists them.
     pub fn patterns(&self) -> Vec<&str> {
         let mut patterns: Vec<&str> = self.routes.iter().map(|route| route.pattern.as_str()).collect();
@@ -275,12 +387,22 @@ fn generated(registry: &Registry) -> Vec<Route> {
         let (path, name) = (&def.admin_path, &def.name);
         routes.push(Route::new(format!("/{path}"), Action::Collection(Arc::clone(def)), GET_POST));
         routes.push(Route::new(format!("/{path}/{{{name}}}"), Action::Entity(Arc::clone(def)), ENTITY));
+        if BY_KIND_TOO.contains(&name.as_ref()) {
+            routes.push(Route::new(format!("/{name}"), Action::Collection(Arc::clone(def)), GET_POST));
+            routes.push(Route::new(format!("/{name}/{{{name}}}"), Action::Entity(Arc::clone(def)), ENTITY));
+        }
         for (field, foreign) in def.foreign_fields() {
             let Some(parent) = registry.get(&foreign.entity).filter(|parent| served(parent)) else { continue };
             let family = Family { parent: Arc::clone(parent), child: Arc::clone(def), field: field.into() };
             let nested = format!("/{}/{{{}}}/{}", parent.admin_path, parent.name, def.nested_path);
             routes.push(Route::new(format!("/{path}/{{{name}}}/{field}"), Action::Parent(family.clone()), ENTITY));
-            routes.push(Route::new(format!("{nested}/{{{name}}}"), Action::NestedEntity(family.clone()), ENTITY));
+            let elsewhere = |(link, only): &(&str, &str)| link == name && *only != parent.name;
+            if ONLY_BELOW.iter().any(elsewhere) {
+                continue;
+            }
+            if !NOT_BY_ID_BELOW.contains(&name.as_ref()) {
+                routes.push(Route::new(format!("{nested}/{{{name}}}"), Action::NestedEntity(family.clone()), ENTITY));
+            }
             routes.push(Route::new(nested, Action::Nested(family), GET_POST));
         }
     }

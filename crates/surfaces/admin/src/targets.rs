@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::call::Call;
 use crate::failure::{self, Deed};
 use crate::page::Window;
+use crate::rbac::Action;
 use crate::{Admin, crud};
 
 /// More targets than this are not shown; upstreams have a few hundred at most.
@@ -39,7 +40,8 @@ pub async fn of_upstream(admin: &Admin, call: &Call, kinds: &Kinds, upstream: &R
         limit: MOST,
     };
     let rows = admin.documents.page(&kinds.targets, query).await.map_err(|e| failure::of_store(&e))?;
-    let mut targets: Vec<Value> = rows.into_iter().map(|(_, value)| value).collect();
+    let seen = rows.into_iter().filter(|(id, _)| call.may(upstream.workspace, *id, Action::Read));
+    let mut targets: Vec<Value> = seen.map(|(_, value)| value).collect();
     let made = |target: &Value| target.get("created_at").and_then(Value::as_f64).unwrap_or(0.0);
     targets.sort_by(|a, b| made(b).total_cmp(&made(a)));
     Ok(targets)
@@ -129,6 +131,14 @@ pub async fn entity(admin: &Admin, call: &Call) -> Answer {
         return if call.method == Method::DELETE { Answer::no_content() } else { Answer::not_found() };
     };
     let (def, address) = (&kinds.targets, Address::Id(row.id));
+    let action = match call.method {
+        Method::GET => Action::Read,
+        Method::DELETE => Action::Delete,
+        _ => Action::Update,
+    };
+    if let Err(answer) = call.demand(&row, action) {
+        return answer;
+    }
     match call.method {
         Method::GET => crud::show(admin, def, row, http::StatusCode::OK).await,
         Method::DELETE => match admin.documents.delete(def, call.workspace, &address).await {

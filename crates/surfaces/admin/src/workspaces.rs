@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef};
-use gibbon_store::{Address, ChangeError, Document, Query, Tags, Violation};
+use gibbon_schema::Faults;
+use gibbon_store::rules::Write;
+use gibbon_store::{Address, ChangeError, Document, Query, Row, Tags, Violation};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,9 +14,12 @@ use crate::answer::Answer;
 use crate::call::Call;
 use crate::failure;
 use crate::page::{self, Window};
-use crate::{Admin, crud};
+use crate::{Admin, crud, information};
 
 const DEFAULT_NAME: &str = "default";
+
+/// How many rows are read at once.
+const CHUNK: usize = 5_000;
 
 fn def(admin: &Admin) -> Option<Arc<EntityDef>> {
     admin.documents.registry.get("workspaces").map(Arc::clone)
@@ -48,7 +53,10 @@ fn is_default(address: &Address) -> bool {
 pub async fn collection(admin: &Admin, call: &Call) -> Answer {
     let Some(def) = def(admin) else { return Answer::not_found() };
     if call.method == Method::POST {
-        return crud::collection(admin, call, &def, None).await;
+        return match check_name(admin, call, &def, None) {
+            Ok(()) => crud::collection(admin, call, &def, None).await,
+            Err(answer) => answer,
+        };
     }
     let stored = page::list(admin, call, &def, "/workspaces", None).await;
     let first = Window::of(&call.arguments, true).is_ok_and(|window| window.after.is_none());
@@ -59,11 +67,58 @@ pub async fn collection(admin: &Admin, call: &Call) -> Answer {
 fn with_default(mut answer: Answer, first: bool) -> Answer {
     if let crate::answer::Content::Json(page) = &mut answer.content
         && let Some(Value::Array(list)) = page.get_mut("data").filter(|_| first)
-        && !list.iter().any(|workspace| workspace.get("name").and_then(Value::as_str) == Some(DEFAULT_NAME))
     {
-        list.insert(0, Value::Object(default_workspace()));
+        add_default(list);
     }
     answer
+}
+
+/// Puts the default workspace first, unless it is there.
+pub fn add_default(list: &mut Vec<Value>) {
+    if !list.iter().any(|workspace| workspace.get("name").and_then(Value::as_str) == Some(DEFAULT_NAME)) {
+        list.insert(0, Value::Object(default_workspace()));
+    }
+}
+
+/// A workspace cannot be called as a path of the Admin API is: its own paths could not be told from those.
+fn check_name(admin: &Admin, call: &Call, def: &EntityDef, address: Option<&Address>) -> Result<(), Answer> {
+    let given = crud::fields(call, def, None)?;
+    let name = match address {
+        Some(Address::Key { value, .. }) => Some(&**value),
+        _ => given.get("name").and_then(Value::as_str),
+    };
+    let Some(name) = name.filter(|name| admin.routes.begins(name)) else { return Ok(()) };
+    let mut faults = Faults::default();
+    faults.insert("name", format!("must not be '{name}', which is a path of the Admin API"));
+    Err(failure::schema_violation(&faults))
+}
+
+/// `/workspaces/{w}/meta`: how many entities of each kind there are in it.
+pub async fn meta(admin: &Admin, call: &Call) -> Answer {
+    let Some(def) = def(admin) else { return Answer::not_found() };
+    let Some(address) = Address::parse(&def, call.parameter(0)) else { return Answer::not_found() };
+    let workspace = match admin.documents.find(&def, call.workspace, &address).await {
+        Ok(Some(row)) => row.id,
+        Ok(None) if is_default(&address) => Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default(),
+        Ok(None) => return Answer::not_found(),
+        Err(error) => return failure::of_store(&error),
+    };
+    let registry = Arc::clone(&admin.documents.registry);
+    let count = move |rows: &mut dyn gibbon_store::Rows| {
+        let kinds: Vec<&str> = registry.iter().filter(|def| is_counted(def)).map(|def| def.name.as_ref()).collect();
+        information::count(rows, &kinds, Some(workspace))
+    };
+    match admin.documents.conductor.read(count).await {
+        Ok(mut counts) => {
+            counts.retain(|_, number| *number > 0);
+            Answer::ok(json!({ "counts": counts }))
+        }
+        Err(error) => failure::of_store(&error),
+    }
+}
+
+fn is_counted(def: &EntityDef) -> bool {
+    def.workspaceable && def.primary_key == ["id"]
 }
 
 /// `/workspaces/{w}`
@@ -72,6 +127,11 @@ pub async fn entity(admin: &Admin, call: &Call) -> Answer {
     let Some(address) = Address::parse(&def, call.parameter(0)) else { return Answer::not_found() };
     if call.method == Method::DELETE {
         return delete(admin, call, &def, &address).await;
+    }
+    if matches!(call.method, Method::PUT | Method::PATCH)
+        && let Err(answer) = check_name(admin, call, &def, (call.method == Method::PUT).then_some(&address))
+    {
+        return answer;
     }
     if !is_default(&address) {
         return crud::entity(admin, call, &def, call.parameter(0)).await;
@@ -113,6 +173,9 @@ async fn delete(admin: &Admin, call: &Call, def: &Arc<EntityDef>, address: &Addr
         Ok(None) => return Answer::no_content(),
         Err(error) => return failure::of_store(&error),
     };
+    if call.arguments.flag("cascade") {
+        return delete_with_all(admin, &row).await;
+    }
     match is_empty(admin, row.id).await {
         Ok(true) => {}
         Ok(false) => return Answer::bad("Workspace is not empty"),
@@ -143,4 +206,44 @@ async fn is_empty(admin: &Admin, workspace: Uuid) -> Result<bool, gibbon_store::
         Ok(true)
     };
     admin.documents.conductor.read(look).await
+}
+
+/// Deletes a workspace and everything in it, in one go.
+async fn delete_with_all(admin: &Admin, workspace: &Row) -> Answer {
+    let (registry, id) = (Arc::clone(&admin.documents.registry), workspace.id);
+    let collect = move |rows: &mut dyn gibbon_store::Rows| {
+        let mut writes = Vec::new();
+        // What refers comes before what it refers to.
+        for def in registry.iter().rev().filter(|def| is_counted(def)) {
+            let mut query = Query {
+                entity: def.name.as_ref().into(),
+                workspace: Some(id),
+                parent: None,
+                tags: Tags::Whatever,
+                after: None,
+                limit: CHUNK,
+            };
+            loop {
+                let page = rows.page(&query)?;
+                let Some(last) = page.last() else { break };
+                query.after = Some(last.id);
+                let entity = &query.entity;
+                writes.extend(page.iter().map(|row| Write::Delete {
+                    entity: entity.clone(),
+                    workspace: id,
+                    id: row.id,
+                }));
+            }
+        }
+        writes.push(Write::Delete { entity: "workspaces".into(), workspace: Uuid::nil(), id });
+        Ok(writes)
+    };
+    let writes = match admin.documents.conductor.read(collect).await {
+        Ok(writes) => writes,
+        Err(error) => return failure::of_store(&error),
+    };
+    match (admin.documents.conductor.commit(writes).await, def(admin)) {
+        (Err(error), Some(def)) => failure::of_change(&error, &def, failure::Deed::Remove(&Address::Id(workspace.id))),
+        _ => Answer::no_content(),
+    }
 }

@@ -36,7 +36,8 @@ pub fn resolve(
     transform: bool,
     faults: &mut Faults,
 ) -> IndexMap<String, Vec<Document>> {
-    let mut resolver = Resolver { registry: loader.registry, known: HashMap::new(), partials: HashMap::new() };
+    let mut resolver =
+        Resolver { registry: loader.registry, known: HashMap::new(), partials: HashMap::new(), twice: Vec::new() };
     let mut entities = IndexMap::new();
     for (kind, def) in loader.registry.iter().enumerate() {
         let count = items.by_kind.get(kind).map_or(0, Vec::len);
@@ -50,15 +51,22 @@ pub fn resolve(
         for at in 0..count {
             let Some(item) = items.by_kind.get_mut(kind).and_then(|items| items.get_mut(at)) else { continue };
             let (document, parent) = take(item);
-            match resolver.item(def, document, parent, &mut identities, &mut write) {
+            let place = ItemRef { kind, at };
+            match resolver.item(def, place, document, parent, &mut identities, &mut write) {
                 Ok(document) => {
                     resolver.keep_partial(def, &document);
                     documents.push(document);
                 }
-                Err(found) => items.note(ItemRef { kind, at }, found, faults),
+                Err(found) => items.note(place, found, faults),
             }
         }
         entities.insert(def.name.to_string(), documents);
+    }
+    // As in Kong, that something is there twice is looked at in files that are sound otherwise.
+    if faults.is_empty() {
+        for (place, message) in resolver.twice {
+            items.note(place, Faults { entity: vec![message], ..Faults::default() }, faults);
+        }
     }
     entities
 }
@@ -76,12 +84,15 @@ struct Resolver<'a> {
     known: HashMap<String, Known>,
     /// Partials that are sound, by identifier.
     partials: HashMap<String, Document>,
+    /// Entities that are declared once more, each with what to say of it.
+    twice: Vec<(ItemRef, String)>,
 }
 
 impl Resolver<'_> {
     fn item(
         &mut self,
         def: &EntityDef,
+        place: ItemRef,
         mut document: Document,
         parent: Option<Parent>,
         identities: &mut Identities<'_>,
@@ -103,7 +114,7 @@ impl Resolver<'_> {
             canonicalise(&mut document);
         }
         identities.assign(&mut document);
-        self.register(def, &document, &mut faults);
+        self.register(def, place, &document);
         if !faults.is_empty() {
             // The other faults of the entity are still to be found, without those of references again.
             for field in faults.fields.keys() {
@@ -116,6 +127,8 @@ impl Resolver<'_> {
             Ok(document) if faults.is_empty() => Ok(document),
             Ok(_) => Err(faults),
             Err(mut found) => {
+                // That there is another like it is said of sound entities only, as in Kong.
+                faults.entity.clear();
                 found.merge(faults);
                 Err(found)
             }
@@ -180,14 +193,14 @@ impl Resolver<'_> {
     }
 
     /// Makes an entity known to those that come after, and sees that there is no other like it.
-    fn register(&mut self, def: &EntityDef, document: &Document, faults: &mut Faults) {
+    fn register(&mut self, def: &EntityDef, place: ItemRef, document: &Document) {
         let known = self.known.entry(def.name.to_string()).or_default();
         let at = known.ids.len();
         let id = id_of(def, document);
         known.ids.push(id.clone());
         let Some(id) = id else { return };
         if known.by_id.contains_key(&id) {
-            faults.entity.push(already_declared(def, "primary key", &id));
+            self.twice.push((place, already_declared(def, "primary key", &id)));
             return;
         }
         known.by_id.insert(id.clone(), at);
@@ -198,7 +211,7 @@ impl Resolver<'_> {
         for (number, (field, _)) in def.unique_fields().enumerate() {
             let Some(value) = document.get(field).and_then(reference_or_text) else { continue };
             if known.unique.insert((number, value.to_owned()), at).is_some() {
-                faults.entity.push(already_declared(def, field, value));
+                self.twice.push((place, already_declared(def, field, value)));
             }
         }
     }

@@ -65,6 +65,15 @@ fn added_names(record: &Record) -> BTreeSet<String> {
     names
 }
 
+/// What a configuration has beyond Kong's: `PLUGIN: FIELD (ours)`, or the version of Kong that brought it.
+#[must_use]
+pub fn additions(plugin: &str, config: &Record) -> Vec<String> {
+    let mut additions = Vec::new();
+    let whole = Record::new().field("config", Field::record(config.clone()));
+    collect_additions(plugin, &whole, &mut additions);
+    additions
+}
+
 fn collect_additions(plugin: &str, record: &Record, additions: &mut Vec<String>) {
     walk("", record, &mut |path, field| {
         if field.is_additive() && path != "consumer_group" {

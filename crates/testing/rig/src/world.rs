@@ -110,6 +110,7 @@ impl Rig {
                 server_token: "gibbon/0.0.0".into(),
                 kong_version: "3.10.0".into(),
                 worker_count: 4,
+                tracing: Default::default(),
             }),
         };
         let kv = Arc::new(MemoryKv::new(Arc::clone(&clock)));

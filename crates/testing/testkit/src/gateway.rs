@@ -32,6 +32,7 @@ pub struct Settings {
     binary: Option<PathBuf>,
     values: BTreeMap<String, String>,
     config: Option<String>,
+    addresses: Option<Addresses>,
 }
 
 impl Settings {
@@ -62,14 +63,33 @@ impl Settings {
         self
     }
 
+    /// These addresses instead of ones of its own choice, for settings that spell them out.
+    #[must_use]
+    pub fn listening_at(mut self, addresses: Addresses) -> Self {
+        self.addresses = Some(addresses);
+        self
+    }
+
     /// Starts the gateway in the foreground and waits until it says that it is ready.
     ///
     /// # Errors
     /// When the process ends or is not ready in time; the error holds what it logged.
     pub fn start(self) -> Result<Gateway> {
+        self.start_by("run")
+    }
+
+    /// Starts the gateway in the background, as `gibbon start` does.
+    ///
+    /// # Errors
+    /// As [`Settings::start`].
+    pub fn start_in_background(self) -> Result<Gateway> {
+        self.start_by("start")
+    }
+
+    fn start_by(self, command: &str) -> Result<Gateway> {
         let binary = self.binary.clone().map_or_else(binary_path, Ok)?;
         let prefix = tempfile::Builder::new().prefix("gibbon-test-").tempdir()?;
-        let addresses = Addresses::reserve()?;
+        let addresses = self.addresses.map_or_else(Addresses::reserve, Ok)?;
         let mut values = addresses.settings();
         values.insert("PREFIX".into(), prefix.path().display().to_string());
         if let Some(config) = &self.config {
@@ -80,15 +100,20 @@ impl Settings {
         values.extend(self.values);
         let output = prefix.path().join("output.log");
         let log = File::create(&output)?;
-        let child = gateway_command(&binary, &values)
-            .arg("run")
+        let mut child = gateway_command(&binary, &values)
+            .arg(command)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
+        let in_background = command == "start";
+        if in_background {
+            let status = child.wait()?;
+            ensure!(status.success(), "{command}: {status}\n{}", log_tail(&output));
+        }
         let has_config = values.keys().any(|name| name.starts_with("DECLARATIVE_CONFIG"));
-        let mut gateway = Gateway { child, prefix, addresses, values, binary, ended: None };
+        let mut gateway = Gateway { child, prefix, addresses, values, binary, in_background, ended: None };
         gateway.wait_ready(if has_config { "/status/ready" } else { "/status" })?;
         Ok(gateway)
     }
@@ -121,7 +146,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    fn reserve() -> Result<Self> {
+    /// Free ones.
+    ///
+    /// # Errors
+    /// When the system has no port left.
+    pub fn reserve() -> Result<Self> {
         let next = ports::free_tcp_address;
         Ok(Self { proxy: next()?, proxy_tls: next()?, admin: next()?, status: next()? })
     }
@@ -149,6 +178,8 @@ pub struct Gateway {
     addresses: Addresses,
     values: BTreeMap<String, String>,
     binary: PathBuf,
+    /// The child has ended: the process that serves is known by the process id file alone.
+    in_background: bool,
     ended: Option<ExitStatus>,
 }
 
@@ -173,10 +204,32 @@ impl Gateway {
         self.prefix.path()
     }
 
-    /// The process that was started (after an upgrade, the pid file names its successor).
+    /// The process that was started. After an upgrade it waits for the one that serves.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process that serves: the one that the process id file names.
+    #[must_use]
+    pub fn serving_pid(&self) -> Option<i32> {
+        fs::read_to_string(self.prefix.path().join("pids/nginx.pid")).ok()?.trim().parse().ok()
+    }
+
+    /// Has a new process of the binary take over (USR2) and waits until it does. The old process may still be busy with its
+    /// last connections.
+    ///
+    /// # Errors
+    /// When no other process has taken over in time; the error holds what was logged.
+    pub fn upgrade(&self) -> Result<()> {
+        let before = self.serving_pid();
+        self.signal(Signal::SIGUSR2)?;
+        let deadline = Instant::now() + START;
+        while self.serving_pid().is_none_or(|now| Some(now) == before) {
+            ensure!(Instant::now() < deadline, "no successor within {START:?}\n{}", self.logs());
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// A new plain connection to the proxy.
@@ -226,11 +279,21 @@ impl Gateway {
         Ok(())
     }
 
-    /// Sends a signal to the process: HUP to reload, QUIT to drain, USR1 to reopen logs.
+    /// Sends a signal to the process that serves: HUP to reload, QUIT to drain, USR1 to reopen logs.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
+        let serving = self.serving_pid().map(Pid::from_raw);
+        ensure!(serving.is_some() || !self.in_background, "no process serves");
+        Ok(kill(serving.unwrap_or_else(|| self.process()), signal)?)
+    }
+
+    /// Sends a signal to the process that was started, whichever serves.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn signal_first(&self, signal: Signal) -> Result<()> {
         Ok(kill(self.process(), signal)?)
     }
 
@@ -291,7 +354,7 @@ impl Gateway {
     }
 
     fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
-        if self.ended.is_none() {
+        if self.ended.is_none() && (!self.in_background || self.serving_pid().is_none()) {
             self.ended = self.child.try_wait()?;
         }
         Ok(self.ended)
@@ -308,13 +371,20 @@ impl Drop for Gateway {
             eprintln!("the gateway's logs:\n{}", self.logs());
         }
         if self.ended.is_none() {
-            // The group, because a test may have upgraded the binary: its successor is a child of the first process.
-            let _ = killpg(self.process(), Signal::SIGTERM);
+            // The group, because a test may have upgraded the binary.
+            let _ = match self.in_background {
+                true => self.signal(Signal::SIGTERM),
+                false => killpg(self.process(), Signal::SIGTERM).map_err(Into::into),
+            };
             if self.wait_exit(STOP).is_err() {
                 eprintln!("the gateway did not stop within {STOP:?} of SIGTERM and was killed");
             }
         }
-        let _ = killpg(self.process(), Signal::SIGKILL);
+        if self.in_background {
+            let _ = self.signal(Signal::SIGKILL);
+        } else {
+            let _ = killpg(self.process(), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
     }
 }

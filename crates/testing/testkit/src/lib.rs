@@ -7,13 +7,14 @@
 
 pub mod client;
 pub mod gateway;
+pub mod moto;
 pub mod ports;
 mod reader;
 pub mod servers;
 pub mod upstream;
 
 pub use client::{Client, Response};
-pub use gateway::{Gateway, Settings};
+pub use gateway::{Addresses, Gateway, Settings, binary_path};
 pub use nix::sys::signal::Signal;
 pub use reader::Fields;
 pub use upstream::Upstream;

@@ -297,6 +297,6 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("{name} is not installed: run tests/install"))
 }
 
-fn place() -> Result<(TempDir, SocketAddr)> {
+pub(crate) fn place() -> Result<(TempDir, SocketAddr)> {
     Ok((tempfile::Builder::new().prefix("gibbon-test-").tempdir()?, ports::free_tcp_address()?))
 }

@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("engine/store", "engine/plan", "what is stored is what plans are compiled from"),
     ("engine/ports", "engine/store", "sessions, codes and tokens of plugins are rows like others"),
     ("engine/ports", "engine/plan", "what plugins ask for depends on what the plan names"),
+    ("engine/vaults", "engine/store", "it is what the store asks for secrets"),
     ("engine/proxy", "engine/plan", "a request runs on a plan"),
     ("engine/proxy", "engine/journal", "a finished request is written down"),
     ("engine/proxy", "engine/router", "a request is matched"),

@@ -13,6 +13,7 @@ pub struct Drain {
 #[derive(Debug, Default)]
 struct Inner {
     begun: Cell<bool>,
+    idle_may_close: Cell<bool>,
     waiters: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
 }
@@ -23,10 +24,21 @@ impl Drain {
         Self::default()
     }
 
-    /// From now on no connection waits for another request: HTTP/1 answers carry `Connection: close`,
-    /// HTTP/2 sends GOAWAY, idle connections close.
-    pub fn begin(&self) {
+    /// From now on clients are told to go: HTTP/1 answers carry `Connection: close`, HTTP/2 sends GOAWAY. HTTP/1
+    /// connections that wait for a request stay open until [`begin`](Self::begin): one that closes just when its
+    /// client sends the next request looks like a failure (RFC 9112 section 9.5).
+    pub fn announce(&self) {
         self.inner.begun.set(true);
+        self.wake();
+    }
+
+    /// As [`announce`](Self::announce), and connections that wait for a request close.
+    pub fn begin(&self) {
+        self.inner.idle_may_close.set(true);
+        self.announce();
+    }
+
+    fn wake(&self) {
         for waiter in self.inner.waiters.borrow_mut().iter_mut().filter_map(Option::take) {
             waiter.wake();
         }
@@ -52,9 +64,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Whether draining has begun; if not, the task is woken once it does.
     pub(crate) fn poll_begun(&self, cx: &Context<'_>) -> bool {
-        if self.drain.begun() {
-            return true;
-        }
+        self.drain.begun() || self.wait(cx)
+    }
+
+    /// Whether a connection that waits for a request may close; if not, the task is woken once that may have changed.
+    pub(crate) fn poll_idle_may_close(&self, cx: &Context<'_>) -> bool {
+        self.drain.inner.idle_may_close.get() || self.wait(cx)
+    }
+
+    /// Has the task woken at the next step of draining; always false.
+    fn wait(&self, cx: &Context<'_>) -> bool {
         let inner = &self.drain.inner;
         let mut waiters = inner.waiters.borrow_mut();
         let slot = self.slot.get().or_else(|| inner.free.borrow_mut().pop()).unwrap_or_else(|| {

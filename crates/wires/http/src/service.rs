@@ -44,12 +44,21 @@ pub struct ConnInfo<I> {
     pub info: I,
     /// Requests begun on this connection, the current one included.
     pub requests: Cell<u64>,
+    /// The worker's tick at which it began.
+    since: u64,
 }
 
 impl<I> ConnInfo<I> {
     #[must_use]
-    pub fn new(info: I) -> Self {
-        ConnInfo { info, requests: Cell::new(0) }
+    pub(crate) fn new(info: I, since: u64) -> Self {
+        ConnInfo { info, requests: Cell::new(0), since }
+    }
+
+    /// Whether the request under way is to be the last one: there were enough, or the connection is old.
+    pub(crate) fn is_worn(&self, settings: &ServerSettings, tick: u64) -> bool {
+        let ticks = u32::try_from(tick.saturating_sub(self.since)).unwrap_or(u32::MAX);
+        self.requests.get() >= settings.keepalive_requests.max(1)
+            || crate::Deadlines::TICK.saturating_mul(ticks) >= settings.keepalive_time
     }
 }
 

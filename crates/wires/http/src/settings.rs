@@ -20,6 +20,11 @@ pub struct ServerSettings {
     pub keepalive_requests: u64,
     /// How long a connection may idle between requests; zero closes after each answer.
     pub keepalive_timeout: Duration,
+    /// Seconds told to HTTP/1 clients in a `Keep-Alive: timeout=` field; absent says nothing (the second value of nginx's
+    /// `keepalive_timeout`).
+    pub keepalive_header: Option<u64>,
+    /// Age at which a connection is closed after its current request (`keepalive_time`).
+    pub keepalive_time: Duration,
     /// How long a whole head may take (`client_header_timeout`).
     pub header_timeout: Duration,
     /// How long may pass between two reads of a request body (`client_body_timeout`).
@@ -44,6 +49,8 @@ impl Default for ServerSettings {
             ignore_invalid_headers: true,
             keepalive_requests: 1000,
             keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_time: Duration::from_secs(3600),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),

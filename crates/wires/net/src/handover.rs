@@ -1,11 +1,11 @@
 //! Passes listening sockets from a running process to its successor over a unix socket, so that no waiting
-//! connection is lost when the binary is replaced.
+//! connection is lost when the binary is replaced; and a locked file, so that its lock is never free in between.
 //!
 //! The descriptors travel by SCM_RIGHTS in batches, each with the names under which the successor will look for
 //! them. Calls block and are meant for the control thread; a stuck peer ends with an error after some seconds.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ const BATCH: usize = 64;
 const MOST_SOCKETS: usize = 16_384;
 const LONGEST_NAME: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
-const MAGIC: &[u8; 4] = b"LSN1";
+/// What a message holds: sockets with their names behind them, or a file of the predecessor's.
+const SOCKETS: &[u8; 4] = b"LSN1";
+const FILE: &[u8; 4] = b"FIL1";
 
 /// Why a hand-over failed.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,20 @@ pub fn receive(peer: &mut UnixStream) -> Result<Inherited, HandOverError> {
     }
 }
 
+/// Sends an open file, and with it whatever lock is held on it: a lock taken by flock(2) belongs to the open file, which
+/// both processes then have.
+pub fn send_file(peer: &mut UnixStream, file: &impl AsFd) -> Result<(), HandOverError> {
+    prepare(peer)?;
+    send_head(peer, FILE, &[file.as_fd().as_raw_fd()])
+}
+
+/// Receives a file that a predecessor sends.
+pub fn receive_file(peer: &mut UnixStream) -> Result<OwnedFd, HandOverError> {
+    prepare(peer)?;
+    let mut files = receive_head(peer, FILE)?;
+    files.pop().ok_or(HandOverError::Protocol("no file"))
+}
+
 fn prepare(peer: &UnixStream) -> Result<(), HandOverError> {
     peer.set_read_timeout(Some(PATIENCE))?;
     peer.set_write_timeout(Some(PATIENCE))?;
@@ -107,15 +123,10 @@ fn prepare(peer: &UnixStream) -> Result<(), HandOverError> {
     if own == other { Ok(()) } else { Err(HandOverError::Stranger { own, other }) }
 }
 
-/// Magic and count, with the descriptors attached; then each name behind its length.
+/// A head with the descriptors attached; then each name behind its length.
 fn send_batch(peer: &mut UnixStream, batch: &[BoundSocket]) -> Result<(), HandOverError> {
-    let mut head = MAGIC.to_vec();
-    head.extend_from_slice(&u32::try_from(batch.len()).unwrap_or(0).to_be_bytes());
     let descriptors: Vec<RawFd> = batch.iter().map(|socket| socket.socket.as_raw_fd()).collect();
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let attached = if batch.is_empty() { [].as_slice() } else { rights.as_slice() };
-    let sent = sendmsg::<()>(peer.as_raw_fd(), &[IoSlice::new(&head)], attached, MsgFlags::MSG_NOSIGNAL, None)?;
-    peer.write_all(head.get(sent..).unwrap_or_default())?;
+    send_head(peer, SOCKETS, &descriptors)?;
     for socket in batch {
         let name = name(socket);
         let length = u16::try_from(name.len()).map_err(|_| HandOverError::Protocol("name too long"))?;
@@ -125,18 +136,18 @@ fn send_batch(peer: &mut UnixStream, batch: &[BoundSocket]) -> Result<(), HandOv
     Ok(())
 }
 
+/// What the message holds and how many of them, with their descriptors attached.
+fn send_head(peer: &mut UnixStream, what: &[u8; 4], descriptors: &[RawFd]) -> Result<(), HandOverError> {
+    let mut head = what.to_vec();
+    head.extend_from_slice(&u32::try_from(descriptors.len()).unwrap_or(0).to_be_bytes());
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    let attached = if descriptors.is_empty() { [].as_slice() } else { rights.as_slice() };
+    let sent = sendmsg::<()>(peer.as_raw_fd(), &[IoSlice::new(&head)], attached, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(peer.write_all(head.get(sent..).unwrap_or_default())?)
+}
+
 fn receive_batch(peer: &mut UnixStream) -> Result<Vec<BoundSocket>, HandOverError> {
-    let mut head = [0; 8];
-    let (read, descriptors) = receive_head(peer, &mut head)?;
-    peer.read_exact(head.get_mut(read..).unwrap_or_default())?;
-    let [m0, m1, m2, m3, count @ ..] = head;
-    if [m0, m1, m2, m3] != *MAGIC {
-        return Err(HandOverError::Protocol("wrong first bytes"));
-    }
-    if usize::try_from(u32::from_be_bytes(count)).ok() != Some(descriptors.len()) {
-        return Err(HandOverError::Protocol("a descriptor is missing: is the limit of open files too low?"));
-    }
-    descriptors
+    receive_head(peer, SOCKETS)?
         .into_iter()
         .map(|descriptor| {
             let (address, kind) = read_name(peer)?;
@@ -145,9 +156,24 @@ fn receive_batch(peer: &mut UnixStream) -> Result<Vec<BoundSocket>, HandOverErro
         .collect()
 }
 
+/// The descriptors of the next message, which must hold what is expected.
+fn receive_head(peer: &mut UnixStream, what: &[u8; 4]) -> Result<Vec<OwnedFd>, HandOverError> {
+    let mut head = [0; 8];
+    let (read, descriptors) = receive_descriptors(peer, &mut head)?;
+    peer.read_exact(head.get_mut(read..).unwrap_or_default())?;
+    let [m0, m1, m2, m3, count @ ..] = head;
+    if [m0, m1, m2, m3] != *what {
+        return Err(HandOverError::Protocol("wrong first bytes"));
+    }
+    if usize::try_from(u32::from_be_bytes(count)).ok() != Some(descriptors.len()) {
+        return Err(HandOverError::Protocol("a descriptor is missing: is the limit of open files too low?"));
+    }
+    Ok(descriptors)
+}
+
 /// Reads some of the head and the descriptors that came with its first byte.
 #[allow(unsafe_code)]
-fn receive_head(peer: &UnixStream, head: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HandOverError> {
+fn receive_descriptors(peer: &UnixStream, head: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), HandOverError> {
     let mut space = nix::cmsg_space!([RawFd; BATCH]);
     let mut slices = [IoSliceMut::new(head)];
     let message = recvmsg::<()>(peer.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;

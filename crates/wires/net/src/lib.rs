@@ -25,7 +25,7 @@ pub use arrive::{TlsArrival, TlsGreeting, accept_tls, finish_tls, greet_tls, pee
 pub use bind::{BindError, BoundSocket, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
 pub use connect::{ConnectAddress, ConnectError, ConnectFailure, Connector, Target, TlsTarget};
 pub use counters::{Counter, Counters, Totals as CounterTotals};
-pub use handover::{HandOverError, Inherited, receive, send};
+pub use handover::{HandOverError, Inherited, receive, receive_file, send, send_file};
 pub use limit::{ConnectionLimits, Permit, Refusal};
 pub use machine::{raise_descriptor_limit, worker_count};
 pub use pool::{BufferPool, PooledBuffer};

@@ -81,7 +81,7 @@ impl Inner {
     async fn exchange(&self, request: &Request) -> Result<Response, CallError> {
         let (origin, uri) = request.target()?;
         if let Some(mut sender) = self.pool.take(&origin) {
-            match sender.send_request(request.to_http(&uri)?).await {
+            match sender.send_request(request.to_http(&origin, &uri)?).await {
                 Ok(answer) => return self.receive(request, origin, sender, answer).await,
                 // The peer closed while the connection was idle. Only what it certainly did not act
                 // upon is sent again.
@@ -90,12 +90,15 @@ impl Inner {
             }
         }
         let mut sender = self.connect(&origin, request.timeout).await?;
-        let answer = sender.send_request(request.to_http(&uri)?).await.map_err(|error| protocol(&error))?;
+        let answer = sender.send_request(request.to_http(&origin, &uri)?).await.map_err(|error| protocol(&error))?;
         self.receive(request, origin, sender, answer).await
     }
 
     async fn connect(&self, origin: &Origin, limit: Duration) -> Result<Sender, CallError> {
-        let stream = self.reach.tcp(&origin.host, origin.port, origin.tls.as_ref(), limit).await?;
+        let stream = match &origin.proxy {
+            Some(proxy) => proxy.reach(&self.reach, origin, limit).await?,
+            None => self.reach.tcp(&origin.host, origin.port, origin.tls.as_ref(), limit).await?,
+        };
         let mut builder = http1::Builder::new();
         builder.title_case_headers(true);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| protocol(&error))?;

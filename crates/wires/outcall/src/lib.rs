@@ -7,6 +7,7 @@ mod client;
 mod error;
 mod line;
 mod pool;
+mod proxy;
 mod reach;
 mod request;
 

@@ -10,6 +10,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use crate::Tls;
+use crate::proxy::Proxy;
 
 /// Idle connections kept per origin, and in all: beyond it they are closed rather than kept.
 const PER_ORIGIN: usize = 64;
@@ -21,6 +22,8 @@ pub struct Origin {
     pub host: String,
     pub port: u16,
     pub tls: Option<Tls>,
+    /// The proxy it leads through.
+    pub proxy: Option<Proxy>,
 }
 
 pub type Sender = SendRequest<Full<Bytes>>;

@@ -7,6 +7,7 @@ use gibbon_message::{Headers, Method};
 use http::Uri;
 
 use crate::pool::Origin;
+use crate::proxy::Proxy;
 use crate::{CallError, Tls};
 
 /// A request.
@@ -23,6 +24,8 @@ pub struct Request {
     /// How long the connection is kept for another request; zero closes it.
     pub keepalive: Duration,
     pub tls: Tls,
+    /// A forward proxy, `http://host:port`; credentials in it are shown to it.
+    pub proxy: Option<String>,
     pub max_response_bytes: usize,
 }
 
@@ -46,15 +49,29 @@ impl Request {
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?.to_owned();
         let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        Ok((Origin { host, port, tls }, uri))
+        let proxy = self.proxy.as_deref().map(Proxy::parse).transpose()?;
+        Ok((Origin { host, port, tls, proxy }, uri))
     }
 
-    /// The request in the form of the library; the path alone, as an origin expects it.
-    pub(crate) fn to_http(&self, uri: &Uri) -> Result<http::Request<http_body_util::Full<Bytes>>, CallError> {
+    /// The request in the form of the library; the path alone, as an origin expects it, or the whole URL where a proxy
+    /// reads it.
+    pub(crate) fn to_http(
+        &self,
+        origin: &Origin,
+        uri: &Uri,
+    ) -> Result<http::Request<http_body_util::Full<Bytes>>, CallError> {
         let wrong = |error: &dyn std::fmt::Display| CallError::Request(error.to_string());
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        let mut builder = http::Request::builder().method(self.method.as_str()).uri(path);
+        let handed = origin.proxy.as_ref().filter(|_| origin.tls.is_none());
+        let target = match handed {
+            Some(_) => format!("http://{}:{}{path}", origin.host, origin.port),
+            None => path,
+        };
+        let mut builder = http::Request::builder().method(self.method.as_str()).uri(target);
+        if let Some(credentials) = handed.and_then(|proxy| proxy.credentials.as_deref()) {
+            builder = builder.header("proxy-authorization", credentials);
+        }
         for (name, value) in self.headers.iter() {
             builder = builder.header(name, value);
         }
@@ -81,6 +98,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             keepalive: Duration::ZERO,
             tls: Tls { verify: true, server_name: None },
+            proxy: None,
             max_response_bytes: 1,
         }
     }
@@ -103,8 +121,8 @@ mod tests {
     #[test]
     fn the_host_header_leaves_credentials_and_the_path_leaves_the_fragment_out() {
         let request = to("http://me:secret@a.example:81?q=1#f");
-        let (_, uri) = request.target().unwrap();
-        let http = request.to_http(&uri).unwrap();
+        let (origin, uri) = request.target().unwrap();
+        let http = request.to_http(&origin, &uri).unwrap();
         assert_eq!(
             (http.uri().to_string().as_str(), http.headers()["host"].as_bytes()),
             ("/?q=1", &b"a.example:81"[..])

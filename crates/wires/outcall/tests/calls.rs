@@ -33,6 +33,7 @@ fn post(url: String, body: &'static str) -> Request {
         timeout: Duration::from_secs(5),
         keepalive: Duration::from_secs(60),
         tls: Tls { verify: true, server_name: None },
+        proxy: None,
         max_response_bytes: 1000,
     }
 }
@@ -151,6 +152,76 @@ async fn tls_verifies_by_the_given_authorities_and_not_at_all_if_told_so() {
     let mut careless = post(url(), "x");
     careless.tls.verify = false;
     assert_eq!(strict.call(careless).await.unwrap().status, 204);
+}
+
+/// A forward proxy that opens tunnels to wherever it is asked, and tells what it was asked.
+async fn proxy(answer: &'static str) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(socket.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let target = head.split(' ').nth(1).unwrap().to_owned();
+                tell.send(head).unwrap();
+                socket.write_all(answer.as_bytes()).await.unwrap();
+                if let Some(port) = target.strip_prefix("box.example:") {
+                    let mut origin =
+                        tokio::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut socket, &mut origin).await;
+                }
+            });
+        }
+    });
+    (port, told)
+}
+
+#[tokio::test]
+async fn a_proxy_opens_a_tunnel_for_tls_and_is_handed_what_is_plain() {
+    let made = rcgen::generate_simple_self_signed(["box.example".to_owned()]).unwrap();
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap();
+    let tls = Arc::new(ServerTls::new(&ServerTlsSettings::default(), Arc::new(One(certificate))).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        if let Ok(Accepted::Tls(mut stream)) = tls.accept(socket).await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    });
+    let trust = TrustStore::from_pem([("test", cert.as_bytes())]).unwrap();
+    let client = Client::new(reach(Some(trust)), tokio::runtime::Handle::current());
+    let (by, mut told) = proxy("HTTP/1.1 200 Connection established\r\n\r\n").await;
+    let mut request = post(format!("https://box.example:{port}/secret"), "x");
+    request.proxy = Some(format!("http://me:word@127.0.0.1:{by}"));
+    assert_eq!(client.call(request).await.unwrap().status, 204);
+    let head = told.recv().await.unwrap();
+    assert!(head.starts_with(&format!("CONNECT box.example:{port} HTTP/1.1\r\n")), "{head}");
+    assert!(head.contains("Proxy-Authorization: Basic bWU6d29yZA==\r\n"), "{head}");
+
+    let (by, mut told) = proxy("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let mut plain = post("http://far.example/in?a=b".to_owned(), "");
+    plain.proxy = Some(format!("http://127.0.0.1:{by}"));
+    assert_eq!(client.call(plain).await.unwrap().status, 200);
+    let head = told.recv().await.unwrap();
+    assert!(head.starts_with("POST http://far.example:80/in?a=b HTTP/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_is_an_error() {
+    let (by, _told) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
+    let mut request = post("https://box.invalid/".to_owned(), "x");
+    request.proxy = Some(format!("http://127.0.0.1:{by}"));
+    let error = client().call(request).await.unwrap_err().to_string();
+    assert!(error.contains("answers 407"), "{error}");
 }
 
 #[tokio::test]

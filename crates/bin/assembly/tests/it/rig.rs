@@ -49,7 +49,7 @@ impl Rig {
             settings: &loaded.settings,
             values: &loaded.values,
             node_id: "",
-            access_log: None,
+            access_logs: Default::default(),
             log_level: None,
         };
         let running = Running::start(&node, Inherited::none()).unwrap();

@@ -41,7 +41,7 @@ pub fn run(brand: Brand, out: &Output) -> Outcome {
     });
     let proxy = proxy.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000)));
     let text = instructions(proxy, &proto.display().to_string());
-    let ended = process::run(loaded, brand, move || {
+    let ended = process::run(loaded, brand, process::Origin::Foreground, move || {
         use std::io::Write as _;
         let _ = writeln!(
             std::io::stdout(),

@@ -11,6 +11,7 @@ use crate::brand::Brand;
 use crate::cli::{StartFlags, Where};
 use crate::exit::{Outcome, fail};
 use crate::output::Output;
+use crate::process::Origin;
 use crate::{daemon, machine, pid, prefix, process, schema};
 
 /// Time `stop` waits for a node that was told to stop at once.
@@ -38,7 +39,7 @@ fn serve_here(loaded: Loaded, brand: Brand, out: &Output) -> Outcome {
         out.verbose(format!("proxy listens on {}", listener.canonical()));
     }
     let message = format!("{} started", brand.name());
-    process::run(loaded, brand, move || {
+    process::run(loaded, brand, Origin::Foreground, move || {
         use std::io::Write as _;
         // Whoever started the node may have closed its output; it serves all the same.
         let _ = writeln!(std::io::stdout(), "{message}");

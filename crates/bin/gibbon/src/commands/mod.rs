@@ -7,6 +7,7 @@ mod drain;
 mod hybrid;
 mod life;
 mod migrations;
+mod plugins;
 mod vault;
 
 use std::io::Write as _;
@@ -16,6 +17,7 @@ use crate::cli::{self, Command, Line};
 use crate::daemon;
 use crate::exit::Outcome;
 use crate::output::{Output, Verbosity};
+use crate::upgrade;
 
 /// Runs one command.
 pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
@@ -43,13 +45,15 @@ pub fn run(line: Line, brand: Brand, out: &Output) -> Outcome {
         Command::Hybrid { action } => hybrid::run(action, out),
         Command::Vault { action } => vault::run(action, brand, out),
         Command::Migrations { action } => migrations::run(action, brand, out),
+        Command::Plugins { place, json } => plugins::list(&place, json, out),
         Command::Roar => roar(out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(brand), brand.command(), &mut std::io::stdout());
             Ok(())
         }
         Command::Man => manual(brand),
-        Command::Background { prefix } => daemon::serve(&prefix, brand),
+        Command::Background { prefix, successor: false } => daemon::serve(&prefix, brand),
+        Command::Background { prefix, successor: true } => upgrade::succeed(&prefix, brand),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Prints a secret.
 
-use gibbon_conf::vault::{Reference, VaultError, is_reference};
+use gibbon_conf::vault::{Reference, is_reference};
 
 use crate::brand::Brand;
 use crate::cli::VaultAction;
@@ -18,11 +18,6 @@ pub fn run(action: VaultAction, brand: Brand, out: &Output) -> Outcome {
     let text = if is_reference(&reference) { reference } else { format!("{{vault://{reference}}}") };
     let reference = Reference::parse(&text)?;
     let loaded = machine::load(&place, out, true)?;
-    if reference.vault != "env" {
-        return Err(VaultError::NoVault(reference.vault).into());
-    }
-    let environment = machine::environment();
-    let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    out.say(reference.from_environment(loaded.settings.vault_env_prefix.as_deref(), variable)?);
+    out.say(gibbon_assembly::read_secret(&reference, &loaded.settings.vault_options)?);
     Ok(())
 }

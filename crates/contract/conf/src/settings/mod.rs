@@ -1,5 +1,6 @@
 //! The typed form of a configuration, built from checked values. One file per concern; each has its own small builder.
 
+mod access;
 mod builder;
 mod cluster;
 mod console;
@@ -14,6 +15,7 @@ mod traffic;
 
 use std::path::PathBuf;
 
+pub use access::{Access, Audit, EnforceRbac};
 pub(crate) use builder::Builder;
 pub use cluster::{Cluster, ClusterTls, Ocsp};
 pub use console::Console;
@@ -134,8 +136,8 @@ pub struct Settings {
     pub plugins: Selection,
     /// Vault backends offered.
     pub vaults: Selection,
-    /// Prefix of the env vault's variables.
-    pub vault_env_prefix: Option<String>,
+    /// What vaults are configured with that have no entity.
+    pub vault_options: crate::vault::Options,
     /// Lua.
     pub lua: Lua,
     /// Proxy-wasm filters.
@@ -144,6 +146,8 @@ pub struct Settings {
     pub plugin_servers: Vec<PluginServer>,
     /// Control and data planes.
     pub cluster: Cluster,
+    /// Who may call the Admin API, and what is written down of it.
+    pub access: Access,
     /// The console.
     pub console: Console,
     /// HTTP proxy for outgoing connections.
@@ -208,11 +212,12 @@ impl Settings {
             router_flavor: router_flavor(b.values),
             plugins: Selection::from_list(&b.values.list("plugins")),
             vaults: Selection::from_list(&b.values.list("vaults")),
-            vault_env_prefix: b.values.text("vault_env_prefix").map(str::to_owned),
+            vault_options: b.values.vault_options(),
             lua: Lua::build(&mut b),
             wasm: Wasm::build(&mut b),
             plugin_servers: lua::plugin_servers(&b, &prefix),
             cluster: Cluster::build(&mut b),
+            access: Access::build(&mut b),
             console: Console::build(&mut b),
             outgoing_proxy: node::outgoing_proxy(&mut b),
             charset: b.directive(&["location", "proxy", "http"], "charset").map(str::to_owned).filter(|c| c != "off"),

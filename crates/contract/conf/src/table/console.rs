@@ -105,17 +105,16 @@ pub(super) mod smtp {
 pub(super) mod audit {
     //! A record of Admin API calls.
     use super::super::Default::{Is, Unset};
-    use super::super::Effect::NoEffect;
+    use super::super::Effect::Honoured;
     use super::super::Kind::{Flag, List, Number, Text};
-    const NO_AUDIT: &str = "there is no audit record; admin_access_log names every call";
     super::super::settings! { "DATA & ADMIN AUDIT":
-        audit_log: Flag, Is("off"), NoEffect(NO_AUDIT), "Record Admin API calls and changes.";
-        audit_log_ignore_methods: List, Unset, NoEffect(NO_AUDIT), "Methods left out.";
-        audit_log_ignore_paths: List, Unset, NoEffect(NO_AUDIT), "Paths left out.";
-        audit_log_ignore_tables: List, Unset, NoEffect(NO_AUDIT), "Entities left out.";
-        audit_log_payload_exclude: List, Is("token, secret, password"), NoEffect(NO_AUDIT), "Fields left out.";
-        audit_log_record_ttl: Number, Is("2592000"), NoEffect(NO_AUDIT), "Seconds records are kept.";
-        audit_log_signing_key: Text, Unset, NoEffect(NO_AUDIT), "Key that signs records.";
+        audit_log: Flag, Is("off"), Honoured, "Record Admin API calls and changes.";
+        audit_log_ignore_methods: List, Unset, Honoured, "Methods whose calls are left out.";
+        audit_log_ignore_paths: List, Unset, Honoured, "Regular expressions; calls whose path fits one are left out.";
+        audit_log_ignore_tables: List, Unset, Honoured, "Kinds of entities whose changes are left out.";
+        audit_log_payload_exclude: List, Is("token, secret, password"), Honoured, "Fields left out of bodies and entities; token also stands for user_token.";
+        audit_log_record_ttl: Number, Is("2592000"), Honoured, "Seconds records are kept.";
+        audit_log_signing_key: Text, Unset, Honoured, "RSA key that signs records: a path, PEM, or PEM in base64.";
     }
 }
 

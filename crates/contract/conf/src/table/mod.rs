@@ -142,12 +142,9 @@ mod reason {
     pub(in crate::table) const WASM: &str = "proxy-wasm filters are still to come";
     pub(in crate::table) const SERVERS: &str = "external plugin servers are still to come";
     pub(in crate::table) const CONSOLE: &str = "the console is still to come";
-    pub(in crate::table) const TRACING: &str = "tracing is still to come";
     pub(in crate::table) const REPLICA: &str = "everything is read from pg_host";
     pub(in crate::table) const POOL: &str = "the pool of connections follows pg_pool_size and pg_timeout alone";
-    pub(in crate::table) const JOURNAL: &str = "this access log is still to come";
     pub(in crate::table) const PROXY: &str = "the gateway's own calls go out directly";
-    pub(in crate::table) const VAULTS: &str = "of the vaults, only env is there, for settings";
 }
 
 /// Builds a section's rows: `name: Kind, Default, Effect, "meaning";`.

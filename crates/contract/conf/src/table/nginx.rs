@@ -59,7 +59,7 @@ pub(super) mod injected {
     use super::super::Kind::{Number, Size, Text};
     use super::super::reason;
     super::super::settings! { "NGINX injected directives":
-        nginx_main_worker_rlimit_nofile: Text, Is("auto"), Pending("the limit of the environment is kept as it is"), "Open files the process may hold; auto raises the limit as far as allowed.";
+        nginx_main_worker_rlimit_nofile: Text, Is("auto"), Honoured, "Open files the process may hold; auto raises the limit as far as allowed.";
         nginx_events_worker_connections: Text, Is("auto"), Honoured, "Connections per worker; auto follows the limit of open files.";
         nginx_http_client_header_buffer_size: Size, Is("1k"), Honoured, "First buffer for a request head.";
         nginx_http_large_client_header_buffers: Text, Is("4 8k"), Honoured, "Number and size of the buffers for large heads; larger heads are refused.";

@@ -72,10 +72,8 @@ pub(super) mod miscellaneous {
     //! Lua and what belongs nowhere else.
     use super::super::Default::{Is, Unset};
     use super::super::Effect::{Honoured, NoEffect, Pending};
-    use super::super::Kind::{Flag, List, Number, Text};
+    use super::super::Kind::{Choice, Flag, List, Number, Text};
     use super::super::reason;
-    const NO_RBAC: &str =
-        "the Admin API has no user roles; bind it to a private address or put an authentication plugin before it";
     super::super::settings! { "MISCELLANEOUS":
         lua_ssl_trusted_certificate: List, Is("system"), Honoured, "Authorities trusted for outgoing TLS: paths, PEM, base64, or system.";
         lua_ssl_verify_depth: Number, Is("1"), Honoured, "Intermediate certificates allowed in a chain.";
@@ -83,9 +81,9 @@ pub(super) mod miscellaneous {
         lua_package_path: Text, Is("./?.lua;./?/init.lua;"), Pending(reason::LUA), "Where Lua plugins are looked for.";
         lua_package_cpath: Text, Unset, Pending(reason::LUA), "Where Lua modules written in C are looked for.";
         lua_socket_pool_size: Number, Is("256"), Pending(reason::LUA), "Connections kept by Lua sockets per pool.";
-        enforce_rbac: Flag, Is("off"), NoEffect(NO_RBAC), "Demand user roles of the Admin API.";
-        rbac_auth_header: Text, Is("Kong-Admin-Token"), NoEffect(NO_RBAC), "Header with the role token.";
-        event_hooks_enabled: Flag, Is("on"), NoEffect("there are no event hooks; logging plugins send events"), "Run event hooks.";
+        enforce_rbac: Choice(&["off", "on", "entity", "both"]), Is("off"), Honoured, "Demand a user's token of the Admin API, and permission for the path (on), for each entity (entity), or for both.";
+        rbac_auth_header: Text, Is("Kong-Admin-Token"), Honoured, "Header with the user's token.";
+        event_hooks_enabled: Flag, Is("on"), Honoured, "Run event hooks.";
         fips: Flag, Is("off"), NoEffect("the cryptographic module is not a validated one; ssl_cipher_suite = fips restricts ciphers"), "Use a validated cryptographic module.";
     }
 }

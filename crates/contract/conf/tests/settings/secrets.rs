@@ -15,9 +15,15 @@ fn a_reference_is_resolved_before_the_value_is_read() {
 }
 
 #[test]
-fn other_vaults_are_asked_through_the_surroundings() {
-    let loaded = from_environment(&[("KONG_PG_PASSWORD", "{vault://hcv/db/k}")]).unwrap();
+fn other_vaults_are_asked_with_their_own_settings_whose_references_were_resolved_before() {
+    let loaded = from_environment(&[
+        ("KONG_PG_PASSWORD", "{vault://hcv/db/k}"),
+        ("KONG_VAULT_HCV_TOKEN", "{vault://env/token}"),
+        ("TOKEN", "of-the-vault"),
+    ])
+    .unwrap();
     assert_eq!(loaded.settings.datastore.postgres.password.as_deref(), Some("from-hcv"));
+    assert!(!format!("{:?}", loaded.settings.vault_options).contains("of-the-vault"));
 }
 
 #[test]

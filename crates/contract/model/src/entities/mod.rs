@@ -1,5 +1,6 @@
 //! The entities, one file per family. Facts of each: fields, defaults, checks, keys.
 
+pub mod audit;
 pub mod certificates;
 pub mod consumers;
 pub mod credentials;
@@ -9,6 +10,7 @@ pub mod node;
 pub mod oauth2;
 pub mod partials;
 pub mod plugins;
+pub mod rbac;
 pub mod routes;
 pub mod services;
 pub mod storage;
@@ -55,6 +57,18 @@ pub fn all(options: &RegistryOptions) -> Vec<EntityDef> {
         storage::sessions(),
         storage::session_metadatas(),
         storage::ratelimiting_metrics(),
+        rbac::users(),
+        rbac::roles(),
+        rbac::user_roles(),
+        rbac::role_endpoints(),
+        rbac::role_entities(),
+        rbac::groups(),
+        rbac::group_roles(),
+        rbac::user_groups(),
+        rbac::admins(),
+        audit::requests(),
+        audit::objects(),
+        audit::event_hooks(),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gibbon_schema::{Field, OnDelete, Record, Subschemas, typedefs};
+use gibbon_schema::{Field, OnDelete, Record, Subschemas, Validator, typedefs};
 use serde_json::Value;
 
 use crate::{entity::EntityDef, registry::RegistryOptions};
@@ -27,7 +27,7 @@ pub fn plugins(options: &RegistryOptions) -> EntityDef {
         .field("tags", typedefs::tags())
         .field("ordering", Field::record(ordering()).optional().since("3.11"))
         .field("partials", Field::array(Field::record(partial_link())).since("3.11"))
-        .field("condition", Field::string().len_max(1024).since("3.13"))
+        .field("condition", condition().since("3.13"))
         .subschemas(Subschemas {
             key: "name".into(),
             error: Some("plugin '%s' not enabled; add it to the 'plugins' configuration property".into()),
@@ -50,6 +50,15 @@ fn scope(entity: &'static str) -> Field {
 fn ordering() -> Record {
     let phase = || Field::record(Record::new().field("access", Field::array(Field::string()))).optional();
     Record::new().field("before", phase()).field("after", phase())
+}
+
+/// Must hold of a request for the plugin to run on it: an expression in the language of routes.
+fn condition() -> Field {
+    let check = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        gibbon_expr::compile(text, gibbon_expr::Schema::Http).map(|_| ()).map_err(|error| error.to_string())
+    };
+    Field::string().len_max(1024).custom(Validator::new("plugin_condition", check))
 }
 
 /// A shared piece of configuration, and the place in `config` it stands in for.

@@ -7,15 +7,60 @@ use indexmap::IndexMap;
 
 use crate::{entity::EntityDef, registry::RegistryOptions};
 
-/// The vault that needs nothing: environment variables.
+/// The vaults that are built in, each with the schema of its `config`. `env` is Kong's; the others have the fields of its
+/// paid edition.
 pub fn built_in() -> IndexMap<String, Record> {
     let env = Record::new().field("prefix", Field::string().matches("^[%a_-][%a%d_-]*$"));
-    IndexMap::from_iter([("env".to_owned(), env)])
+    IndexMap::from_iter([("env".to_owned(), env), ("fs".to_owned(), fs()), ("hcv".to_owned(), hcv())])
+}
+
+fn fs() -> Record {
+    remembering(
+        Record::new().field("prefix", Field::string().required().description("The directory secrets are below.")),
+    )
+}
+
+fn hcv() -> Record {
+    let text = Field::string;
+    let secret = || Field::string().encrypted().referenceable();
+    remembering(
+        Record::new()
+            .field("protocol", text().one_of(["http", "https"]).default("http"))
+            .field("host", typedefs::host().required().default("127.0.0.1"))
+            .field("port", typedefs::port().required().default(8200))
+            .field("namespace", text())
+            .field("mount", text().default("secret"))
+            .field("kv", text().one_of(["v1", "v2"]).default("v1"))
+            .field("ssl_verify", Field::boolean().default(true))
+            .field("auth_method", text().one_of(["token", "kubernetes", "approle", "jwt"]).default("token"))
+            .field("token", secret())
+            .field("kube_role", text())
+            .field("kube_auth_path", text().default("kubernetes"))
+            .field("kube_api_token_file", text())
+            .field("approle_auth_path", text().default("approle"))
+            .field("approle_role_id", text())
+            .field("approle_secret_id", secret())
+            .field("approle_secret_id_file", text())
+            .field("approle_response_wrapping", Field::boolean().default(false))
+            .field("jwt_role", text())
+            .field("oauth2_token_endpoint", text())
+            .field("oauth2_client_id", text().referenceable())
+            .field("oauth2_client_secret", secret())
+            .field("oauth2_audiences", text()),
+    )
+}
+
+/// How long secrets are remembered, and how they are stored.
+fn remembering(record: Record) -> Record {
+    let seconds = || Field::number().between(0, 100_000_000);
+    record
+        .field("ttl", seconds())
+        .field("neg_ttl", seconds())
+        .field("resurrect_ttl", seconds())
+        .field("base64_decode", Field::boolean().default(false))
 }
 
 pub fn vaults(options: &RegistryOptions) -> EntityDef {
-    // A prefix may not hide a vault that can be addressed by its own name.
-    let names: Vec<&str> = options.vaults.keys().map(String::as_str).collect();
     let schemas: IndexMap<String, Arc<Record>> = options
         .vaults
         .iter()
@@ -33,7 +78,8 @@ pub fn vaults(options: &RegistryOptions) -> EntityDef {
                 .unique()
                 .unique_across_ws()
                 .matches("^[a-z][a-z%d-]-[a-z%d]+$")
-                .not_one_of(names),
+                // The only name the open edition takes for itself; a prefix may hide the others.
+                .not_one_of(["env"]),
         )
         .field("name", Field::string().required())
         .field("description", Field::string())

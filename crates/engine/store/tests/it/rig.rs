@@ -8,7 +8,8 @@ use gibbon_plan::{BuildScope, Builder, Compiler, Funnel, Plan, Plugins, Publishe
 use gibbon_router::Flavor;
 use gibbon_schema::Compat;
 use gibbon_store::{
-    Address, ChangeError, Conductor, Document, Documents, Memory, MemoryWriter, Row, Sqlite, StoreError,
+    Address, ChangeError, Conductor, Document, Documents, Making, Memory, MemoryWriter, NoSecrets, Row, Sqlite,
+    StoreError,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -85,10 +86,10 @@ fn registry() -> Arc<Registry> {
 
 impl Rig {
     pub fn memory() -> Rig {
-        Self::with(tempfile::tempdir().unwrap(), |registry, funnel, _| {
+        Self::with(tempfile::tempdir().unwrap(), |making, _| {
             let memory = Memory::default();
             let writer = Box::new(MemoryWriter::new(memory.clone()));
-            Conductor::over_datastore(registry, funnel, Arc::new(memory), writer)
+            Conductor::over_datastore(making, Arc::new(memory), writer)
         })
     }
 
@@ -101,40 +102,40 @@ impl Rig {
         postgres::apart(|| {
             let runtime = postgres::RUNTIME.handle();
             gibbon_store::Migrations::open(settings, runtime).unwrap().migrate().unwrap();
-            Self::with(tempfile::tempdir().unwrap(), |registry, funnel, _| {
+            Self::with(tempfile::tempdir().unwrap(), |making, _| {
                 let (reader, writer) = gibbon_store::Postgres::open(settings, runtime)?;
-                Conductor::over_datastore(registry, funnel, Arc::new(reader), Box::new(writer))
+                Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))
             })
         })
     }
 
     pub fn sqlite_in(directory: tempfile::TempDir) -> Rig {
-        Self::with(directory, |registry, funnel, directory| {
+        Self::with(directory, |making, directory| {
             let (reader, writer) = Sqlite::open(&directory.join("test.sqlite"))?;
-            Conductor::over_datastore(registry, funnel, Arc::new(reader), Box::new(writer))
+            Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))
         })
     }
 
     /// A second process on a file; `directory` is only for what else it keeps.
     pub fn sqlite_at(path: &std::path::Path, directory: tempfile::TempDir) -> Rig {
-        Self::with(directory, |registry, funnel, _| {
+        Self::with(directory, |making, _| {
             let (reader, writer) = Sqlite::open(path)?;
-            Conductor::over_datastore(registry, funnel, Arc::new(reader), Box::new(writer))
+            Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))
         })
     }
 
     pub fn declarative_in(directory: tempfile::TempDir) -> Rig {
-        Self::with(directory, |registry, funnel, directory| {
-            Conductor::declarative(registry, funnel, Some(directory.to_owned()))
-        })
+        Self::with(directory, |making, directory| Conductor::declarative(making, Some(directory.to_owned())))
     }
 
     fn with(
         directory: tempfile::TempDir,
-        open: impl FnOnce(Arc<Registry>, Arc<Funnel>, &std::path::Path) -> Result<Conductor, StoreError>,
+        open: impl FnOnce(Making, &std::path::Path) -> Result<Conductor, StoreError>,
     ) -> Rig {
         let (registry, funnel) = (registry(), funnel());
-        let conductor = open(Arc::clone(&registry), Arc::clone(&funnel), directory.path()).unwrap();
+        let making =
+            Making { registry: Arc::clone(&registry), funnel: Arc::clone(&funnel), secrets: Arc::new(NoSecrets) };
+        let conductor = open(making, directory.path()).unwrap();
         Rig { documents: Documents { conductor, registry, compat: Compat::V3_10 }, funnel, directory }
     }
 

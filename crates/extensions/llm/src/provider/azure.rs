@@ -1,7 +1,8 @@
 //! Identities of Microsoft Entra: a client's secret, or the managed identity of the machine.
 
-use super::token::{Token, TokenError, TokenRequest, form, form_header, read_oauth};
+use super::token::{Token, read_oauth};
 use super::{Address, PlaceError, model_segment};
+use gibbon_cloud::{TokenError, TokenRequest, form, form_header};
 
 /// What tokens are for: Azure's AI services.
 pub const SCOPE: &str = "https://cognitiveservices.azure.com/.default";

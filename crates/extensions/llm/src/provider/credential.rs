@@ -1,8 +1,8 @@
 //! Showing who calls. Values are secret: they appear in no error and no `Debug` output.
 
-use super::Address;
-use super::sigv4::{self, AwsKeys};
 use crate::json::patch::{self, Change};
+use gibbon_cloud::Address;
+use gibbon_cloud::sigv4::{self, AwsKeys};
 use std::fmt;
 
 /// How a provider wants to be shown a key.

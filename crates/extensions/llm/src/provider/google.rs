@@ -1,11 +1,12 @@
 //! Identities of Google Cloud: a service account's key, or the metadata server of the machine.
 
-use super::token::{Token, TokenError, TokenRequest, form, form_header, read_oauth};
+use super::token::{Token, read_oauth};
 use super::{Address, PlaceError};
 use crate::json::Fields;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use gibbon_cloud::{TokenError, TokenRequest, form, form_header};
 use serde_json::json;
 use std::fmt;
 

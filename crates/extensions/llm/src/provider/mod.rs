@@ -2,8 +2,6 @@
 //! a dialect and a few oddities. Nothing is sent from here: the result is an address, headers and a
 //! body for whoever holds the sockets.
 
-mod address;
-pub mod aws;
 pub mod azure;
 mod credential;
 pub mod google;
@@ -11,16 +9,16 @@ mod place;
 mod preset;
 mod quirks;
 mod retry;
-pub mod sigv4;
 mod token;
 
-pub use address::Address;
 pub use credential::{Credential, Scheme};
 pub use place::{PlaceError, Settings, model_segment};
 pub use preset::{PRESETS, Preset, find};
 pub use quirks::Quirks;
 pub use retry::retry_after_ms;
-pub use token::{Token, TokenError, TokenRequest};
+pub use token::Token;
+
+pub use gibbon_cloud::{Address, TokenError, TokenRequest, aws, sigv4};
 
 use crate::dialect::Dialect;
 

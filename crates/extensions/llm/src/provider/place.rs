@@ -2,9 +2,9 @@
 //! path segment or an error: it must never reach another path, host or query.
 
 use super::Operation;
-use super::address::{Address, encode};
 use super::preset::{Preset, Shape};
 use crate::dialect::Dialect;
+use gibbon_cloud::{Address, AddressError, encode};
 
 /// What the configuration says about a target beside its provider and model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +79,12 @@ pub enum PlaceError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl From<AddressError> for PlaceError {
+    fn from(error: AddressError) -> Self {
+        Self::Url { why: error.why }
+    }
 }
 
 /// The name of a model as one path segment. ARNs and names like `models/x` are encoded as one; all

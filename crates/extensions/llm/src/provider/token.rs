@@ -1,28 +1,9 @@
-//! Getting a token, as a description: what to send, how to read the answer. Whoever owns the
-//! sockets sends it, keeps the token, and asks again before it expires.
+//! Tokens: how the answer to a request for one is read. Whoever owns the sockets sends the request,
+//! keeps the token, and asks again before it expires.
 
-use super::Address;
 use crate::json::Fields;
+use gibbon_cloud::TokenError;
 use std::fmt;
-
-/// A request for a token or for temporary keys.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TokenRequest {
-    /// Method.
-    pub method: &'static str,
-    /// Where.
-    pub address: Address,
-    /// Headers.
-    pub headers: Vec<(String, String)>,
-    /// Body; may hold a secret.
-    pub body: Vec<u8>,
-}
-
-impl fmt::Debug for TokenRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenRequest({} {}{})", self.method, self.address.host, self.address.path)
-    }
-}
 
 /// A token and until when it holds.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,25 +30,6 @@ impl Token {
     }
 }
 
-/// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// The credentials are not what they should be.
-    #[error("the {what} is not valid: {why}")]
-    Credentials {
-        /// Which.
-        what: &'static str,
-        /// What is wrong, without quoting it.
-        why: &'static str,
-    },
-    /// The answer is not what it should be.
-    #[error("the answer of the token service is not valid: {why}")]
-    Answer {
-        /// What is wrong.
-        why: String,
-    },
-}
-
 /// Reads an OAuth 2 token answer (RFC 6749, section 5.1); Azure writes numbers as texts.
 ///
 /// # Errors
@@ -85,25 +47,6 @@ pub fn read_oauth(body: &[u8], now: u64) -> Result<Token, TokenError> {
         |key: &str| f.take(key).and_then(|v| v.as_u64().or_else(|| v.as_str().and_then(|s| s.trim().parse().ok())));
     let expires = number("expires_in").map(|n| now.saturating_add(n)).or_else(|| number("expires_on"));
     Ok(Token { value, expires: expires.unwrap_or(now + 300) })
-}
-
-/// `key=value&...`, encoded.
-pub(super) fn form(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = String::new();
-    for (key, value) in fields {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        super::address::encode(key, &mut out);
-        out.push('=');
-        super::address::encode(value, &mut out);
-    }
-    out.into_bytes()
-}
-
-/// The header of a form.
-pub(super) fn form_header() -> (String, String) {
-    ("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())
 }
 
 #[cfg(test)]

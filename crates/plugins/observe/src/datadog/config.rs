@@ -28,6 +28,9 @@ pub struct Config {
     /// The tag of the consumer.
     #[schema(default = "consumer")]
     pub consumer_tag: String,
+    /// The tag of the route's name; without it there is no such tag.
+    #[schema(since = "3.15")]
+    pub route_name_tag: Option<String>,
     /// Without effect.
     #[schema(typedef = replaced::retry_count("datadog"))]
     #[allow(dead_code)]

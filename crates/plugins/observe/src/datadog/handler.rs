@@ -52,6 +52,10 @@ impl Datadog {
         }
         let service = x.service().map_or_else(String::new, |service| name_or_host(service).replace('.', "_"));
         let _ = write!(line, "|#{}:{service},{}:{}", config.service_name_tag, config.status_tag, x.response.status);
+        if let Some((tag, route)) = config.route_name_tag.as_ref().zip(x.route()) {
+            let name = route.name.as_deref().unwrap_or(&route.id_text);
+            let _ = write!(line, ",{tag}:{}", name.replace('.', "_"));
+        }
         let consumer = metric.consumer_identifier.zip(x.consumer.as_deref());
         if let Some(who) = consumer.and_then(|(naming, consumer)| naming.of(consumer)) {
             let by_id = metric.consumer_identifier == Some(ConsumerName::ConsumerId);

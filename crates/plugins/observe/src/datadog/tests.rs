@@ -17,6 +17,13 @@ fn metrics_carry_service_status_and_their_own_tags() {
 }
 
 #[test]
+fn the_route_is_a_tag_where_one_is_named() {
+    let metrics = json!([{"name": "request_size", "stat_type": "gauge", "sample_rate": 1, "tags": []}]);
+    let (_, written) = sent(&PART, json!({"metrics": metrics, "route_name_tag": "route"}), &mut [exchange()]);
+    assert!(written[0].contains(",status:200,route:"), "{written:?}");
+}
+
+#[test]
 fn a_consumer_is_a_tag_and_dashes_of_its_id_become_underscores() {
     let mut x = exchange();
     x.consumer = Some(People::consumer("ada"));

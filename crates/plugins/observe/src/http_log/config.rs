@@ -55,6 +55,9 @@ pub struct Config {
     pub headers: Option<IndexMap<String, String>>,
     /// How entries wait.
     pub queue: Queue,
+    /// Whether the endpoint's certificate is verified; it is not while this is unset.
+    #[schema(since = "3.15", default_3_15 = true)]
+    pub ssl_verify: Option<bool>,
     /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,

@@ -32,6 +32,7 @@ impl HttpLog {
             headers: headers(config),
             timeout: milliseconds(config.timeout),
             keepalive: milliseconds(config.keepalive),
+            verify: config.ssl_verify.unwrap_or(false),
             single: settings.max_batch_size == 1,
         };
         Ok(HttpLog { queue: build.queue(settings, Arc::new(delivery)) })
@@ -54,6 +55,8 @@ struct Delivery {
     headers: Headers,
     timeout: Duration,
     keepalive: Duration,
+    /// Off unless asked for, as in Kong: collectors often have certificates of their own making.
+    verify: bool,
     /// Batches of one are sent as an object, others as an array.
     single: bool,
 }
@@ -66,8 +69,7 @@ impl Deliver for Delivery {
                 body: self.body(batch),
                 timeout: self.timeout,
                 keepalive: self.keepalive,
-                // As in Kong: collectors often have certificates of their own making.
-                tls: OutcallTls { verify: false, server_name: None },
+                tls: OutcallTls { verify: self.verify, server_name: None },
                 ..OutcallRequest::new(self.method.clone(), self.url.clone())
             };
             let answer = self.http.call(request).await.map_err(|error| format!("failed request: {error}"))?;

@@ -29,6 +29,13 @@ fn requests(config: Value, exchanges: usize, status: u16) -> (Vec<OutcallRequest
 }
 
 #[test]
+fn certificates_are_verified_if_that_is_asked_for() {
+    let verify = |config: Value| requests(config, 1, 200).0[0].tls.verify;
+    assert!(!verify(json!({"http_endpoint": "https://log.test/"})));
+    assert!(verify(json!({"http_endpoint": "https://log.test/", "ssl_verify": true})));
+}
+
+#[test]
 fn an_entry_is_posted_with_the_urls_credentials_and_without_its_query() {
     let config = json!({"http_endpoint": "http://u:p@log.test/in?k=v", "headers": {"X-Log": "1"}});
     let (seen, outcome) = requests(config, 1, 200);

@@ -11,9 +11,8 @@ pub struct Config {
     /// Answers by status.
     #[schema(default = false)]
     pub status_code_metrics: bool,
-    /// Figures of model traffic; accepted, nothing is counted yet.
+    /// Calls to models: requests, tokens, costs and latencies, of plugins that log statistics.
     #[schema(default = false)]
-    #[allow(dead_code)]
     pub ai_metrics: bool,
     /// Histograms of latencies.
     #[schema(default = false)]

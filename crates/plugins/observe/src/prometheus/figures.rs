@@ -12,6 +12,7 @@ use gibbon_pdk::{
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::models::ModelFigures;
 use crate::names::name_or_host;
 
 const SHARDS: usize = 32;
@@ -26,6 +27,7 @@ const UPSTREAM_BUCKETS: [u64; 13] = [25, 50, 80, 100, 250, 400, 700, 1000, 2000,
 #[derive(Default)]
 pub struct Figures {
     pub upstream_health: AtomicBool,
+    pub models: ModelFigures,
     shards: [Slot; SHARDS],
 }
 
@@ -65,11 +67,11 @@ pub struct Latencies {
     request: Histogram<13>,
 }
 
-/// Counts per bucket, the last of them beyond all bounds.
+/// Counts per bucket; what is beyond all bounds is in the count alone.
 #[derive(Clone)]
-struct Histogram<const N: usize> {
+pub struct Histogram<const N: usize> {
     buckets: [u64; N],
-    count: u64,
+    pub count: u64,
     sum: u64,
 }
 
@@ -80,7 +82,7 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> Histogram<N> {
-    fn add(&mut self, bounds: &[u64; N], value: u64) {
+    pub fn add(&mut self, bounds: &[u64; N], value: u64) {
         self.count += 1;
         self.sum += value;
         if let Some((_, bucket)) = bounds.iter().zip(&mut self.buckets).find(|(bound, _)| value <= **bound) {
@@ -94,7 +96,7 @@ impl<const N: usize> Histogram<N> {
         self.buckets.iter_mut().zip(&other.buckets).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    fn write(&self, out: &mut Exposition, name: &str, labels: &str, bounds: &[u64; N]) {
+    pub fn write(&self, out: &mut Exposition, name: &str, labels: &str, bounds: &[u64; N]) {
         let mut up_to = 0;
         for (bound, count) in bounds.iter().zip(&self.buckets) {
             up_to += count;
@@ -253,6 +255,7 @@ impl Exporter for Figures {
         for slot in &self.shards {
             sums.add(&slot.0.lock().unwrap_or_else(PoisonError::into_inner));
         }
+        self.models.export(out, WORKSPACE);
         let help = "Total bandwidth (ingress/egress) throughput in bytes";
         out.family("kong_bandwidth_bytes", help, FamilyKind::Counter);
         for (labels, bytes) in &sums.bandwidth {
@@ -317,6 +320,6 @@ fn upstream_health(out: &mut Exposition, engine: &Value) {
 }
 
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53
-fn number(count: u64) -> f64 {
+pub fn number(count: u64) -> f64 {
     count as f64
 }

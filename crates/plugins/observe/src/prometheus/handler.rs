@@ -30,6 +30,9 @@ impl Handler for Counting {
         // Kong does not count what matched no route.
         let Some(matched) = &x.matched else { return };
         let consumer = x.consumer.as_deref().filter(|_| self.config.per_consumer);
+        if self.config.ai_metrics {
+            self.figures.models.count(x);
+        }
         let series = Series::of(&matched.route, matched.service.as_ref());
         let mut shard = self.figures.own_shard();
         if self.config.latency_metrics {

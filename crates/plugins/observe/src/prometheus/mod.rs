@@ -3,6 +3,7 @@
 mod config;
 mod figures;
 mod handler;
+mod models;
 #[cfg(test)]
 mod tests;
 

@@ -18,9 +18,12 @@ pub struct Config {
     /// Milliseconds that an idle connection is kept.
     #[schema(default = 60000)]
     pub keepalive: f64,
-    /// Whether the connection is encrypted; the server's certificate is not verified.
+    /// Whether the connection is encrypted.
     #[schema(required, default = false)]
     pub tls: bool,
+    /// Whether the server's certificate is verified; it is not while this is unset.
+    #[schema(since = "3.15", default_3_15 = true)]
+    pub ssl_verify: Option<bool>,
     /// The server name to send.
     pub tls_sni: Option<String>,
     /// Further fields, computed in Lua.

@@ -22,7 +22,9 @@ impl TcpLog {
         let timeout = milliseconds(config.timeout);
         let mut line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);
         line.keepalive = milliseconds(config.keepalive);
-        line.tls = config.tls.then(|| OutcallTls { verify: false, server_name: config.tls_sni.clone() });
+        line.tls = config
+            .tls
+            .then(|| OutcallTls { verify: config.ssl_verify.unwrap_or(false), server_name: config.tls_sni.clone() });
         Ok(TcpLog { queue: build.queue(at_once(), Arc::new(Lines(line))) })
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::query::Arguments;
+use crate::multipart::{self, Field};
 
 /// Changes of one part of a request, with values filled in for this request.
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ pub fn transform(changes: &Changes, content_type: &str, body: &[u8]) -> Option<V
             changes.apply_to_arguments(&mut all);
             Some(all.encode(true))
         }
-        "multipart/form-data" => multipart(changes, boundary(content_type)?, body),
+        "multipart/form-data" => multipart(changes, multipart::boundary(content_type)?, body),
         _ => None,
     }
 }
@@ -91,20 +92,8 @@ fn json(changes: &Changes, body: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(&Value::Object(object)).ok()
 }
 
-fn boundary(content_type: &str) -> Option<&str> {
-    let parameter = content_type.split(';').map(str::trim).find_map(|p| p.strip_prefix("boundary="))?;
-    Some(parameter.trim_matches('"')).filter(|b| !b.is_empty())
-}
-
-/// One field of a multipart form: everything between two boundaries, and its name.
-struct Field {
-    name: String,
-    head: Vec<u8>,
-    value: Vec<u8>,
-}
-
 fn multipart(changes: &Changes, boundary: &str, body: &[u8]) -> Option<Vec<u8>> {
-    let mut fields = fields(boundary, body)?;
+    let mut fields = multipart::fields(boundary, body)?;
     for (old, new) in &changes.rename {
         if let Some(field) = fields.iter_mut().find(|f| f.name == *old) {
             field.name.clone_from(new);
@@ -138,30 +127,4 @@ fn multipart(changes: &Changes, boundary: &str, body: &[u8]) -> Option<Vec<u8>> 
 fn head_of(name: &str) -> Vec<u8> {
     let safe: String = name.chars().filter(|c| !matches!(c, '"' | '\r' | '\n')).collect();
     format!("Content-Disposition: form-data; name=\"{safe}\"").into_bytes()
-}
-
-fn fields(boundary: &str, body: &[u8]) -> Option<Vec<Field>> {
-    let text = body.to_vec();
-    let mark = format!("--{boundary}");
-    let mut found = Vec::new();
-    let mut rest = text.get(find(&text, mark.as_bytes())? + mark.len()..)?;
-    while let Some(part) = rest.strip_prefix(b"\r\n") {
-        let end = find(part, format!("\r\n{mark}").as_bytes())?;
-        let (part, behind) = (part.get(..end)?, part.get(end + 2 + mark.len()..)?);
-        let cut = find(part, b"\r\n\r\n")?;
-        let (head, value) = (part.get(..cut)?.to_vec(), part.get(cut + 4..)?.to_vec());
-        found.push(Field { name: name_of(&head).unwrap_or_default(), head, value });
-        rest = behind;
-    }
-    Some(found)
-}
-
-fn name_of(head: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(head);
-    let (_, behind) = text.split_once("name=\"")?;
-    Some(behind.split_once('"')?.0.to_owned())
-}
-
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|w| w == what)
 }

@@ -15,7 +15,7 @@ pub struct Config {
     /// What is taken away.
     pub remove: Names,
     /// What gets another name: `old:new`.
-    pub rename: Pairs,
+    pub rename: Renames,
     /// What gets another value if it is there: `name:value`.
     pub replace: Replacements,
     /// What is set if it is absent: `name:value`.
@@ -35,6 +35,20 @@ pub struct Names {
     pub headers: Vec<String>,
     /// Names of query parameters.
     #[schema(required, default = [])]
+    pub querystring: Vec<String>,
+}
+
+/// New names in each part of a request.
+#[derive(Schema, Debug)]
+pub struct Renames {
+    /// Names for the body.
+    #[schema(required, default = [], elements(custom = check_pair))]
+    pub body: Vec<String>,
+    /// Names for the headers.
+    #[schema(required, default = [], elements(matches = "^[^:]+:.*$", custom = pair::check_renamed_header))]
+    pub headers: Vec<String>,
+    /// Names for the query string.
+    #[schema(required, default = [], elements(custom = check_pair))]
     pub querystring: Vec<String>,
 }
 

@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use gibbon_message::{Headers, Method};
-use gibbon_pdk::{BuildError, Exchange, Flow, Handler, Host, RequestBody, Step};
+use gibbon_pdk::{BuildError, Exchange, Fault, Flow, Handler, Host, RequestBody, Step};
 
 use super::body::{self, Changes};
 use super::config::Config;
 use super::query::Arguments;
 use super::template::Template;
-use crate::pair;
+use crate::{body as whole, pair};
+
+/// A body that lies in a file is changed up to this size, in memory; a larger one passes unchanged.
+const LARGEST: u64 = 16 << 20;
 
 /// A value per name, to be filled in per request.
 type Values = Vec<(String, Template)>;
@@ -97,7 +100,55 @@ impl Transformer {
 
     /// Bodies of a type that is understood are read; a request without any is left alone.
     fn wants_body(&self, x: &Exchange) -> bool {
-        !self.body.is_empty() && x.body.is_unread() && x.media_type().is_some_and(|m| is_understood(&m))
+        let of_type = |wanted: fn(&str) -> bool| x.media_type().is_some_and(|media| wanted(&media));
+        x.body.is_unread()
+            && ((!self.body.is_empty() && of_type(is_understood)) || (self.moves_form() && of_type(is_form)))
+    }
+
+    /// A method without a body moves a form's parameters into the query.
+    fn moves_form(&self) -> bool {
+        matches!(self.method, Some(Method::Get | Method::Head | Method::Trace))
+    }
+
+    /// A body that was too large for memory is taken back into it, so that it is changed like any other.
+    async fn access_from_file(&self, x: &mut Exchange, host: &Host) -> Flow {
+        match whole::whole(&x.body, host, LARGEST as usize).await {
+            Ok(bytes) => x.body = RequestBody::Whole(bytes),
+            Err(why) => return Fault::plugin(why).into(),
+        }
+        self.change(x);
+        Flow::Next
+    }
+
+    /// Whether the body lies in a file and is to be changed.
+    fn is_in_file(&self, x: &Exchange) -> bool {
+        let RequestBody::Spooled(file) = &x.body else { return false };
+        if self.body.is_empty() && !self.moves_form() {
+            return false;
+        }
+        if file.len > LARGEST {
+            tracing::warn!(request_id = %x.id, "request-transformer: the body is larger than {LARGEST} bytes and passes unchanged");
+        }
+        file.len <= LARGEST
+    }
+
+    fn change(&self, x: &mut Exchange) {
+        if let Some(path) = self.uri.as_ref().and_then(|t| t.render_path(x)) {
+            x.destination.path.clear();
+            gibbon_message::uri::escape_into(&mut x.destination.path, path.as_bytes());
+        }
+        if let Some(method) = &self.method {
+            self.change_method(x, method);
+        }
+        if !self.headers.is_empty() {
+            self.change_headers(x);
+        }
+        if !self.body.is_empty() {
+            self.change_body(x);
+        }
+        if !self.query.is_empty() {
+            self.change_query(x);
+        }
     }
 
     fn change_headers(&self, x: &mut Exchange) {
@@ -125,11 +176,9 @@ impl Transformer {
         x.destination.query = Some(all.encode(true));
     }
 
-    /// A method without a body moves a form's parameters into the query.
     fn change_method(&self, x: &mut Exchange, method: &Method) {
         x.request.method = method.clone();
-        let bodyless = matches!(method, Method::Get | Method::Head | Method::Trace);
-        if !bodyless || x.media_type().as_deref() != Some("application/x-www-form-urlencoded") {
+        if !self.moves_form() || !x.media_type().is_some_and(|media| is_form(&media)) {
             return;
         }
         let Some(form) = x.body.bytes().filter(|b| !b.is_empty()) else { return };
@@ -143,8 +192,12 @@ impl Transformer {
     }
 }
 
+fn is_form(media: &str) -> bool {
+    media == "application/x-www-form-urlencoded"
+}
+
 fn is_understood(media: &str) -> bool {
-    matches!(media, "application/json" | "application/x-www-form-urlencoded" | "multipart/form-data")
+    is_form(media) || matches!(media, "application/json" | "multipart/form-data")
 }
 
 /// `Host` is only ever replaced, and that is done where the request is forwarded.
@@ -176,26 +229,14 @@ fn apply_to_headers(headers: &mut Headers, changes: &Changes) {
 }
 
 impl Handler for Transformer {
-    fn access<'a>(&'a self, x: &'a mut Exchange, _host: &'a Host) -> Step<'a> {
+    fn access<'a>(&'a self, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         if self.wants_body(x) {
             return Step::Now(Flow::ReadBody);
         }
-        if let Some(path) = self.uri.as_ref().and_then(|t| t.render(x)) {
-            x.destination.path.clear();
-            gibbon_message::uri::escape_into(&mut x.destination.path, path.as_bytes());
+        if self.is_in_file(x) {
+            return Step::Later(Box::pin(self.access_from_file(x, host)));
         }
-        if let Some(method) = &self.method {
-            self.change_method(x, method);
-        }
-        if !self.headers.is_empty() {
-            self.change_headers(x);
-        }
-        if !self.body.is_empty() {
-            self.change_body(x);
-        }
-        if !self.query.is_empty() {
-            self.change_query(x);
-        }
+        self.change(x);
         Step::NEXT
     }
 }

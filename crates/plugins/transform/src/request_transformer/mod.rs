@@ -22,7 +22,7 @@ pub const PART: Part = Part {
     priority: 801,
     version: crate::VERSION,
     phases: Phases::of(&[Phase::Access]),
-    protocols: crate::HTTP,
+    protocols: crate::ALL,
     scopes: Scopes { route: true, service: true, consumer: true, consumer_group: true },
     schema: Config::record,
     build: |document, _| Ok(Arc::new(Transformer::new(crate::config::<Config>(PART.name, document)?)?)),

@@ -66,13 +66,23 @@ impl Template {
     /// The text for a request; `None` if it came out empty.
     #[must_use]
     pub fn render(&self, x: &Exchange) -> Option<String> {
+        self.fill(x, |value| value)
+    }
+
+    /// As [`render`](Self::render), for a path: what is looked up stays inside it, and begins neither query nor fragment.
+    #[must_use]
+    pub fn render_path(&self, x: &Exchange) -> Option<String> {
+        self.fill(x, |value| value.replace('?', "%3F").replace('#', "%23"))
+    }
+
+    fn fill(&self, x: &Exchange, write: impl Fn(String) -> String) -> Option<String> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Look(looks) => {
                     if let Some(value) = looks.iter().find_map(|l| l.value(x)) {
-                        out.push_str(&value);
+                        out.push_str(&write(value));
                     }
                 }
             }
@@ -150,6 +160,14 @@ mod tests {
         assert_eq!(rendered("<$(headers.x_id)-$(query_params.user)>").as_deref(), Some("<7-bob>"));
         assert_eq!(rendered("$(uri_captures['name'])$(uri_captures[1])").as_deref(), Some("none"));
         assert_eq!(rendered("$(query_params.flag)").as_deref(), Some("true"));
+    }
+
+    #[test]
+    fn what_is_looked_up_stays_inside_a_path() {
+        let mut x = Exchange::default();
+        x.request.headers.append("X-Id", "a?admin=1#f");
+        let template = Template::parse("/u/$(headers.x_id)?fixed=1").unwrap();
+        assert_eq!(template.render_path(&x).as_deref(), Some("/u/a%3Fadmin=1%23f?fixed=1"));
     }
 
     #[test]

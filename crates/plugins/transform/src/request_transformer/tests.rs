@@ -2,10 +2,56 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
+use gibbon_pdk::{RequestBody, SpooledBody};
+use gibbon_rig::{Rig, refused, request, with_body};
 use serde_json::{Value, json};
 
+use super::PART;
 use super::body::{Changes, transform};
 use super::query::Arguments;
+
+#[test]
+fn a_method_without_a_body_moves_the_form_into_the_query() {
+    let rig = Rig::new();
+    let handler = rig.handler(&PART, json!({"http_method": "GET"}));
+    let mut x = with_body(request("POST /?a=1", &[("Content-Type", "application/x-www-form-urlencoded")]), "b=2&a=3");
+    assert!(rig.access(&*handler, &mut x).is_next());
+    assert_eq!(x.request.method.as_str(), "GET");
+    assert_eq!(x.destination.query.as_deref(), Some(&b"a=1&a=3&b=2"[..]));
+    let mut x = with_body(request("POST /", &[("Content-Type", "text/plain")]), "b=2");
+    assert!(rig.access(&*handler, &mut x).is_next());
+    assert!(matches!(x.body, RequestBody::Unread), "what is no form is not read");
+}
+
+#[test]
+fn a_body_in_a_file_is_changed_like_any_other() {
+    let rig = Rig::new();
+    let handler = rig.handler(&PART, json!({"remove": {"body": ["secret"]}}));
+    let text = br#"{"secret":1,"kept":2}"#;
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, text).unwrap();
+    let mut x = request("POST /", &[("Content-Type", "application/json")]);
+    x.body = RequestBody::Spooled(SpooledBody { file: Arc::new(file), len: text.len() as u64 });
+    assert!(rig.access(&*handler, &mut x).is_next());
+    assert_eq!(x.body.bytes(), Some(&br#"{"kept":2}"#[..]));
+}
+
+#[test]
+fn both_sides_of_a_renamed_header_are_header_names() {
+    let wrong = refused(&PART, json!({"rename": {"headers": ["X-A:bad name"]}}));
+    assert!(wrong.to_string().contains("'bad name' is not a valid header"), "{wrong}");
+}
+
+#[test]
+fn values_cannot_end_the_line_of_a_header() {
+    let rig = Rig::new();
+    let handler = rig.handler(&PART, json!({"add": {"headers": ["X-A:$(query_params.v)"]}}));
+    let mut x = request("GET /?v=1%0D%0AX-Evil:%201", &[]);
+    assert!(rig.access(&*handler, &mut x).is_next());
+    assert_eq!(x.request.headers.get("x-a"), Some(&b"1%0D%0AX-Evil: 1"[..]));
+}
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()

@@ -72,7 +72,9 @@ impl Transformer {
 
 /// Whether an answer is JSON by its Content-Type.
 fn is_json(headers: &Headers) -> bool {
-    headers.get_str("content-type").is_some_and(|v| v.split(',').any(|m| m.trim().starts_with("application/json")))
+    let is_json =
+        |one: &str| one.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"));
+    headers.get_str("content-type").is_some_and(|value| value.split(',').any(is_json))
 }
 
 impl Handler for Transformer {
@@ -93,7 +95,14 @@ impl Handler for Transformer {
             return;
         }
         let Some(Held(body)) = x.slots.take() else { return };
-        chunk.data = if chunk.last { self.json.apply(&body).unwrap_or(body) } else { body };
+        chunk.data = match chunk.last.then(|| self.json.apply(&body)) {
+            Some(Some(changed)) => changed,
+            Some(None) => {
+                tracing::warn!(request_id = %x.id, "response-transformer: the body is no JSON object and passes unchanged");
+                body
+            }
+            None => body,
+        };
     }
 }
 
@@ -131,6 +140,17 @@ mod tests {
         assert_eq!(headers.get_str("x-rep"), Some("new"));
         assert_eq!(headers.get_str("x-have"), Some("4"));
         assert_eq!(headers.get_all("x-app").count(), 2);
+    }
+
+    #[test]
+    fn only_json_itself_is_changed() {
+        let of = |content_type: &str| {
+            let mut headers = Headers::new();
+            headers.append("Content-Type", content_type);
+            is_json(&headers)
+        };
+        assert!(of("application/json") && of("Application/JSON; charset=utf-8") && of("text/plain, application/json"));
+        assert!(!of("application/json-patch+json") && !of("application/jsonp") && !of("text/json"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Does nobody notice its reloads and changes? Requests over HTTP/1.1, HTTP/2, WebSocket and SSE run on while it is
+//! Does nobody notice its reloads, changes and upgrades? Requests over HTTP/1.1, HTTP/2, WebSocket and SSE run on while it is
 //! reloaded, reconfigured and upgraded, and none may fail.
 //!
 //! A tenth of the full measure by default; `GIBBON_SOAK=1` runs all of it (`make soak`).
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gibbon_load::command::{Drive, Protocol, Requests};
 use gibbon_load::{drive, upstream};
@@ -23,11 +23,13 @@ struct Measure {
     requests: u64,
     reloads: usize,
     changes: usize,
+    upgrades: usize,
 }
 
 fn measure() -> Measure {
     let share = if std::env::var_os("GIBBON_SOAK").is_some() { 10 } else { 1 };
-    Measure { requests: 100_000 * share, reloads: 5 * share as usize, changes: 5 * share as usize }
+    let times = share as usize;
+    Measure { requests: 100_000 * share, reloads: 5 * times, changes: 5 * times, upgrades: times }
 }
 
 #[derive(Default)]
@@ -38,7 +40,7 @@ struct Count {
 }
 
 #[test]
-fn reloads_and_changes_fail_no_request() {
+fn reloads_changes_and_upgrades_fail_no_request() {
     let measure = measure();
     let count = Arc::new(Count::default());
     let (say_ports, ports) = channel();
@@ -50,6 +52,7 @@ fn reloads_and_changes_fail_no_request() {
     let ports = ports.recv().unwrap();
     let mut gateway = Settings::new().config(configuration(&ports, 0).to_string()).start().unwrap();
     say_proxy.send(gateway.addresses().proxy).unwrap();
+    let began = Instant::now();
 
     let steps = measure.reloads.max(measure.changes);
     for step in 1..=steps {
@@ -60,13 +63,23 @@ fn reloads_and_changes_fail_no_request() {
         if step <= measure.reloads {
             gateway.signal(Signal::SIGHUP).unwrap();
         }
+        if step * measure.upgrades / steps > (step - 1) * measure.upgrades / steps {
+            gateway.upgrade().unwrap();
+        }
         gateway.wait_ready("/status/ready").unwrap();
     }
     wait_for(&count, measure.requests);
     count.over.store(true, Ordering::Relaxed);
     load.join().unwrap();
     let errors = count.errors.lock().unwrap();
-    println!("{} answers, errors: {errors:?}", count.answers.load(Ordering::Relaxed));
+    println!(
+        "{} answers across {} reloads, {} changes and {} upgrades in {:?}, errors: {errors:?}",
+        count.answers.load(Ordering::Relaxed),
+        measure.reloads,
+        measure.changes,
+        measure.upgrades,
+        began.elapsed()
+    );
     assert!(errors.is_empty(), "{errors:?}\n{}", gateway.logs());
 }
 
@@ -104,9 +117,9 @@ fn generate(say_ports: &Sender<BTreeMap<&'static str, u16>>, proxy: &Receiver<So
 
 /// Waits until so many requests were answered.
 fn wait_for(count: &Count, answers: u64) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(1200);
+    let deadline = Instant::now() + Duration::from_secs(1200);
     while count.answers.load(Ordering::Relaxed) < answers {
-        assert!(std::time::Instant::now() < deadline, "only {} answers", count.answers.load(Ordering::Relaxed));
+        assert!(Instant::now() < deadline, "only {} answers", count.answers.load(Ordering::Relaxed));
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -3,7 +3,12 @@
 
 mod clients;
 mod conformance;
+mod ending;
 mod examples;
 mod floods;
 mod grpc;
 mod life_cycle;
+mod logs;
+mod upgrade;
+mod vaults;
+mod walkthrough;

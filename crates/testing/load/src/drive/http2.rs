@@ -81,17 +81,29 @@ where
     for _ in 0..job.drive.streams {
         tasks.spawn_local(ask_again_and_again(sender.clone(), Rc::clone(&asker), Rc::clone(job)));
     }
-    // The first that ends ends all: a broken connection, a broken stream, or the end of the drive.
-    tasks.join_next().await.and_then(Result::ok).unwrap_or(Ok(()))
+    // The first that breaks ends all; after a farewell or the end of the drive each ends by itself.
+    drop(sender);
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap_or(Ok(()))?;
+    }
+    Ok(())
 }
 
 async fn ask_again_and_again(sender: SendRequest<Bytes>, asker: Rc<Asker>, job: Rc<Job>) -> Result<(), &'static str> {
     let mut sender = sender;
     while !job.tally.is_over() {
         let since = job.arrivals.next().await;
-        sender = sender.ready().await.map_err(|_| "no stream to be had")?;
-        let (answer, mut body) =
-            sender.send_request(asker.request()?, asker.body.is_empty()).map_err(|_| "request not sent")?;
+        // After a farewell the request goes out on the next connection (RFC 9113 section 6.8).
+        sender = match sender.ready().await {
+            Ok(ready) => ready,
+            Err(error) if is_farewell(&error) => return Ok(()),
+            Err(_) => return Err("no stream to be had"),
+        };
+        let (answer, mut body) = match sender.send_request(asker.request()?, asker.body.is_empty()) {
+            Ok(begun) => begun,
+            Err(error) if is_farewell(&error) => return Ok(()),
+            Err(_) => return Err("request not sent"),
+        };
         if !asker.body.is_empty() {
             body.send_data(asker.body.clone(), true).map_err(|_| "body not sent")?;
         }
@@ -115,6 +127,10 @@ async fn ask_again_and_again(sender: SendRequest<Bytes>, asker: Rc<Asker>, job: 
         }
     }
     Ok(())
+}
+
+fn is_farewell(error: &h2::Error) -> bool {
+    error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
 }
 
 fn status_is_zero(trailers: Option<&HeaderMap>) -> bool {

@@ -37,6 +37,8 @@ struct Member {
 }
 
 /// What is to be done for a stream.
+// A stream is what nearly every call gets: a box around it would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 pub enum Opening<'p, K: Hash + Eq + Clone> {
     Stream(H2Stream),
     /// Another exchange is making a connection.

@@ -25,7 +25,8 @@ pub(crate) enum LengthLine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionLine {
-    KeepAlive,
+    /// With the seconds of a `Keep-Alive: timeout=` field, if one is wanted.
+    KeepAlive(Option<u64>),
     Close,
     /// As given; for informational heads and 101.
     AsGiven,
@@ -60,7 +61,12 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
     }
     write_length(out, lines.length);
     match lines.connection {
-        ConnectionLine::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        ConnectionLine::KeepAlive(None) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        ConnectionLine::KeepAlive(Some(seconds)) => {
+            out.extend_from_slice(b"Connection: keep-alive\r\nKeep-Alive: timeout=");
+            out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         ConnectionLine::Close => out.extend_from_slice(b"Connection: close\r\n"),
         ConnectionLine::AsGiven => {}
     }
@@ -213,7 +219,8 @@ mod tests {
         {
             head.headers.append(name, value);
         }
-        let lines = ResponseLines { date: None, length: LengthLine::Exact(5), connection: ConnectionLine::KeepAlive };
+        let lines =
+            ResponseLines { date: None, length: LengthLine::Exact(5), connection: ConnectionLine::KeepAlive(None) };
         let expected = "HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
         assert_eq!(text(|out| write_response_head(out, &head, lines)), expected);
     }

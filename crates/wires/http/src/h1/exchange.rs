@@ -150,7 +150,10 @@ impl<'a> Answer<'a> {
         if framing == Framing::UntilClose || self.link.continue_wanted.get() || self.link.watch.begun() {
             self.link.keep_alive.set(false);
         }
-        let connection = if self.link.keep_alive.get() { ConnectionLine::KeepAlive } else { ConnectionLine::Close };
+        let connection = match self.link.keep_alive.get() {
+            true => ConnectionLine::KeepAlive(self.link.settings.keepalive_header),
+            false => ConnectionLine::Close,
+        };
         let date = self.link.settings.date.then(|| self.link.worker.date());
         let lines = ResponseLines { date: date.as_ref().map(|d| &d[..]), length: line, connection };
         encode::write_response_head(&mut self.sink.buffer, head, lines);

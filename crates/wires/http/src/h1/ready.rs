@@ -186,7 +186,7 @@ where
         let settings = &*server.settings;
         info.requests.set(info.requests.get() + 1);
         Counters::add(&server.worker.counters.requests);
-        let last = info.requests.get() >= settings.keepalive_requests.max(1);
+        let last = info.is_worn(settings, server.worker.deadlines.tick());
         let may_stay = !last && !settings.keepalive_timeout.is_zero();
         self.source.reset();
         self.source.begin(framing.consumed, Decoder::new(framing.length, true));

@@ -71,7 +71,7 @@ where
         Conn {
             io: RefCell::new(stream),
             protocol,
-            info: ConnInfo::new(info),
+            info: ConnInfo::new(info, server.worker.deadlines.tick()),
             read_deadline: server.worker.deadlines.register(),
             watch: server.drain.watch(),
             unread: ReadBuffer::with(first_bytes),
@@ -135,7 +135,7 @@ where
         let wait = poll_fn(|cx| match buffer.poll_fill(&self.io, &self.server.worker, cx) {
             Poll::Ready(Ok(Fill::Read(_) | Fill::Full)) => Poll::Ready(Wait::Bytes),
             Poll::Ready(Ok(Fill::End) | Err(_)) => Poll::Ready(Wait::Closed),
-            Poll::Pending if self.watch.poll_begun(cx) => Poll::Ready(Wait::Drained),
+            Poll::Pending if self.watch.poll_idle_may_close(cx) => Poll::Ready(Wait::Drained),
             Poll::Pending => self.read_deadline.poll_expired(cx).map(|()| Wait::Expired),
         })
         .await;

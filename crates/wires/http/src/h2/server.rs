@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
         }
         shared.active.set(shared.active.get() + 1);
         shared.info.requests.set(shared.info.requests.get() + 1);
-        if shared.info.requests.get() >= settings.keepalive_requests.max(1) && !self.retiring {
+        if !self.retiring && shared.info.is_worn(settings, shared.server.worker.deadlines.tick()) {
             self.retire(ConnectionEnd::RequestLimit);
         }
         let shared = shared.clone();

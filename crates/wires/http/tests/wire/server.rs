@@ -301,6 +301,37 @@ fn draining_closes_idle_connections_and_lets_busy_ones_finish() {
 }
 
 #[test]
+fn an_old_connection_is_closed_after_its_request_and_clients_are_told_how_long_they_may_idle() {
+    run(async {
+        let settings = ServerSettings {
+            keepalive_time: Duration::from_secs(60),
+            keepalive_header: Some(30),
+            ..ServerSettings::default()
+        };
+        let mut client = connect(settings, Protocol::Http1);
+        client.send(GET).await;
+        let told = OK_EMPTY.replace("keep-alive\r\n", "keep-alive\r\nKeep-Alive: timeout=30\r\n");
+        client.expect(&told).await;
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        client.send(GET).await;
+        assert!(client.read_to_end().await.contains("Connection: close\r\n"));
+    });
+}
+
+#[test]
+fn an_announced_end_leaves_an_idle_connection_one_more_request() {
+    run(async {
+        let mut client = connect(ServerSettings::default(), Protocol::Http1);
+        client.send(GET).await;
+        client.expect(OK_EMPTY).await;
+        client.drain.announce();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        client.send(GET).await;
+        assert!(client.read_to_end().await.contains("Connection: close\r\n"));
+    });
+}
+
+#[test]
 fn plain_http_on_a_tls_port_is_refused() {
     run(async {
         let mut client = connect(ServerSettings::default(), Protocol::PlainOnTls);

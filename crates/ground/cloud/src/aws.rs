@@ -1,11 +1,10 @@
 //! Identities of AWS: keys are given, or fetched from the security token service (assuming a role,
 //! with keys or with a web identity), from the container's or from the instance's metadata service.
 
-use super::sigv4::{AwsKeys, Signable, sign};
-use super::token::{TokenError, TokenRequest, form, form_header};
-use super::{Address, PlaceError};
-use crate::json::Fields;
-use crate::time;
+use serde_json::Value;
+
+use crate::sigv4::{AwsKeys, Signable, sign};
+use crate::{Address, AddressError, TokenError, TokenRequest, encode, form, form_header, time};
 
 /// Temporary keys and until when they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +29,14 @@ pub struct Role<'a> {
 }
 
 impl Role<'_> {
-    fn address(&self) -> Result<Address, PlaceError> {
+    fn address(&self) -> Result<Address, AddressError> {
         match self.endpoint {
             Some(url) => Address::parse(url),
             None => Address::parse(&format!("https://sts.{}.amazonaws.com/", self.region)),
         }
     }
 
-    fn request(&self, action: &str, more: &[(&str, &str)]) -> Result<TokenRequest, PlaceError> {
+    fn request(&self, action: &str, more: &[(&str, &str)]) -> Result<TokenRequest, AddressError> {
         let mut fields = vec![
             ("Action", action),
             ("Version", "2011-06-15"),
@@ -52,7 +51,7 @@ impl Role<'_> {
     ///
     /// # Errors
     /// The address is none.
-    pub fn assume(&self, keys: &AwsKeys, now: u64) -> Result<TokenRequest, PlaceError> {
+    pub fn assume(&self, keys: &AwsKeys, now: u64) -> Result<TokenRequest, AddressError> {
         let mut request = self.request("AssumeRole", &[])?;
         let signable =
             Signable { method: request.method, address: &request.address, headers: &[], body: &request.body };
@@ -65,7 +64,7 @@ impl Role<'_> {
     ///
     /// # Errors
     /// The address is none.
-    pub fn assume_with_web_identity(&self, token: &str) -> Result<TokenRequest, PlaceError> {
+    pub fn assume_with_web_identity(&self, token: &str) -> Result<TokenRequest, AddressError> {
         self.request("AssumeRoleWithWebIdentity", &[("WebIdentityToken", token)])
     }
 }
@@ -99,35 +98,47 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The instance metadata service, which every instance reaches at this address.
-const METADATA: &str = "http://169.254.169.254/latest";
+pub const METADATA: &str = "http://169.254.169.254";
 
-/// First of three: a session of the instance metadata service (version 2). The answer is a token,
-/// as text.
+/// First of three: a session of the metadata service at `endpoint`, which its version 2 wants. The answer is a
+/// token, as text.
 ///
 /// # Errors
-/// None that can happen: the address is constant.
-pub fn instance_session() -> Result<TokenRequest, PlaceError> {
-    let address = Address::parse(&format!("{METADATA}/api/token"))?;
+/// The endpoint is no URL.
+pub fn instance_session(endpoint: &str) -> Result<TokenRequest, AddressError> {
+    let address = Address::parse(&format!("{endpoint}/latest/api/token"))?;
     let headers = vec![("X-aws-ec2-metadata-token-ttl-seconds".to_owned(), "21600".to_owned())];
     Ok(TokenRequest { method: "PUT", address, headers, body: Vec::new() })
 }
 
-/// Second: the name of the instance's role, as text; third, with that name: its keys.
+/// Second: the name of the instance's role, as text; third, with that name: its keys. Version 1 of the service knows
+/// no session.
 ///
 /// # Errors
 /// The name of the role is no path segment.
-pub fn instance_role(session: &str, role: Option<&str>) -> Result<TokenRequest, PlaceError> {
-    let role = role.map(super::model_segment).transpose()?.unwrap_or_default();
-    let address = Address::parse(&format!("{METADATA}/meta-data/iam/security-credentials/{role}"))?;
-    let headers = vec![("X-aws-ec2-metadata-token".to_owned(), session.to_owned())];
+pub fn instance_role(endpoint: &str, session: Option<&str>, role: Option<&str>) -> Result<TokenRequest, AddressError> {
+    let role = role.map(role_segment).transpose()?.unwrap_or_default();
+    let address = Address::parse(&format!("{endpoint}/latest/meta-data/iam/security-credentials/{role}"))?;
+    let headers = session.map(|s| ("X-aws-ec2-metadata-token".to_owned(), s.to_owned())).into_iter().collect();
     Ok(TokenRequest { method: "GET", address, headers, body: Vec::new() })
+}
+
+/// Names of roles are letters, digits and `+=,.@_-` (IAM); anything else could lead to another path.
+fn role_segment(name: &str) -> Result<String, AddressError> {
+    let ok = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    if matches!(name, "" | "." | "..") || !name.chars().all(ok) {
+        return Err(AddressError { why: "would hold a name that no role has" });
+    }
+    let mut out = String::with_capacity(name.len());
+    encode(name, &mut out);
+    Ok(out)
 }
 
 /// The keys of a container, at the address its environment names, with the token it names.
 ///
 /// # Errors
 /// The address is none.
-pub fn container(url: &str, token: Option<&str>) -> Result<TokenRequest, PlaceError> {
+pub fn container(url: &str, token: Option<&str>) -> Result<TokenRequest, AddressError> {
     let headers = token.map(|t| ("Authorization".to_owned(), t.trim().to_owned())).into_iter().collect();
     Ok(TokenRequest { method: "GET", address: Address::parse(url)?, headers, body: Vec::new() })
 }
@@ -138,8 +149,10 @@ pub fn container(url: &str, token: Option<&str>) -> Result<TokenRequest, PlaceEr
 /// [`TokenError::Answer`].
 pub fn read_metadata(body: &[u8]) -> Result<TemporaryKeys, TokenError> {
     let bad = |why: &str| TokenError::Answer { why: why.to_owned() };
-    let mut f = Fields::parse(body, "answer").map_err(|_| bad("no JSON object"))?;
-    let mut text = |name: &str| f.lenient_string(name).ok_or_else(|| bad(&format!("no {name}")));
+    let fields: Value = serde_json::from_slice(body).map_err(|_| bad("no JSON object"))?;
+    let text = |name: &str| {
+        fields.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| bad(&format!("no {name}")))
+    };
     let keys =
         AwsKeys { access: text("AccessKeyId")?, secret: text("SecretAccessKey")?, session: Some(text("Token")?) };
     let expires = time::parse_rfc3339(&text("Expiration")?).ok_or_else(|| bad("no valid Expiration"))?;
@@ -185,8 +198,10 @@ mod tests {
 
     #[test]
     fn an_instance_is_asked_in_three_steps() {
-        assert_eq!(instance_session().unwrap().method, "PUT");
-        assert_eq!(instance_role("s", None).unwrap().address.path, "/latest/meta-data/iam/security-credentials/");
-        assert!(instance_role("s", Some("../x")).is_err());
+        assert_eq!(instance_session(METADATA).unwrap().method, "PUT");
+        let role = |name| instance_role(METADATA, Some("s"), name);
+        assert_eq!(role(None).unwrap().address.path, "/latest/meta-data/iam/security-credentials/");
+        assert_eq!(role(Some("web")).unwrap().address.path, "/latest/meta-data/iam/security-credentials/web");
+        assert!(role(Some("../x")).is_err());
     }
 }

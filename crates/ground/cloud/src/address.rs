@@ -1,7 +1,13 @@
 //! An address, taken apart: what connects, what the signature covers, what stands in the request
 //! line.
 
-use super::PlaceError;
+/// Why an address is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the URL {why}")]
+pub struct AddressError {
+    /// What is wrong with it, without quoting it: it may hold a secret.
+    pub why: &'static str,
+}
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +28,9 @@ impl Address {
     /// Reads an `http` or `https` URL.
     ///
     /// # Errors
-    /// [`PlaceError::Url`].
-    pub fn parse(url: &str) -> Result<Self, PlaceError> {
-        let bad = |why| PlaceError::Url { why };
+    /// It is none.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
+        let bad = |why| AddressError { why };
         let (scheme, rest) = url.split_once("://").ok_or(bad("must begin with http:// or https://"))?;
         let tls = match scheme {
             "https" | "wss" => true,
@@ -86,7 +92,7 @@ impl Address {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
-pub(super) fn encode(text: &str, out: &mut String) {
+pub fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),

@@ -2,11 +2,11 @@
 //! request is hashed, put into a string to sign, and that is signed with a key derived from the
 //! secret, day, region and service. For every service but S3 the path is encoded once more.
 
-use super::Address;
-use super::address::encode;
-use crate::time;
-use aws_lc_rs::{digest, hmac};
 use std::fmt;
+
+use aws_lc_rs::{digest, hmac};
+
+use crate::{Address, encode, time};
 
 /// Keys of an AWS identity.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,0 +1,37 @@
+//! Plugins for language-model traffic. One folder per plugin; [`PARTS`] is the list.
+//!
+//! What they share stands beside the folders: blocks of configuration ([`config`]), a model at a provider ready for
+//! calls ([`target`]) with who calls it ([`identity`]), what a client asked for ([`incoming`]), the tries of a call
+//! ([`attempts`]), the way of an answer back ([`relay`]), and what is known of a call for limits and logs ([`call`]).
+//! Formats, addresses, signatures and prices are `gibbon-llm`'s.
+
+mod ai_proxy;
+mod ai_proxy_advanced;
+mod attempts;
+mod call;
+mod config;
+mod identity;
+mod incoming;
+mod matching;
+mod relay;
+mod target;
+mod telemetry;
+mod template;
+
+use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
+use gibbon_schema::Schema;
+use serde_json::Value;
+
+/// The plugins of this family.
+pub const PARTS: &[Part] = &[ai_proxy::PART, ai_proxy_advanced::PART];
+
+/// The Kong version whose plugins these are.
+const VERSION: &str = "3.15.0";
+
+/// HTTP and gRPC, plain and over TLS.
+const HTTP: Protocols = Protocols::of(&[Protocol::Grpc, Protocol::Grpcs, Protocol::Http, Protocol::Https]);
+
+/// Reads a validated configuration.
+fn config<C: Schema>(plugin: &str, document: &Value) -> Result<C, BuildError> {
+    C::from_value(document).map_err(|error| BuildError { plugin: plugin.to_owned(), cause: error.to_string() })
+}
