@@ -33,6 +33,9 @@ use crate::output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A huge page is two megabytes for the first object in it: the allocator asks for them, and most of what thousands of
+    // idle clients seem to cost would be what is empty in between. Without the kernel's consent all stays as it was.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     let mut words = std::env::args_os();
     let called = words.next().unwrap_or_else(|| "gibbon".into());
     let brand = Brand::of(&called);

@@ -56,7 +56,7 @@ pub async fn proxied<F: Future<Output = Sent>>(
         attempts::judge(x, worker)?;
     }
     if !x.transformers.is_empty() {
-        return transform::transformed(f, x, reader, sending, out, stage).await;
+        return Box::pin(transform::transformed(f, x, reader, sending, out, stage)).await;
     }
     if x.buffer_response || walk::listens(stage.chain, stage.collection, Phase::Response) {
         return Box::pin(buffered(f, x, reader, sending, out, stage)).await;
