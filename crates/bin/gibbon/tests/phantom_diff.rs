@@ -69,6 +69,12 @@ fn with_defaults(schema: &Value, given: &Object) -> Object {
             let inner = value.as_object().cloned().unwrap_or_default();
             *value = Value::Object(with_defaults(field, &inner));
         }
+        let element = &field["elements"];
+        if element["type"] == "record" {
+            for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                *item = with_defaults(element, item);
+            }
+        }
     }
     whole
 }

@@ -111,7 +111,8 @@ async fn call(
     tokio::spawn(connection);
     let request = Request::post(format!("http://{at}{path}")).header("content-type", "application/grpc").body(())?;
     let (response, mut sending) = client.send_request(request, false)?;
-    sending.send_data(message, true)?;
+    // A refusal may be here before the message has left.
+    let _ = sending.send_data(message, true);
     let mut body = response.await?.into_body();
     let mut out = Vec::new();
     while let Some(piece) = body.data().await {
