@@ -46,7 +46,7 @@ fn openai_event(text: &str) -> String {
 
 /// A gateway with one route at `/` and one plugin on it.
 fn gateway(plugin: &Value) -> Rig {
-    gateway_with(&[plugin.clone()])
+    gateway_with(std::slice::from_ref(plugin))
 }
 
 fn gateway_with(plugins: &[Value]) -> Rig {

@@ -508,8 +508,7 @@ mod tests {
 
     #[test]
     fn a_request_id_is_32_hexadecimal_digits() {
-        let mut id = RequestId::default();
-        id.0 = [0xab, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff];
+        let id = RequestId([0xab, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]);
         assert_eq!(id.to_string(), "ab0102030405060708090a0b0c0d0eff");
     }
 

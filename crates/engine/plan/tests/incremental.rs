@@ -70,15 +70,15 @@ fn document(kind: &str, n: u8, variant: u8) -> Value {
     let link = |kind: &str, on: bool, n: u8| if on { json!({"id": id(kind, n).to_string()}) } else { Value::Null };
     match kind {
         "services" => {
-            json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": variant % 3 != 0})
+            json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": !variant.is_multiple_of(3)})
         }
         "routes" => {
-            json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant % 2 == 0, variant % 4), "created_at": 1})
+            json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant.is_multiple_of(2), variant % 4), "created_at": 1})
         }
         "plugins" => json!({
-            "id": own, "name": if variant % 2 == 0 { "one" } else { "two" }, "enabled": variant != 7, "config": {"v": variant},
-            "route": link("routes", variant % 3 == 0, n), "service": link("services", variant % 3 == 1, n),
-            "consumer": link("consumers", variant % 4 == 0, n),
+            "id": own, "name": if variant.is_multiple_of(2) { "one" } else { "two" }, "enabled": variant != 7, "config": {"v": variant},
+            "route": link("routes", variant.is_multiple_of(3), n), "service": link("services", variant % 3 == 1, n),
+            "consumer": link("consumers", variant.is_multiple_of(4), n),
         }),
         "upstreams" => json!({"id": own, "name": format!("h{n}"), "slots": 100 + u32::from(variant)}),
         "targets" => {

@@ -18,6 +18,8 @@ pub struct Link {
     wire: Wire,
 }
 
+// The larger one is an HTTP/2 stream: a box around it would be an allocation per call, and links are not kept.
+#[allow(clippy::large_enum_variant)]
 enum Wire {
     /// In a box, because it is moved between pool and exchange at every request.
     H1(Box<Connection<Stream>>),

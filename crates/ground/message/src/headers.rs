@@ -276,7 +276,7 @@ fn push_escaped(out: &mut Vec<u8>, byte: u8) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

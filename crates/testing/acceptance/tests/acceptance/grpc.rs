@@ -76,7 +76,7 @@ async fn connection(socket: TcpStream, manners: Manners, seen: Rc<Seen>) {
         if served == manners.retires {
             connection.graceful_shutdown();
         }
-        if manners.refuses > 0 && call % manners.refuses == 0 {
+        if manners.refuses > 0 && call.is_multiple_of(manners.refuses) {
             add(&seen.refused);
             respond.send_reset(Reason::REFUSED_STREAM);
             continue;
