@@ -75,7 +75,9 @@ impl References {
     }
 
     /// The changes as the plan is to be told of them.
-    pub fn expand(&mut self, changes: Vec<Change>, registry: &Registry, secrets: &dyn Secrets) -> Vec<Change> {
+    pub fn expand(&mut self, mut changes: Vec<Change>, registry: &Registry, secrets: &dyn Secrets) -> Vec<Change> {
+        // Vaults first: what comes with them may refer to them.
+        changes.sort_by_key(|change| &*change.entity != VAULTS);
         let lookup = Lookup { registry, secrets };
         let mut told = Vec::with_capacity(changes.len());
         let mut dropped = false;
@@ -290,6 +292,18 @@ mod tests {
         assert_eq!(shown(&told), ["", "env:x"]);
         let told = references.expand(vec![vault.inverse()], &registry, &shelf);
         assert_eq!(shown(&told), ["", "x"]);
+    }
+
+    #[test]
+    fn what_comes_before_its_vault_in_one_list_is_looked_up_in_it() {
+        let registry = Registry::new(&RegistryOptions::default());
+        let (shelf, mut references) = (Shelf::default(), References::default());
+        shelf.put("{vault://mine/a}", "x");
+        let list = vec![
+            put("certificates", 1, key("{vault://mine/a}")),
+            put("vaults", 9, json!({"prefix": "mine", "name": "env"})),
+        ];
+        assert_eq!(shown(&references.expand(list, &registry, &shelf)), ["", "env:x"]);
     }
 
     #[test]
