@@ -21,6 +21,9 @@ use crate::{H2Settings, Worker};
 /// Bytes written that earn the peer one more frame: more than the answer to a ping has.
 const BYTES_PER_FRAME: usize = 64;
 
+/// What is read after our end, at most.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
 /// Frame types (RFC 9113 6).
 pub(crate) mod kind {
     pub const DATA: u8 = 0;
@@ -35,6 +38,8 @@ pub(crate) mod kind {
 pub(crate) struct Gauge {
     /// Set once a bound is broken; from then on nothing more is read.
     pub verdict: Cell<Option<Flood>>,
+    /// The peer was told to go.
+    pub retiring: Cell<bool>,
     /// The type of the last frame read: what the `h2` crate stumbled over, when it does.
     pub last_kind: Cell<u8>,
 }
@@ -56,6 +61,10 @@ pub(crate) struct Meter<S> {
     budgets: Budgets,
     /// Bytes written that have earned nothing yet.
     written: usize,
+    /// Our end was sent.
+    ended: bool,
+    /// Bytes read since.
+    left_over: usize,
 }
 
 impl<S> Meter<S> {
@@ -72,7 +81,7 @@ impl<S> Meter<S> {
     fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings, frames: Frames) -> (Self, Rc<Gauge>) {
         let gauge = Rc::<Gauge>::default();
         let budgets = Budgets::new(settings);
-        (Meter { stream, worker, gauge: gauge.clone(), frames, budgets, written: 0 }, gauge)
+        (Meter { stream, worker, gauge: gauge.clone(), frames, budgets, written: 0, ended: false, left_over: 0 }, gauge)
     }
 
     /// What goes out to the peer gives it something to answer.
@@ -174,7 +183,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.earn(written);
@@ -199,8 +208,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Ends our direction. What a peer that was told to go still sends is read and thrown away: closing with bytes unread
+    /// would make the system reset the connection, and a client may lose an answer to that. Whoever floods or errs is not
+    /// waited for.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if !this.ended {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.ended = true;
+        }
+        let mut space = [0; 2048];
+        while this.gauge.retiring.get() && this.gauge.verdict.get().is_none() && this.left_over < LINGER_BYTES {
+            let mut rest = ReadBuf::new(&mut space);
+            let read = std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut rest));
+            match rest.filled().len() {
+                0 => break,
+                _ if read.is_err() => break,
+                count => this.left_over += count,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -120,7 +120,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
                     }
                 }
                 Event::Flood(flood) => return self.flooded(flood, counters).await,
-                Event::Retire => self.retire(ConnectionEnd::Drained),
+                Event::Retire => {
+                    self.retire(ConnectionEnd::Drained);
+                    self.deadline.set(FAREWELL);
+                }
                 Event::Idle if self.retiring => return self.end,
                 Event::Idle => {
                     Counters::add(&counters.keepalive_timeouts);
@@ -155,7 +158,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
             if self.retiring && shared.active.get() == 0 || self.idled_out(shared) {
                 return Poll::Ready(Event::Idle);
             }
-            self.deadline.set(shared.server.settings.keepalive_timeout.max(FAREWELL));
+            let patience =
+                if self.retiring { FAREWELL } else { shared.server.settings.keepalive_timeout.max(FAREWELL) };
+            self.deadline.set(patience);
             let _ = self.deadline.poll_expired(cx);
         }
         Poll::Pending
@@ -169,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Life<S> {
     /// GOAWAY: streams under way finish, no others begin.
     fn retire(&mut self, end: ConnectionEnd) {
         self.retiring = true;
+        self.gauge.retiring.set(true);
         self.end = end;
         self.connection.graceful_shutdown();
     }
