@@ -76,11 +76,7 @@ where
 {
     let (sender, connection) = handshake::<S>(stream).await.map_err(|_| "HTTP/2 handshake failed")?;
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(async {
-        // A connection that breaks is told to each request on it; one without requests has harmed nobody.
-        let _ = connection.await;
-        Ok(())
-    });
+    tasks.spawn_local(async { connection.await.map_err(|_| "HTTP/2 connection broken") });
     let asker = Rc::new(Asker::new(job)?);
     for _ in 0..job.drive.streams {
         tasks.spawn_local(ask_again_and_again(sender.clone(), Rc::clone(&asker), Rc::clone(job)));
