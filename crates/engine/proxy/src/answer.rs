@@ -263,9 +263,9 @@ fn merge_added(x: &mut Exchange) {
     let added = std::mem::take(&mut x.added_headers);
     for (name, value) in added.iter() {
         if name.eq_ignore_ascii_case(b"set-cookie") {
-            x.response.headers.append(name, value);
+            x.response.headers.append_clean(name, value);
         } else {
-            x.response.headers.set(name, value);
+            x.response.headers.set_clean(name, value);
         }
     }
     x.added_headers = added;

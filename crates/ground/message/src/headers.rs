@@ -158,10 +158,18 @@ impl Headers {
             None => self.append(name, value),
             Some(first) => {
                 let span = self.store_value(value.as_ref());
-                if let Some(entry) = self.entries.get_mut(first) {
-                    entry.value = span;
-                }
-                self.drop_after(first, name);
+                self.replace(first, name, span);
+            }
+        }
+    }
+
+    /// As [`set`](Self::set), for bytes that are known to be harmless: see [`append_clean`](Self::append_clean).
+    pub fn set_clean(&mut self, name: &[u8], value: &[u8]) {
+        match self.find(name) {
+            None => self.append_clean(name, value),
+            Some(first) => {
+                let span = self.store(value);
+                self.replace(first, name, span);
             }
         }
     }
@@ -212,7 +220,11 @@ impl Headers {
             .position(|e| e.name.len as usize == name.len() && e.name.of(&self.arena).eq_ignore_ascii_case(name))
     }
 
-    fn drop_after(&mut self, first: usize, name: &[u8]) {
+    /// Makes `value` the only value of `name`, whose first field is known.
+    fn replace(&mut self, first: usize, name: &[u8], value: Span) {
+        if let Some(entry) = self.entries.get_mut(first) {
+            entry.value = value;
+        }
         let arena = &self.arena;
         let mut index = 0;
         self.entries.retain(|e| {
@@ -271,15 +283,18 @@ fn may_need_escapes(value: &[u8]) -> bool {
         let equal = del.wrapping_sub(ONES) & !del;
         (below | equal) & (0x80 * ONES) != 0
     };
-    let (words, rest) = value.as_chunks::<8>();
-    words.iter().any(suspicious) || rest.iter().any(|&b| is_forbidden_in_value(b))
+    match value.last_chunk() {
+        // The last eight, some of which were seen before, in place of a rest that would be looked at one by one.
+        Some(last) => value.as_chunks().0.iter().chain([last]).any(suspicious),
+        None => value.iter().any(|&b| is_forbidden_in_value(b)),
+    }
 }
 
 /// Whether `name` is a `token` of RFC 9110 5.6.2, the only form a field name may have.
 #[must_use]
 pub fn is_token(name: &[u8]) -> bool {
     // Nearly every name is of letters and hyphens, which is seen many bytes at a time.
-    let is_plain = |b: u8| (b | 0x20).wrapping_sub(b'a') < 26 || b == b'-';
+    let is_plain = |b: u8| ((b | 0x20).wrapping_sub(b'a') < 26) | (b == b'-');
     !name.is_empty()
         && (name.iter().fold(true, |plain, &b| plain & is_plain(b)) || name.iter().all(|&b| is_token_byte(b)))
 }
@@ -359,6 +374,34 @@ mod tests {
     fn a_line_break_in_a_value_is_escaped() {
         let headers = block(&[("X-A", "v\r\nEvil: 1"), ("X\r\nB", "ok")]);
         assert_eq!(shown(&headers), [("X-A".into(), "v%0D%0AEvil: 1".into()), ("X%0D%0AB".into(), "ok".into())]);
+    }
+
+    #[test]
+    fn every_byte_is_judged_alike_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..17 {
+                let mut value = [b'v'; 17];
+                value[at] = byte;
+                let mut written = Vec::new();
+                write_escaped_value(&mut written, &value);
+                assert_eq!(written != value, is_forbidden_in_value(byte), "{byte:#x} at {at}");
+                let mut name = [b'n'; 17];
+                name[at] = byte;
+                assert_eq!(is_token(&name), is_token_byte(byte), "{byte:#x} at {at}");
+            }
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn a_value_in_parts_is_joined_and_can_grow() {
+        let mut headers = Headers::new();
+        headers.append_parts(b"Host", &[b"a.test", b":", b"8000"]);
+        headers.append("Type", "text/plain");
+        headers.extend_value("type", &[b"; charset=", b"u\r\n8"]);
+        headers.extend_value("absent", &[b"x"]);
+        let expect = [("Host".into(), "a.test:8000".into()), ("Type".into(), "text/plain; charset=u%0D%0A8".into())];
+        assert_eq!(shown(&headers), expect);
     }
 
     #[test]
