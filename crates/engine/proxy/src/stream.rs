@@ -30,7 +30,7 @@ use crate::caught;
 use crate::finish::{log_phase, of_panic};
 use crate::forward::note_try;
 use crate::handshake;
-use crate::serve::{Mode, stream_client};
+use crate::serve::{Mode, stream_client, tls_facts};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
 use crate::worker::{Bound, Pinned, Worker};
@@ -91,13 +91,29 @@ async fn connection(
     let passes_through = bound.matched.route.protocols.contains(gibbon_pdk::Protocol::TlsPassthrough);
     let client = match &mode.tls {
         Some(tls) if !passes_through => match handshake::accept(worker, socket, tls, counters).await {
-            Ok(TlsArrival::Tls(stream)) => stream,
+            Ok(TlsArrival::Tls(stream)) => admitted(stream, mode, x)?,
             Ok(TlsArrival::Plain(_)) => return Err(of_client("not TLS")),
             Err(error) => return Err(of_client(&error.to_string())),
         },
         _ => Wire::Plain(socket),
     };
     run(worker, pinned, &bound, client, x).await
+}
+
+/// The session with what is known of it, if its client's certificate is accepted.
+fn admitted(stream: Wire, mode: &Mode, x: &mut Exchange) -> Result<Wire, Fault> {
+    let Some(mut facts) = stream.tls_info().map(tls_facts) else { return Ok(stream) };
+    let verdict = mode.clients.as_ref().map(|rule| (rule, rule.verdict(&facts.client_chain)));
+    if let Some((_, verdict)) = verdict {
+        facts.client_verify = verdict.to_string().into();
+    }
+    x.client.tls = Some(Rc::new(facts));
+    match verdict {
+        Some((rule, verdict)) if rule.refuses(verdict) => {
+            Err(of_client(&format!("the client's certificate is not accepted: {verdict}")))
+        }
+        _ => Ok(stream),
+    }
 }
 
 fn begin(worker: &Worker, x: &mut Exchange, socket: &Socket) {
