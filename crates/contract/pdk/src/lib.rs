@@ -26,6 +26,7 @@
 mod admin;
 mod attempt;
 mod body;
+mod cloud;
 mod directory;
 mod entity;
 mod exchange;
@@ -46,6 +47,7 @@ pub mod redis;
 pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
 pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
+pub use cloud::Clouds;
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
+use crate::keyring::{self, KeyringChange};
 use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
@@ -147,6 +148,14 @@ impl Conductor {
     pub async fn set_parameter(&self, name: &str, value: &str) -> Result<(), ChangeError> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.ask(|reply| Job::SetParameter { name, value, reply }).await
+    }
+
+    /// Changes the keyring, which the store must have been opened with.
+    ///
+    /// # Errors
+    /// Those of the keyring and of the store.
+    pub async fn change_keyring(&self, change: &KeyringChange) -> Result<(), ChangeError> {
+        self.set_parameter(keyring::PARAMETER, &change.to_text()).await
     }
 
     /// Adds to a counter and returns its value. It ends `seconds` after it began.

@@ -150,8 +150,13 @@ impl Machine {
 
     // ---- over a datastore
 
-    /// Compiles everything that is stored.
+    /// Compiles everything that is stored. What is locked is compiled when it is unlocked.
     pub(crate) fn load(&mut self, mut writer: Box<dyn Writer>) -> Result<(), StoreError> {
+        if writer.is_locked() {
+            tracing::error!("the stored configuration is encrypted with keys that are not here; nothing is in force");
+            self.writer = Some(writer);
+            return Ok(());
+        }
         writer.begin()?;
         let result = self.recompile(&mut *writer);
         writer.rollback();
