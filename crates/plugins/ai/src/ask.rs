@@ -87,7 +87,7 @@ impl Adviser {
             response_payload: Some(answer.clone()),
             ..Call::default()
         };
-        x.log_values.extend(telemetry::values(&call, self.name));
+        telemetry::record(x, &call, self.name);
         match &self.pattern {
             None => Ok(answer),
             Some(pattern) => {
@@ -124,7 +124,8 @@ impl Adviser {
                 "LLM request failed before proxying".to_owned()
             })?,
         };
-        let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        let json = "application/json".to_owned();
+        let mut headers = vec![("Content-Type".to_owned(), json.clone()), ("Accept".to_owned(), json)];
         if self.target.provider() == "anthropic" {
             let version = settings.anthropic_version.clone().unwrap_or_else(|| "2023-06-01".to_owned());
             headers.push(("anthropic-version".to_owned(), version));

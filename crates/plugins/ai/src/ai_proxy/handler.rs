@@ -109,6 +109,10 @@ impl Choose for Only {
         self.left = self.left.saturating_sub(1);
     }
 
+    fn pass_over(&mut self) -> bool {
+        false
+    }
+
     fn timeouts(&self) -> Option<Timeouts> {
         None
     }

@@ -242,6 +242,10 @@ impl Choose for Choice {
         }
     }
 
+    fn pass_over(&mut self) -> bool {
+        self.eligible.iter().any(|n| !self.tried.contains(n))
+    }
+
     fn timeouts(&self) -> Option<Timeouts> {
         let ms = |n: u32| Duration::from_millis(n.into());
         Some(Timeouts {

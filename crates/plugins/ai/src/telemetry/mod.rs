@@ -1,6 +1,8 @@
-//! The `ai` object of the log entry.
+//! What becomes known of calls: the `ai` object of the log entry, from which metrics are taken too, and spans.
 
-use gibbon_pdk::Exchange;
+mod span;
+
+use gibbon_pdk::{Exchange, SpanKind};
 use serde_json::{Value, json};
 
 use crate::call::Call;
@@ -12,11 +14,28 @@ pub fn log(x: &mut Exchange, name: &str) {
     }
     let Some(call) = x.slots.get::<Call>() else { return };
     let values = values(call, name);
+    if x.trace.is_on()
+        && let Some(described) = span::describe(call, x.response.status)
+    {
+        let end = if call.ended == 0 { x.latencies.end } else { call.ended };
+        let kind = SpanKind::Described(Box::new(described));
+        x.trace.add(kind, call.started, end.max(call.started));
+    }
     x.log_values.extend(values);
 }
 
+/// Records a call of the gateway's own that has been answered.
+pub fn record(x: &mut Exchange, call: &Call, name: &str) {
+    x.log_values.extend(values(call, name));
+    if x.trace.is_on()
+        && let Some(described) = span::describe(call, 200)
+    {
+        x.trace.add(SpanKind::Described(Box::new(described)), call.started, call.ended);
+    }
+}
+
 /// What a call adds to the log under a name.
-pub fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
+fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
     let mut values = Vec::new();
     let mut add = |path: &str, value: Value| values.push((format!("ai.{name}.{path}").into(), value));
     if call.logging.log_statistics {
@@ -38,11 +57,17 @@ fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {
     add("meta.request_model", json!(call.model));
     add("meta.response_model", json!(call.response_model()));
     add("meta.llm_latency", json!(latency));
+    for (name, value) in call.target.iter().flat_map(|target| target.azure()) {
+        add(&format!("meta.{name}"), json!(value));
+    }
     add("meta.request_mode", json!(if call.stream { "stream" } else { "oneshot" }));
     add("usage.prompt_tokens", json!(usage.input));
     add("usage.completion_tokens", json!(usage.output));
     add("usage.total_tokens", json!(usage.total()));
-    add("usage.cost", number(call.cost()));
+    // As in Kong, calls of clients say that they cost nothing where no price is known; the gateway's own say nothing.
+    if call.prompt.is_some() || call.price().is_some() {
+        add("usage.cost", number(call.cost()));
+    }
     let per_token = if usage.output == 0 { 0.0 } else { latency as f64 / usage.output as f64 };
     add("usage.time_per_token", number(per_token));
     if call.first_token > 0 {
