@@ -16,6 +16,9 @@ FILES = min(200_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])     # descri
 CONNECTIONS = min(60_000, FILES // 2 - 100)
 
 
+STREAMS = ("events", "chat-stream", "chat-block", "chat-held")          # upstreams whose answers must not be held back
+
+
 @dataclass(frozen=True)
 class Setup:
     """What the gateway in the middle is to do."""
@@ -30,6 +33,7 @@ class Setup:
     workers: int = 1
     database: bool = False              # the configuration in the embedded database instead of a file
     changing: bool = False              # one route is changed every second, through the Admin API
+    ai: str = ""                        # the upstream is a model of this provider, asked through ai-proxy
     yaml: bool = False                  # the declarative file as YAML instead of JSON
     settings: tuple = field(default=())  # more of Gibbon's settings, as (name, value)
 
@@ -90,7 +94,7 @@ class Gateway:
     @classmethod
     def lacks(cls, setup):
         """Why this gateway cannot do what a setup asks; none if it can."""
-        if setup.plugins or setup.consumers:
+        if setup.plugins or setup.consumers or setup.ai:
             return "has no Kong plugins"
         if setup.routes > 1:
             return "not measured with many routes"
@@ -204,7 +208,7 @@ class Nginx(Gateway):
         module = forward.split()[0].partition("_")[0]
         header = f"{module}_set_header"
         forward = forward.rpartition(";")[0] + ";"
-        buffering = "proxy_buffering off;" if self.setup.upstream in ("events", "chat-stream") else ""
+        buffering = "proxy_buffering off;" if self.setup.upstream in STREAMS else ""
         if self.setup.stream_bodies:
             buffering += " proxy_request_buffering off;"
         self.write("nginx.conf", f"""
@@ -426,10 +430,21 @@ PLUGINS = {
 }
 
 
+def ai_proxy(setup, upstream):
+    """A model at the upstream. What it used is logged, so it is counted."""
+    options = {"upstream_url": f"http://127.0.0.1:{upstream}/v1"}
+    if setup.ai == "anthropic":
+        options["anthropic_version"] = "2023-06-01"
+    return {"route_type": "llm/v1/chat", "auth": {"header_name": "Authorization", "header_value": "Bearer stand"}, "logging": {"log_statistics": True},
+            "model": {"provider": setup.ai, "options": options}}
+
+
 def declarative(setup, upstream):
     """A kong.yml, as a dictionary, that does what a setup says."""
     service = {"name": "bench", "protocol": "grpc" if setup.grpc else "http", "host": "127.0.0.1", "port": upstream, "retries": 5}
     service["routes"] = [route(n, setup) for n in range(setup.routes)]
+    if setup.ai:
+        service["plugins"] = [{"name": "ai-proxy", "config": ai_proxy(setup, upstream)}]
     if setup.plugins:
         own = dict(setup.configs)
         service["plugins"] = [{"name": name, "config": own.get(name) or PLUGINS[name]} for name in setup.plugins]
@@ -457,7 +472,7 @@ def route(n, setup):
         r.pop("strip_path")
     if setup.stream_bodies:
         r["request_buffering"] = False
-    if setup.upstream in ("events", "chat-stream"):
+    if setup.upstream in STREAMS:
         r["response_buffering"] = False
     return r
 
@@ -469,4 +484,25 @@ def find(name):
     return path
 
 
-ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy)}
+class Direct(Gateway):
+    """Nobody in between: what a gateway adds is its figure less this one."""
+    name = "direct"
+
+    def __init__(self, setup, upstream_port, label):
+        self.setup, self.label, self.plain, self.began = setup, label, upstream_port, time.monotonic()
+
+    @staticmethod
+    def version():
+        return "no gateway"
+
+    def pids(self):
+        return []
+
+    def restart(self):
+        pass
+
+    def stop(self):
+        pass
+
+
+ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy, Direct)}

@@ -66,6 +66,7 @@ fn property(field: &Field) -> Value {
         Kind::Record(record) => object(record),
         Kind::Array(elements) | Kind::Set(elements) => json!({ "type": "array", "items": property(elements) }),
         Kind::Map { values, .. } => json!({ "type": "object", "additionalProperties": property(values) }),
+        Kind::Json(_) => json!({ "type": "object", "additionalProperties": true, "nullable": true }),
         _ => json!({ "type": shown["type"] }),
     };
     let mut put = |name: &str, value: Value| {

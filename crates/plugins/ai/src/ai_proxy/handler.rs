@@ -84,7 +84,7 @@ impl Handler for AiProxy {
     }
 
     fn log(&self, x: &mut Exchange, _host: &Host) {
-        telemetry::log(x, "proxy");
+        telemetry::log(x, telemetry::PROXY);
     }
 }
 

@@ -179,7 +179,7 @@ impl Handler for AiProxyAdvanced {
             }
         }
         x.slots.take::<Place>();
-        telemetry::log(x, "proxy");
+        telemetry::log(x, telemetry::PROXY);
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 
+/// Where calls of clients stand in the log.
+pub const PROXY: &str = "proxy";
+
 /// Lays the object over the entry, in Kong's shape: `ai.NAME.meta`, `.usage` and `.payload`.
 pub fn log(x: &mut Exchange, name: &str) {
     if let Some(shown) = x.slots.get_mut::<Call>().and_then(|call| call.shown_query.take()) {
@@ -39,7 +42,7 @@ fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
     let mut values = Vec::new();
     let mut add = |path: &str, value: Value| values.push((format!("ai.{name}.{path}").into(), value));
     if call.logging.log_statistics {
-        statistics(call, &mut add);
+        statistics(call, name == PROXY, &mut add);
     }
     if call.logging.log_payloads {
         add("payload.request", json!(call.request_payload.as_deref().unwrap_or_default()));
@@ -48,7 +51,7 @@ fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
     values
 }
 
-fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {
+fn statistics(call: &Call, of_client: bool, add: &mut dyn FnMut(&str, Value)) {
     let usage = call.usage();
     let ms = |from: u64, to: u64| to.saturating_sub(from) / 1_000_000;
     let latency = if call.started == 0 { 0 } else { ms(call.started, call.ended.max(call.started)) };
@@ -65,7 +68,7 @@ fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {
     add("usage.completion_tokens", json!(usage.output));
     add("usage.total_tokens", json!(usage.total()));
     // As in Kong, calls of clients say that they cost nothing where no price is known; the gateway's own say nothing.
-    if call.prompt.is_some() || call.price().is_some() {
+    if of_client || call.price().is_some() {
         add("usage.cost", number(call.cost()));
     }
     let per_token = if usage.output == 0 { 0.0 } else { latency as f64 / usage.output as f64 };
