@@ -122,6 +122,10 @@ class Gateway:
                 time.sleep(0.02)
         sys.exit(f"{self.label} does not listen after {START_SECONDS} s:\n{self.tail()}")
 
+    def asked(self, load):
+        """The load as this gateway wants to be asked."""
+        return load
+
     def restart(self):
         """A fresh process: what an earlier round left in its memory must not count."""
         self.stop()
@@ -484,6 +488,58 @@ def find(name):
     return path
 
 
+PEERS = os.path.join(ROOT, "target", "bench-peers")                     # where bench/peers puts what is not in Debian
+
+
+class LiteLLM(Gateway):
+    """LiteLLM's proxy, in Python: one worker, no logging."""
+    name = "litellm"
+    binary = os.path.join(PEERS, "litellm", "bin", "litellm")
+
+    @classmethod
+    def lacks(cls, setup):
+        if not os.path.exists(cls.binary):
+            return "not installed: run bench/peers"
+        return None if setup.ai else "only speaks to models"
+
+    @classmethod
+    def version(cls):
+        pip = os.path.join(os.path.dirname(cls.binary), "pip")
+        shown = subprocess.run([pip, "show", "litellm"], capture_output=True, text=True).stdout if os.path.exists(pip) else ""
+        return next((line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Version")), "not installed")
+
+    def prepare(self):
+        base = f"http://127.0.0.1:{self.upstream}" + ("/v1" if self.setup.ai == "openai" else "")
+        model = {"model_name": "stand", "litellm_params": {"model": f"{self.setup.ai}/stand", "api_base": base, "api_key": "stand"}}
+        config = self.write("config.yaml", json.dumps({"model_list": [model], "litellm_settings": {"telemetry": False, "num_retries": 0}}))
+        env = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        return [self.binary, "--config", config, "--host", "127.0.0.1", "--port", str(self.plain), "--num_workers", "1", "--telemetry", "False"], env
+
+
+class Portkey(Gateway):
+    """Portkey's open gateway, on Node: told by headers where to go."""
+    name = "portkey"
+    script = os.path.join(PEERS, "portkey", "node_modules", "@portkey-ai", "gateway", "build", "start-server.js")
+
+    @classmethod
+    def lacks(cls, setup):
+        if not os.path.exists(cls.script):
+            return "not installed: run bench/peers"
+        return None if setup.ai else "only speaks to models"
+
+    @classmethod
+    def version(cls):
+        package = os.path.join(os.path.dirname(os.path.dirname(cls.script)), "package.json")
+        return json.load(open(package))["version"] if os.path.exists(package) else "not installed"
+
+    def prepare(self):
+        return ["node", self.script, f"--port={self.plain}", "--headless"], {"NODE_ENV": "production"}
+
+    def asked(self, load):
+        told = [["x-portkey-provider", self.setup.ai], ["x-portkey-custom-host", f"http://127.0.0.1:{self.upstream}/v1"], ["Authorization", "Bearer stand"]]
+        return {**load, "requests": {**load["requests"], "headers": load["requests"]["headers"] + told}}
+
+
 class Direct(Gateway):
     """Nobody in between: what a gateway adds is its figure less this one."""
     name = "direct"
@@ -505,4 +561,4 @@ class Direct(Gateway):
         pass
 
 
-ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy, Direct)}
+ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy, LiteLLM, Portkey, Direct)}

@@ -66,12 +66,12 @@ CHAT = '{"model":"stand","messages":[{"role":"user","content":"What is the answe
 def chat(connections=64, stream=False, **more):
     """A chat of 1 KB."""
     text = '{"model":"stand"' + (',"stream":true' if stream else "") + ',"messages":[{"role":"user","content":"' + "What is the answer? " * 48 + '"}]}'
-    return load(method="POST", text=text, headers=[["Content-Type", "application/json"]], connections=connections, **more)
+    return load(method="POST", path="/v1/chat/completions", text=text, headers=[["Content-Type", "application/json"]], connections=connections, **more)
 
 
 def chats(name, title, setup, direct, **more):
     """A chat through ai-proxy, beside the same one without a gateway."""
-    return Scenario(name, title, setup, chat(), ("gibbon",), (("direct", Setup(direct), chat()),), rate=1000, **more)
+    return Scenario(name, title, setup, chat(), ("gibbon", "litellm", "portkey"), (("direct", Setup(direct), chat()),), rate=1000, **more)
 
 
 SCENARIOS = [

@@ -449,7 +449,7 @@ impl AttemptSource for Calls {
         if self.name_header && status == 200 {
             x.response.headers.set("X-Kong-LLM-Model", format!("{}/{}", preset.name, current.model));
         }
-        let holds = self.choose.may_follow(Failing::Error, true);
+        let holds = [Failing::Error, Failing::Timeout].into_iter().any(|f| self.choose.may_follow(f, true));
         let answer = self.answer(x, &current.model, host);
         let way = relay::Way {
             client: self.incoming.dialect,
@@ -459,7 +459,8 @@ impl AttemptSource for Calls {
             route_type: current.target.route_type.clone(),
             provider_name: preset.name,
             stream: self.incoming.stream,
-            wants_usage: self.incoming.include_usage,
+            // What the gateway did not ask for is not its own to take out.
+            wants_usage: self.incoming.include_usage || !current.target.logging.log_statistics,
             keeps_payload: current.target.logging.log_payloads,
             holds,
             request: self.incoming.body.clone(),

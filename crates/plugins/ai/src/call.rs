@@ -55,6 +55,7 @@ impl Call {
         self.seen.characters = seen.characters;
         self.seen.first_token = seen.first_token;
         self.seen.ended = seen.ended;
+        self.seen.service_tier.clone_from(&seen.service_tier);
         if self.seen.model.is_none() {
             self.seen.model.clone_from(&seen.model);
         }
@@ -94,7 +95,7 @@ impl Call {
 
     /// What it costs, in the currency of the prices; nothing without prices.
     pub fn cost(&self) -> f64 {
-        self.price().map_or(0.0, |price| price.cost(&self.usage(), None))
+        self.price().map_or(0.0, |price| price.cost(&self.usage(), self.seen.service_tier.as_deref()))
     }
 
     /// The price of the model, if it is known.

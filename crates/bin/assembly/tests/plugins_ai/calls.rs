@@ -81,7 +81,7 @@ fn errors_of_a_provider_reach_clients_in_their_own_format() {
 }
 
 /// A provider whose stream goes on when the test says so.
-fn step_by_step(steps: Receiver<String>) -> Upstream {
+pub fn step_by_step(steps: Receiver<String>) -> Upstream {
     let steps = Mutex::new(steps);
     Upstream::serve(move |mut c: Connection| {
         if c.read_request()?.is_none() {

@@ -245,6 +245,20 @@ fn keys_have_budgets_by_consumer_and_by_group_that_stop_or_warn() {
 }
 
 #[test]
+fn calls_served_in_a_cheaper_tier_cost_less() {
+    let flex = OPENAI.replacen("\"id\"", "\"service_tier\":\"flex\",\"id\"", 1);
+    let up = provider(200, "application/json", Box::leak(flex.into_boxed_str()));
+    let priced = json!({"input_cost": 1_000_000, "output_cost": 1_000_000, "service_tier_factor": [{"tier": "flex", "factor": 0.5}]});
+    let policy = json!({"limits": [{"limit": 100, "window_size": 2_592_000, "tokens_count_strategy": "cost"}], "window_type": "fixed"});
+    let plugins = [limiter(json!({"policies": [policy]})), ai_proxy("openai", target("openai", &up, priced))];
+    let rig = gateway_with(&plugins);
+    send(&rig, "/", &chat(false));
+    let left = send(&rig, "/", &chat(false)).header("x-ai-ratelimit-remaining-month-policy-1").map(str::to_owned);
+    // 17 tokens at half a price of 1.
+    assert_eq!(left.as_deref(), Some("91.5"));
+}
+
+#[test]
 fn prices_come_from_a_list_where_the_configuration_has_none() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("prices.json");

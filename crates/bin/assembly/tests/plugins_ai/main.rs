@@ -8,7 +8,10 @@ mod rig;
 
 mod calls;
 mod demo;
+mod faults;
 mod limits;
+mod operations;
+mod telemetry;
 
 use std::time::{Duration, Instant};
 

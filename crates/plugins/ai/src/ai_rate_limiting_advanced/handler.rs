@@ -51,7 +51,6 @@ struct Taken {
 struct Known<'a> {
     model: Option<&'a str>,
     provider: Option<&'a str>,
-    price: Option<&'a Price>,
 }
 
 /// Which rules hold, with their keys.
@@ -155,7 +154,7 @@ impl Limits {
             seen: Vec::new(),
             amounts: Vec::new(),
         };
-        let known = Known { model: taken.model.as_deref(), provider: None, price: None };
+        let known = Known { model: taken.model.as_deref(), provider: None };
         let holding = self.holding(x, &taken.who, &known);
         if let Some(reply) = self.take(x, host, &mut taken, holding.rules, None).await {
             return Flow::Reply(Box::new(reply));
@@ -178,7 +177,7 @@ impl Limits {
         price: Option<&Price>,
     ) -> Option<Reply> {
         let mut exceeded: Vec<(&str, u64)> = Vec::new();
-        let before = taken.amounts.len();
+        let (before, seen_before) = (taken.amounts.len(), taken.seen.len());
         for (number, key) in holding {
             let Some(rule) = self.rules.get(number) else { continue };
             let amount =
@@ -201,6 +200,8 @@ impl Limits {
         if exceeded.is_empty() {
             return None;
         }
+        // Asked again, the same target is looked at again.
+        taken.seen.truncate(seen_before);
         for (number, key, amount) in taken.amounts.drain(before..) {
             self.settle(number, &key, 0, amount, taken.at_ms, taken.at_ms);
         }
@@ -209,13 +210,10 @@ impl Limits {
 
     /// Once a target is chosen: what could not be looked at before.
     async fn admit_target(&self, x: &mut Exchange, host: &Host) -> Option<Reply> {
+        let call = x.slots.get::<Call>()?;
+        let (model, provider, price) = (call.model.clone(), call.provider, call.price().cloned());
         let mut taken = x.slots.take::<Taken>()?;
-        let (model, provider, price) = {
-            let call = x.slots.get::<Call>()?;
-            (call.model.clone(), call.provider, call.price().cloned())
-        };
-        let known =
-            Known { model: taken.model.as_deref().or(Some(&model)), provider: Some(provider), price: price.as_ref() };
+        let known = Known { model: taken.model.as_deref().or(Some(&model)), provider: Some(provider) };
         let mut holding = self.holding(x, &taken.who, &known).rules;
         holding.retain(|rule| !taken.seen.contains(rule));
         let refused = self.take(x, host, &mut taken, holding, price.as_ref()).await;
@@ -276,7 +274,7 @@ impl Limits {
         if let Some(call) = x.slots.get::<Call>().filter(|call| call.answered) {
             let (usage, cost) = (call.usage(), call.cost());
             let model = taken.model.as_deref().or(Some(&call.model));
-            let known = Known { model, provider: Some(call.provider), price: call.price() };
+            let known = Known { model, provider: Some(call.provider) };
             for (number, key) in self.holding(x, &taken.who, &known).rules {
                 let Some(rule) = self.rules.get(number) else { continue };
                 let at = left.iter().position(|(n, k, _)| *n == number && *k == key);
