@@ -512,7 +512,7 @@ class LiteLLM(Gateway):
         base = f"http://127.0.0.1:{self.upstream}" + ("/v1" if self.setup.ai == "openai" else "")
         model = {"model_name": "stand", "litellm_params": {"model": f"{self.setup.ai}/stand", "api_base": base, "api_key": "stand"}}
         config = self.write("config.yaml", json.dumps({"model_list": [model], "litellm_settings": {"telemetry": False, "num_retries": 0}}))
-        env = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        env = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
         return [self.binary, "--config", config, "--host", "127.0.0.1", "--port", str(self.plain), "--num_workers", "1", "--telemetry", "False"], env
 
 
