@@ -49,8 +49,8 @@ pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts,
-    TlsFacts, Try, UpstreamTls,
+    BodyLimit, Client, Destination, Exchange, HandshakeWishes, Latencies, Matched, RequestId, ResponseSource, Slots,
+    Target, Timeouts, TlsFacts, Try, UpstreamTls,
 };
 pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};

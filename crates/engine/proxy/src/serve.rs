@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use gibbon_http::{ConnectionEnd, Protocol, Server, ServerSettings, serve};
 use gibbon_message::Scheme;
-use gibbon_net::{
-    Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, accept_tls, read_proxy_header,
-};
+use gibbon_net::{Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, read_proxy_header};
 use gibbon_pdk::{Client, TlsFacts};
 use gibbon_tls::{ServerTls, TlsInfo};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::handshake::{self, NoSession};
 use crate::real_ip::RealIpSource;
 use crate::run::Gateway;
 use crate::settings::{ConnectionFacts, ProxySettings};
+use crate::worker::Worker;
 
 /// How long a PROXY protocol header may take.
 const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ struct Arrived {
 /// Reads off what comes ahead of HTTP. Serving is a task of its own, because it is smaller: connections idle by the
 /// thousand.
 async fn arrive(socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gateway>>, counters: Arc<Counters>) {
-    if let Some(arrived) = unwrapped(socket, &mode, &counters).await {
+    if let Some(arrived) = unwrapped(&server.service.worker, socket, &mode, &counters).await {
         spawn_local(serving(arrived, &server));
     }
 }
@@ -85,7 +85,7 @@ fn serving(arrived: Arrived, server: &Rc<Server<Gateway>>) -> impl Future<Output
 }
 
 /// What is left of a connection without PROXY protocol and TLS. `None`: nothing.
-async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Option<Arrived> {
+async fn unwrapped(worker: &Rc<Worker>, mut socket: Socket, mode: &Mode, counters: &Counters) -> Option<Arrived> {
     if mode.proxy_protocol
         && let Err(error) = read_proxy_header(&mut socket, Instant::now() + PROXY_HEADER_TIME).await
     {
@@ -94,7 +94,7 @@ async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Opti
         return None;
     }
     let Some(tls) = &mode.tls else { return Some(Arrived::plain(socket, mode)) };
-    match accept_tls(socket, tls, counters).await {
+    match handshake::accept(worker, socket, tls, counters).await {
         Ok(TlsArrival::Tls(stream)) => {
             let info = stream.tls_info();
             let http2 = info.as_ref().is_some_and(|i| i.alpn == Some(b"h2"));
@@ -105,8 +105,12 @@ async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Opti
         Ok(TlsArrival::Plain(socket)) => {
             Some(Arrived { stream: Stream::Plain(socket), protocol: Protocol::PlainOnTls, tls: None })
         }
-        Err(error) => {
+        Err(NoSession::Handshake(error)) => {
             tracing::debug!("TLS handshake failed: {error}");
+            None
+        }
+        Err(refused @ NoSession::Plugin(_)) => {
+            tracing::error!("TLS handshake refused: {refused}");
             None
         }
     }

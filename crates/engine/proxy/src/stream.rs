@@ -15,7 +15,7 @@ use gibbon_message::{Headers, Scheme};
 use gibbon_net::{
     ConnectAddress, Counters, Listener, ProxyHeader, ProxyVersion, RelayEnd, RelayLimits, Socket, Stream as Wire,
     Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget,
-    accept_tls, peek_client_hello, read_proxy_header, relay,
+    peek_client_hello, read_proxy_header, relay,
 };
 use gibbon_pdk::{
     Exchange, Fault, FaultKind, Instrumentations, Matched, ResponseSource, Retry, Source, TlsFacts, forget_log_lines,
@@ -29,6 +29,7 @@ use crate::body_source::BodySource;
 use crate::caught;
 use crate::finish::{log_phase, of_panic};
 use crate::forward::note_try;
+use crate::handshake;
 use crate::serve::{Mode, stream_client};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
@@ -89,7 +90,7 @@ async fn connection(
     x.client.tls = sni.map(|name| Rc::new(TlsFacts { sni: Some(name.into()), ..TlsFacts::default() }));
     let passes_through = bound.matched.route.protocols.contains(gibbon_pdk::Protocol::TlsPassthrough);
     let client = match &mode.tls {
-        Some(tls) if !passes_through => match accept_tls(socket, tls, counters).await {
+        Some(tls) if !passes_through => match handshake::accept(worker, socket, tls, counters).await {
             Ok(TlsArrival::Tls(stream)) => stream,
             Ok(TlsArrival::Plain(_)) => return Err(of_client("not TLS")),
             Err(error) => return Err(of_client(&error.to_string())),

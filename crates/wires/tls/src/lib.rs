@@ -32,7 +32,8 @@ pub use identity::{CertificateDetails, describe};
 pub use info::TlsInfo;
 pub use names::ServerNames;
 pub use server::{
-    Accepted, CertificateSource, ClientCertificates, Greeted, ServerTls, ServerTlsSettings, SessionTickets, Started,
+    Accepted, CertificateSource, ClientCertificates, Departure, Greeted, ServerTls, ServerTlsSettings, SessionTickets,
+    Started,
 };
 pub use stream::{ClientStream, ServerStream};
 pub use trust::{TrustError, TrustStore};
