@@ -68,6 +68,6 @@ pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
 pub use trace::{
-    Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
-    TraceId, TraceSettings,
+    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,
+    TraceContext, TraceId, TraceSettings,
 };
