@@ -29,7 +29,7 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("kong.client.tls.get_full_client_certificate_chain", "", "rahbl"),
     ("kong.client.tls.request_client_certificate", "", ""),
     ("kong.client.tls.disable_session_reuse", "", ""),
-    ("kong.client.tls.set_client_verify", "", "ra"),
+    ("kong.client.tls.set_client_verify", "'NONE'", "ra"),
     ("kong.log.set_serialize_value", "'a', 1", "rahbl"),
     ("kong.log.serialize", "", "l"),
     ("kong.plugin.get_id", "", "rahbl"),

@@ -27,6 +27,7 @@ mod admin;
 mod attempt;
 mod body;
 mod directory;
+mod entities;
 mod entity;
 mod exchange;
 mod exposition;
@@ -39,6 +40,7 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod scripts;
 mod trace;
 
 pub mod redis;
@@ -47,6 +49,7 @@ pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
 pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
+pub use entities::{Asked, Entities, EntityFault, EntityKey, EntityPage, EntityShape};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
     BodyLimit, Client, Destination, Exchange, HandshakeWishes, Latencies, Matched, RequestId, ResponseSource, Slots,
@@ -65,6 +68,7 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use scripts::{NoScripts, NoVaults, Scripts, SecretReader};
 pub use trace::{
     Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
     TraceId, TraceSettings,

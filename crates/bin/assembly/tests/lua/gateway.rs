@@ -8,7 +8,7 @@ use gibbon_testkit::upstream::{self, Upstream};
 use rig::Rig;
 
 #[path = "../it/rig.rs"]
-mod rig;
+pub mod rig;
 
 /// A folder that `lua_package_path` leads to.
 pub struct Files(tempfile::TempDir);
