@@ -95,11 +95,12 @@ fn the_certificate_phase_runs_in_each_handshake() {
     let secure = free_tcp_address().unwrap();
     let path = format!("{}/?.lua", files.path().display());
     let config = "_format_version: '3.0'\nroutes: [{name: all, paths: [/]}]\nplugins: [{name: greeter}]";
-    let settings = [
+    let mut settings = vec![
         ("plugins", "bundled,greeter".to_owned()),
         ("lua_package_path", path),
         ("proxy_listen", format!("{secure} ssl")),
     ];
+    settings.extend(gateway::certificate(files.path()));
     let _rig = gateway::rig::Rig::start(&settings, config);
     for number in 1..=2 {
         let mut client = Client::connect_tls(secure, "h.test", &[]).unwrap();

@@ -74,7 +74,7 @@ pub fn on_delete(named: Option<&str>) -> Option<OnDelete> {
 #[must_use]
 pub fn cluster_events() -> EntityDef {
     let mut record = Record::new()
-        .field("id", typedefs::uuid())
+        .field("id", typedefs::id())
         .field("created_at", typedefs::auto_timestamp())
         .field("channel", Field::string().required())
         .field("node_id", Field::string().required())
