@@ -84,7 +84,7 @@ fn typed(value: Typed) -> Value {
 
 impl NodeView for ThisNode {
     fn plugin_paths(&self, first: &str) -> Option<Arc<dyn AdminPaths>> {
-        self.plugin_paths.iter().find(|(root, _)| *root == first).map(|(_, paths)| Arc::clone(paths))
+        self.plugin_paths.iter().find(|(root, _)| root == first).map(|(_, paths)| Arc::clone(paths))
     }
 
     fn about(&self) -> &About {

@@ -23,7 +23,7 @@ use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
 use crate::rules::Write;
-use crate::thread::{Job, Machine};
+use crate::thread::{Job, Machine, Watcher};
 
 /// How many changes may wait for their turn; above that, writers wait to be let in.
 const QUEUE: usize = 4096;
@@ -74,6 +74,7 @@ pub struct Conductor {
     jobs: mpsc::Sender<Job>,
     reader: Arc<dyn Reader>,
     declarative: Option<Memory>,
+    watcher: Arc<Watcher>,
 }
 
 impl Conductor {
@@ -104,9 +105,16 @@ impl Conductor {
 
     fn start(machine: Machine, reader: Arc<dyn Reader>, declarative: Option<Memory>) -> Result<Conductor, StoreError> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
+        let watcher = machine.watcher();
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative })
+        Ok(Conductor { jobs, reader, declarative, watcher })
+    }
+
+    /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
+    /// asked for it is answered. Called on the thread of changes, so it must not wait; the first watcher stays.
+    pub fn watch(&self, watcher: impl Fn(&[Change]) + Send + Sync + 'static) {
+        self.watcher.set(Box::new(watcher));
     }
 
     /// Whether configuration is declarative, so that single entities cannot be changed.

@@ -1,7 +1,7 @@
 //! The thread behind the conductor.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gibbon_model::Registry;
@@ -59,6 +59,24 @@ pub(crate) fn is_planned(entity: &str) -> bool {
     !NOT_IN_THE_PLAN.contains(&entity)
 }
 
+type Watching = Box<dyn Fn(&[Change]) + Send + Sync>;
+
+/// Who is told of changes that are in force.
+#[derive(Default)]
+pub(crate) struct Watcher(OnceLock<Watching>);
+
+impl Watcher {
+    pub(crate) fn set(&self, watching: Watching) {
+        let _ = self.0.set(watching);
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        if let Some(watching) = self.0.get().filter(|_| !changes.is_empty()) {
+            watching(changes);
+        }
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
 
 /// What the thread is asked to do.
@@ -100,6 +118,7 @@ pub(crate) struct Machine {
     compiled: u64,
     secrets: Arc<dyn Secrets>,
     told: Told,
+    watcher: Arc<Watcher>,
 }
 
 /// What a group of jobs did to the plan that is being made.
@@ -107,6 +126,8 @@ pub(crate) struct Machine {
 struct Group {
     done: Vec<Done>,
     staged: Vec<Change>,
+    /// What changes in the store.
+    made: Vec<Change>,
     plan: Option<Arc<Plan>>,
     last: u64,
 }
@@ -122,7 +143,12 @@ impl Machine {
             directory: None,
             compiled: 0,
             told: Told::default(),
+            watcher: Arc::default(),
         }
+    }
+
+    pub(crate) fn watcher(&self) -> Arc<Watcher> {
+        Arc::clone(&self.watcher)
     }
 
     pub(crate) fn declare_into(&mut self, memory: Memory, directory: Option<PathBuf>) {
@@ -280,6 +306,7 @@ impl Machine {
                 if let Some(plan) = group.plan {
                     self.funnel.publish(plan);
                 }
+                self.watcher.tell(&group.made);
                 group.done.into_iter().for_each(|done| done.answer(None));
             }
             Err(error) => {
@@ -308,6 +335,7 @@ impl Machine {
             if let Some(plan) = self.compile_stored(&changes) {
                 self.funnel.publish(plan);
             }
+            self.watcher.tell(&changes);
         }
     }
 
@@ -366,6 +394,7 @@ impl Machine {
             Ok(sequence) => {
                 group.last = group.last.max(sequence);
                 group.staged.extend(told);
+                group.made.extend(changes.iter().cloned());
                 group.plan = plan.or(group.plan.take());
                 Ok(changes)
             }
@@ -430,7 +459,7 @@ impl Machine {
         let table = table_of(&self.registry, &writes, now())?;
         self.told.references().prepare(writes.iter(), &self.registry, &*self.secrets, NEW_SECRETS);
         let changes: Vec<Change> = self.memory.look(|old| difference(&self.registry, old, &table));
-        let (plan, _) = self.stage(changes, Some(declaration.hash.clone()))?;
+        let (plan, _) = self.stage(changes.clone(), Some(declaration.hash.clone()))?;
         if let Some(directory) = &self.directory
             && let Err(error) = saved::save(directory, &declaration.hash, &table)
         {
@@ -438,6 +467,7 @@ impl Machine {
         }
         self.memory.replace(table);
         self.funnel.publish(plan);
+        self.watcher.tell(&changes);
         Ok(())
     }
 }
