@@ -17,6 +17,7 @@ use crate::certificate::{AuthorityCertificate, Certificate};
 use crate::chain::{Binding, Instance};
 use crate::change::Change;
 use crate::condition::Condition;
+use crate::content::Content;
 use crate::directory::{self, foreign, id_of, text};
 use crate::entity;
 use crate::plan::{Instances, Plan, Sni};
@@ -198,7 +199,7 @@ impl Compiler {
 
     /// Keeps the sum of the hashes of all entities, whatever the order in which they came.
     fn fold_content(&mut self, change: &Change) {
-        let hash = |v: &Arc<Value>| hash_of(&(&*change.entity, change.workspace, v.to_string()));
+        let hash = |v: &Arc<Value>| hash_of(&(&*change.entity, change.workspace, Content(v)));
         let removed = change.before.as_ref().map_or(0, hash);
         let added = change.after.as_ref().map_or(0, hash);
         self.plan.content = self.plan.content.wrapping_sub(removed).wrapping_add(added);
