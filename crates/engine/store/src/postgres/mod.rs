@@ -134,7 +134,7 @@ impl Pool {
     /// One transaction, so that all of `reading` sees the same moment.
     fn read(&self, reading: Reading) -> Result<(), StoreError> {
         let session = self.take()?;
-        session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        session.batch_ahead("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         reading(&mut rows::View(&session));
         session.batch("COMMIT")?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((session, Instant::now()));
