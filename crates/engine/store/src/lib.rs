@@ -16,6 +16,7 @@ mod memory;
 mod postgres;
 mod query;
 mod references;
+mod replica;
 mod row;
 pub mod rules;
 mod saved;
@@ -36,6 +37,7 @@ pub use postgres::{
 };
 pub use query::{Query, Rows, Tagged, Tags};
 pub use references::{NoSecrets, Secrets};
+pub use replica::Replica;
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;

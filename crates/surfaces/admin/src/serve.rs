@@ -228,7 +228,11 @@ impl Admin {
             Err(answer) => return answer.with_header("connection", "close"),
         };
         let identity = witness.identity.clone();
-        let Some(to) = self.destination(surface, head.uri.path()).await else {
+        let to = match self.destination(surface, head.uri.path()).await {
+            Ok(to) => to,
+            Err(answer) => return answer,
+        };
+        let Some(to) = to else {
             let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
             let allowed = identity.map_or(Ok(()), |who| who.demand(call::DEFAULT_WORKSPACE, &path, &head.method));
             return match allowed {
