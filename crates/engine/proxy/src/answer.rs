@@ -380,12 +380,14 @@ pub async fn fault(
 
 fn core_reply(worker: &Worker, x: &Exchange, status: u16, negotiable: bool) -> Reply {
     let page = match status {
+        495 => Some(error_body::nginx_page(400, Some("The SSL certificate error"))),
+        496 => Some(error_body::nginx_page(400, Some("No required SSL certificate was sent"))),
         497 => Some(error_body::nginx_page(400, Some("The plain HTTP request was sent to HTTPS port"))),
         501 => Some(error_body::nginx_page(501, None)),
         _ => None,
     };
     if let Some(page) = page {
-        return Reply::bytes(if status == 497 { 400 } else { status }, "text/html; charset=UTF-8", page);
+        return Reply::bytes(if status == 501 { status } else { 400 }, "text/html; charset=UTF-8", page);
     }
     let form = if negotiable { core_form(worker, x) } else { worker.settings.error_default };
     error_reply(worker, x, status, &error_body::core_message(status), form)
@@ -436,7 +438,7 @@ fn fill_reply(worker: &Worker, x: &mut Exchange, reply: Reply) -> Bytes {
 }
 
 fn error_reply(worker: &Worker, x: &Exchange, status: u16, message: &str, form: Form) -> Reply {
-    // 494 and 497 are nginx's own numbers and leave as 400.
+    // 494 to 497 are nginx's own numbers and leave as 400.
     let shown = if (494..=497).contains(&status) { 400 } else { status };
     if form == Form::Grpc {
         let code = error_body::grpc_status(status);

@@ -25,6 +25,7 @@ pub enum Walked {
 /// Which method of a handler is meant; those that may wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Waiting {
+    Certificate,
     Rewrite,
     Access,
     Response,
@@ -34,6 +35,7 @@ pub enum Waiting {
 impl Waiting {
     fn phase(self) -> Phase {
         match self {
+            Waiting::Certificate => Phase::Certificate,
             Waiting::Rewrite => Phase::Rewrite,
             Waiting::Access => Phase::Access,
             Waiting::Response => Phase::Response,
@@ -46,12 +48,13 @@ impl Waiting {
         match self {
             Waiting::Rewrite => Instrumentations::PLUGIN_REWRITE,
             Waiting::Access => Instrumentations::PLUGIN_ACCESS,
-            Waiting::Response | Waiting::Preread => Instrumentations::NONE,
+            Waiting::Certificate | Waiting::Response | Waiting::Preread => Instrumentations::NONE,
         }
     }
 
     fn step<'a>(self, handler: &'a dyn Handler, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         match self {
+            Waiting::Certificate => handler.certificate(x, host),
             Waiting::Rewrite => handler.rewrite(x, host),
             Waiting::Access => handler.access(x, host),
             Waiting::Response => handler.response(x, host),

@@ -18,12 +18,13 @@ use uuid::Uuid;
 
 use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
+use crate::keyring::{self, KeyringChange};
 use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
 use crate::replica::Replica;
 use crate::rules::Write;
-use crate::thread::{Job, Machine};
+use crate::thread::{Job, Machine, Watcher};
 
 /// How many changes may wait for their turn; above that, writers wait to be let in.
 const QUEUE: usize = 4096;
@@ -74,6 +75,7 @@ pub struct Conductor {
     jobs: mpsc::Sender<Job>,
     reader: Arc<dyn Reader>,
     declarative: Option<Memory>,
+    watcher: Arc<Watcher>,
     replica: Option<Replica>,
 }
 
@@ -105,9 +107,10 @@ impl Conductor {
 
     fn start(machine: Machine, reader: Arc<dyn Reader>, declarative: Option<Memory>) -> Result<Conductor, StoreError> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
+        let watcher = machine.watcher();
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative, replica: None })
+        Ok(Conductor { jobs, reader, declarative, watcher, replica: None })
     }
 
     /// With a server that follows the datastore, for looks that may be a little late.
@@ -115,6 +118,12 @@ impl Conductor {
     pub fn with_replica(mut self, replica: Replica) -> Self {
         self.replica = Some(replica);
         self
+    }
+
+    /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
+    /// asked for it is answered. Called on the thread of changes, so it must not wait; the first watcher stays.
+    pub fn watch(&self, watcher: impl Fn(&[Change]) + Send + Sync + 'static) {
+        self.watcher.set(Box::new(watcher));
     }
 
     /// Whether configuration is declarative, so that single entities cannot be changed.
@@ -156,6 +165,14 @@ impl Conductor {
     pub async fn set_parameter(&self, name: &str, value: &str) -> Result<(), ChangeError> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.ask(|reply| Job::SetParameter { name, value, reply }).await
+    }
+
+    /// Changes the keyring, which the store must have been opened with.
+    ///
+    /// # Errors
+    /// Those of the keyring and of the store.
+    pub async fn change_keyring(&self, change: &KeyringChange) -> Result<(), ChangeError> {
+        self.set_parameter(keyring::PARAMETER, &change.to_text()).await
     }
 
     /// Adds to a counter and returns its value. It ends `seconds` after it began.

@@ -1,7 +1,7 @@
 //! The thread behind the conductor.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gibbon_model::Registry;
@@ -63,6 +63,24 @@ pub(crate) fn is_planned(entity: &str) -> bool {
     !NOT_IN_THE_PLAN.contains(&entity)
 }
 
+type Watching = Box<dyn Fn(&[Change]) + Send + Sync>;
+
+/// Who is told of changes that are in force.
+#[derive(Default)]
+pub(crate) struct Watcher(OnceLock<Watching>);
+
+impl Watcher {
+    pub(crate) fn set(&self, watching: Watching) {
+        let _ = self.0.set(watching);
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        if let Some(watching) = self.0.get().filter(|_| !changes.is_empty()) {
+            watching(changes);
+        }
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
 
 /// What the thread is asked to do.
@@ -104,6 +122,7 @@ pub(crate) struct Machine {
     compiled: u64,
     secrets: Arc<dyn Secrets>,
     told: Told,
+    watcher: Arc<Watcher>,
 }
 
 /// All rows of a kind, page by page, as changes that bring them in.
@@ -154,6 +173,8 @@ impl Pages {
 struct Group {
     done: Vec<Done>,
     staged: Vec<Change>,
+    /// What changes in the store.
+    made: Vec<Change>,
     plan: Option<Arc<Plan>>,
     last: u64,
 }
@@ -169,7 +190,12 @@ impl Machine {
             directory: None,
             compiled: 0,
             told: Told::default(),
+            watcher: Arc::default(),
         }
+    }
+
+    pub(crate) fn watcher(&self) -> Arc<Watcher> {
+        Arc::clone(&self.watcher)
     }
 
     pub(crate) fn declare_into(&mut self, memory: Memory, directory: Option<PathBuf>) {
@@ -197,8 +223,13 @@ impl Machine {
 
     // ---- over a datastore
 
-    /// Compiles everything that is stored.
+    /// Compiles everything that is stored. What is locked is compiled when it is unlocked.
     pub(crate) fn load(&mut self, mut writer: Box<dyn Writer>) -> Result<(), StoreError> {
+        if writer.is_locked() {
+            tracing::error!("the stored configuration is encrypted with keys that are not here; nothing is in force");
+            self.writer = Some(writer);
+            return Ok(());
+        }
         writer.begin()?;
         let result = self.recompile(&mut *writer);
         writer.rollback();
@@ -321,6 +352,7 @@ impl Machine {
                 if let Some(plan) = group.plan {
                     self.funnel.publish(plan);
                 }
+                self.watcher.tell(&group.made);
                 group.done.into_iter().for_each(|done| done.answer(None));
             }
             Err(error) => {
@@ -349,6 +381,7 @@ impl Machine {
             if let Some(plan) = self.compile_stored(&changes) {
                 self.funnel.publish(plan);
             }
+            self.watcher.tell(&changes);
         }
     }
 
@@ -407,6 +440,7 @@ impl Machine {
             Ok(sequence) => {
                 group.last = group.last.max(sequence);
                 group.staged.extend(told);
+                group.made.extend(changes.iter().cloned());
                 group.plan = plan.or(group.plan.take());
                 Ok(changes)
             }
@@ -471,7 +505,7 @@ impl Machine {
         let table = table_of(&self.registry, &writes, now())?;
         self.told.references().prepare(writes.iter(), &self.registry, &*self.secrets, NEW_SECRETS);
         let changes: Vec<Change> = self.memory.look(|old| difference(&self.registry, old, &table));
-        let (plan, _) = self.stage(changes, Some(declaration.hash.clone()))?;
+        let (plan, _) = self.stage(changes.clone(), Some(declaration.hash.clone()))?;
         if let Some(directory) = &self.directory
             && let Err(error) = saved::save(directory, &declaration.hash, &table)
         {
@@ -479,6 +513,7 @@ impl Machine {
         }
         self.memory.replace(table);
         self.funnel.publish(plan);
+        self.watcher.tell(&changes);
         Ok(())
     }
 }
