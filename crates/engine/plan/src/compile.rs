@@ -319,7 +319,7 @@ impl Compiler {
             id: change.id,
             name: Arc::clone(&plugin.name),
             priority: plugin.priority,
-            phases: plugin.phases,
+            phases: plugin.phases.without(handler.idle_phases()),
             protocols: protocols_of(document, plugin.protocols),
             binding,
             workspace: change.workspace,

@@ -250,7 +250,7 @@ pub fn finish_head(worker: &Worker, x: &mut Exchange, stage: &Stage<'_>) {
         response_headers::add_charset(&mut headers, charset);
     }
     let rules = &worker.settings.response_headers;
-    response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+    response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(x));
     add_debug(worker, x, &mut headers);
     x.response.headers = headers;
 }
@@ -263,25 +263,20 @@ fn merge_added(x: &mut Exchange) {
     let added = std::mem::take(&mut x.added_headers);
     for (name, value) in added.iter() {
         if name.eq_ignore_ascii_case(b"set-cookie") {
-            x.response.headers.append(name, value);
+            x.response.headers.append_clean(name, value);
         } else {
-            x.response.headers.set(name, value);
+            x.response.headers.set_clean(name, value);
         }
     }
     x.added_headers = added;
 }
 
-fn shown(worker: &Worker, x: &Exchange) -> ShownLatencies {
+fn shown(x: &Exchange) -> ShownLatencies {
     let ms = |ns: u64| ns / 1_000_000;
     let l = &x.latencies;
     ShownLatencies {
         proxy: ms(l.balancer_end.saturating_sub(l.start)),
         upstream: ms(l.first_byte.max(l.balancer_end).saturating_sub(l.balancer_end)),
-        response: if worker.settings.response_headers.response_latency {
-            ms(worker.node.clock.monotonic_ns().saturating_sub(l.start))
-        } else {
-            0
-        },
     }
 }
 
@@ -479,9 +474,10 @@ async fn send_own(
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
     if marks.proxied {
-        response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+        response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(x));
     } else {
-        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+        let latency = worker.node.clock.monotonic_ns().saturating_sub(x.latencies.start) / 1_000_000;
+        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, latency);
         if marks.via && rules.via {
             response_headers::add_via(&mut headers, x, &worker.settings.server_token);
         }

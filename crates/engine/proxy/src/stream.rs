@@ -255,12 +255,12 @@ async fn forward(
 /// A peer for the next try, which is noted for log entries and spans.
 async fn noted_peer(worker: &Rc<Worker>, x: &mut Exchange, bound: &Bound, tries: &mut Tries) -> Result<Peer, Fault> {
     let clock = &*worker.node.clock;
-    let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
+    let begin = clock.monotonic_ns();
     let peer = next_peer(worker, x, bound.upstream.as_ref(), tries).await?;
     x.latencies.balancer_end = clock.monotonic_ns();
-    note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    note_try(x, &peer, begin);
     if x.trace.is_on() {
-        x.trace.peer_name = Some(peer.host.clone());
+        x.trace.peer_name = Some((*peer.host).into());
     }
     Ok(peer)
 }

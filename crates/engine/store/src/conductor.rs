@@ -113,17 +113,17 @@ impl Conductor {
         Ok(Conductor { jobs, reader, declarative, watcher, replica: None })
     }
 
+    /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
+    /// asked for it is answered. Called on the thread of changes, so it must not wait; the first watcher stays.
+    pub fn watch(&self, watcher: impl Fn(&[Change]) + Send + Sync + 'static) {
+        self.watcher.set(Box::new(watcher));
+    }
+
     /// With a server that follows the datastore, for looks that may be a little late.
     #[must_use]
     pub fn with_replica(mut self, replica: Replica) -> Self {
         self.replica = Some(replica);
         self
-    }
-
-    /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
-    /// asked for it is answered. Called on the thread of changes, so it must not wait; the first watcher stays.
-    pub fn watch(&self, watcher: impl Fn(&[Change]) + Send + Sync + 'static) {
-        self.watcher.set(Box::new(watcher));
     }
 
     /// Whether configuration is declarative, so that single entities cannot be changed.
