@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
-use crate::keyring::{self, KeyringChange};
+use crate::keyring::{self, Keyring, KeyringChange, Sealed, SealedWriter};
 use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
@@ -74,6 +74,7 @@ pub struct Conductor {
     jobs: mpsc::Sender<Job>,
     reader: Arc<dyn Reader>,
     declarative: Option<Memory>,
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl Conductor {
@@ -91,6 +92,27 @@ impl Conductor {
         Self::start(machine, reader, None)
     }
 
+    /// As [`Conductor::over_datastore`], with fields marked encrypted sealed where they are stored.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn over_sealed_datastore(
+        making: Making,
+        reader: Arc<dyn Reader>,
+        writer: Box<dyn Writer>,
+        keyring: Arc<Keyring>,
+    ) -> Result<Conductor, StoreError> {
+        let writer = SealedWriter::open(writer, Arc::clone(&keyring), Arc::clone(&making.registry))?;
+        let reader = Arc::new(Sealed::new(reader, Arc::clone(&keyring)));
+        let conductor = Self::over_datastore(making, reader, Box::new(writer))?;
+        Ok(Conductor { keyring: Some(keyring), ..conductor })
+    }
+
+    /// The keys that secrets are sealed with, if they are.
+    pub fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.keyring.as_ref()
+    }
+
     /// Without a datastore: configuration is replaced as a whole, and kept in `directory` for the next start.
     ///
     /// # Errors
@@ -106,7 +128,7 @@ impl Conductor {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative })
+        Ok(Conductor { jobs, reader, declarative, keyring: None })
     }
 
     /// Whether configuration is declarative, so that single entities cannot be changed.
@@ -150,7 +172,7 @@ impl Conductor {
         self.ask(|reply| Job::SetParameter { name, value, reply }).await
     }
 
-    /// Changes the keyring, which the store must have been opened with.
+    /// Changes the keyring of a sealed datastore.
     ///
     /// # Errors
     /// Those of the keyring and of the store.
