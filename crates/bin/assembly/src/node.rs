@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_model::Registry;
@@ -122,7 +123,7 @@ impl Running {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let facts = facts(of, count);
+        let facts = facts(of, count)?;
         let engine = Engine::build(settings, &facts, &of.access_logs, admin::shown(of.values), control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
@@ -256,15 +257,22 @@ impl Running {
     }
 }
 
-fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
-    NodeFacts {
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> anyhow::Result<NodeFacts> {
+    Ok(NodeFacts {
         id: of.node_id.parse().unwrap_or_default(),
         hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         server_token: settings::SERVER_TOKEN.to_owned(),
         kong_version: of.settings.compat.version().to_owned(),
         worker_count,
         tracing: tracing(&of.settings.tracing),
-    }
+        price_list: of.values.text("ai_price_list").map(price_list).transpose()?,
+    })
+}
+
+fn price_list(path: &str) -> anyhow::Result<Arc<str>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("ai_price_list: cannot read '{path}'"))?;
+    gibbon_ai::check_price_list(&text).with_context(|| format!("ai_price_list: '{path}'"))?;
+    Ok(text.into())
 }
 
 /// Lua plugins are told what changes, so that what they cached of it goes.

@@ -39,6 +39,8 @@ pub struct NodeFacts {
     pub kong_version: String,
     pub worker_count: usize,
     pub tracing: TraceSettings,
+    /// What models cost, as the text that the settings name.
+    pub price_list: Option<Arc<str>>,
 }
 
 /// Time. On the request path it is read once per batch of events, so it costs nothing.

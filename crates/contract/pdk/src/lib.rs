@@ -26,6 +26,7 @@
 mod admin;
 mod attempt;
 mod body;
+mod cloud;
 mod directory;
 mod entities;
 mod entity;
@@ -48,6 +49,7 @@ pub mod redis;
 pub use admin::{AdminAnswer, AdminCall, AdminPaths, AdminRoot};
 pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
+pub use cloud::Clouds;
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
 pub use entities::{Asked, Entities, EntityFault, EntityKey, EntityPage, EntityShape};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
@@ -70,6 +72,6 @@ pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
 pub use scripts::{NoScripts, NoVaults, Scripts, SecretReader};
 pub use trace::{
-    Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
-    TraceId, TraceSettings,
+    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,
+    TraceContext, TraceId, TraceSettings,
 };

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef, Registry};
 use gibbon_pdk::{Entities, SendFuture, Store, StoreError};
 use gibbon_store::rules::{Condition, Write};
-use gibbon_store::{ChangeError, Conductor, Documents, EXPIRES_AT, Key, Row, workspace_of};
+use gibbon_store::{ChangeError, Conductor, Documents, EXPIRES_AT, Key, Row, Rows, workspace_of};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -86,11 +86,15 @@ impl Connected {
     async fn find(&self, workspace: Uuid, kind: &str, field: &str, value: &str) -> Result<Option<Row>, StoreError> {
         let def = self.def(kind)?;
         let key = Key::of(&def, field, workspace_of(&def, workspace), value);
-        let found = self.conductor.read(move |rows| match rows.owner(&key)? {
+        let look = move |rows: &mut dyn Rows| match rows.owner(&key)? {
             Some(id) => Ok(rows.get(&key.entity, id)?.filter(|row| !row.is_expired(now()))),
             None => Ok(None),
-        });
-        found.await.map_err(|e| unavailable(&e))
+        };
+        // What was made a moment ago may not have arrived at a server that follows.
+        if let Some(row) = self.conductor.read_replica(look.clone()).await.flatten() {
+            return Ok(Some(row));
+        }
+        self.conductor.read(look).await.map_err(|e| unavailable(&e))
     }
 
     async fn put(&self, workspace: Uuid, kind: &str, row: Value, ttl: Option<Duration>) -> Result<Value, StoreError> {

@@ -25,6 +25,10 @@ const GROUP: usize = 512;
 /// How many rows or changes are read at once.
 const CHUNK: usize = 5_000;
 
+/// How many rows are compiled at once when all are, and how many such pages are read ahead.
+const PAGE: usize = 1_000;
+const PAGES_AHEAD: usize = 4;
+
 /// How long the start waits for secrets; what is not known then is used as soon as it is.
 const FIRST_SECRETS: Duration = Duration::from_secs(10);
 /// How long a change waits for the secrets it refers to.
@@ -121,6 +125,49 @@ pub(crate) struct Machine {
     watcher: Arc<Watcher>,
 }
 
+/// All rows of a kind, page by page, as changes that bring them in.
+struct Pages {
+    /// What the next page is; nothing after the last.
+    query: Option<Query>,
+}
+
+impl Pages {
+    fn of(entity: &str) -> Pages {
+        let query = Query {
+            entity: entity.into(),
+            workspace: None,
+            parent: None,
+            tags: Tags::Whatever,
+            after: None,
+            limit: PAGE,
+        };
+        Pages { query: Some(query) }
+    }
+
+    fn are_read(&self) -> bool {
+        self.query.is_none()
+    }
+
+    fn next(&mut self, rows: &mut dyn Rows) -> Result<Vec<Change>, StoreError> {
+        let Some(query) = &mut self.query else { return Ok(Vec::new()) };
+        let page = rows.page(query)?;
+        query.after = page.last().map(|row| row.id);
+        let insert = |row: crate::Row| Change {
+            entity: Arc::clone(&query.entity),
+            id: row.id,
+            workspace: row.workspace,
+            before: None,
+            after: Some(row.document),
+        };
+        let is_last = page.len() < PAGE;
+        let changes = page.into_iter().map(insert).collect();
+        if is_last {
+            self.query = None;
+        }
+        Ok(changes)
+    }
+}
+
 /// What a group of jobs did to the plan that is being made.
 #[derive(Default)]
 struct Group {
@@ -176,8 +223,13 @@ impl Machine {
 
     // ---- over a datastore
 
-    /// Compiles everything that is stored.
+    /// Compiles everything that is stored. What is locked is compiled when it is unlocked.
     pub(crate) fn load(&mut self, mut writer: Box<dyn Writer>) -> Result<(), StoreError> {
+        if writer.is_locked() {
+            tracing::error!("the stored configuration is encrypted with keys that are not here; nothing is in force");
+            self.writer = Some(writer);
+            return Ok(());
+        }
         writer.begin()?;
         let result = self.recompile(&mut *writer);
         writer.rollback();
@@ -234,32 +286,31 @@ impl Machine {
         }
     }
 
+    /// Compiles the rows of a kind. A second thread reads and parses what comes next meanwhile: with many rows either takes
+    /// seconds. It also keeps what is thrown away soon apart from what stays, so that the memory of the one can be used
+    /// for the other.
     fn compile_kind(&mut self, rows: &mut dyn Rows, entity: &str) -> Result<(), StoreError> {
-        let mut query = Query {
-            entity: entity.into(),
-            workspace: None,
-            parent: None,
-            tags: Tags::Whatever,
-            after: None,
-            limit: CHUNK,
-        };
-        loop {
-            let page = rows.page(&query)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            query.after = Some(last.id);
-            let insert = |row: crate::Row| Change {
-                entity: Arc::clone(&query.entity),
-                id: row.id,
-                workspace: row.workspace,
-                before: None,
-                after: Some(row.document),
-            };
-            let full = page.len() == CHUNK;
-            self.compile_stored(&page.into_iter().map(insert).collect::<Vec<_>>());
-            if !full {
-                return Ok(());
-            }
+        let mut pages = Pages::of(entity);
+        let first = pages.next(rows)?;
+        if pages.are_read() {
+            self.compile_stored(&first);
+            return Ok(());
         }
+        std::thread::scope(|scope| {
+            let (ahead, read) = std::sync::mpsc::sync_channel::<Vec<Change>>(PAGES_AHEAD);
+            let compile = move || {
+                self.compile_stored(&first);
+                read.iter().for_each(|changes| drop(self.compile_stored(&changes)));
+            };
+            let thread = std::thread::Builder::new().name("compile".into());
+            thread.spawn_scoped(scope, compile).map_err(|e| StoreError::new(e.to_string()))?;
+            while !pages.are_read() {
+                if ahead.send(pages.next(rows)?).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Compiles what is stored already. What does not compile here was accepted by another version or by a node with
