@@ -181,9 +181,11 @@ impl UsageFilter {
 }
 
 fn pass(event: sse::Event<'_>, out: &mut Vec<u8>) {
-    let usage = scan::get(event.data, "usage").is_some_and(|u| u != b"null");
-    let empty = scan::get(event.data, "choices").is_some_and(|c| scan::elements(c).next().is_none());
-    if !(usage && empty) {
+    // Most events do not even mention it.
+    let mentioned = memchr::memmem::find(event.data, b"\"usage\"").is_some();
+    let usage = mentioned && scan::get(event.data, "usage").is_some_and(|u| u != b"null");
+    let empty = usage && scan::get(event.data, "choices").is_some_and(|c| scan::elements(c).next().is_none());
+    if !empty {
         let name = std::str::from_utf8(event.name).ok().filter(|n| !n.is_empty());
         sse::write(out, name, event.data);
     }
