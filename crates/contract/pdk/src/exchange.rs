@@ -444,6 +444,13 @@ impl Exchange {
         self.matched.as_deref().map(|m| &*m.route)
     }
 
+    /// The wall clock, in nanoseconds since the epoch, at a moment of the monotonic clock: one reading of a clock serves
+    /// both.
+    #[must_use]
+    pub fn wall_at(&self, monotonic_ns: u64) -> u64 {
+        self.started_ns + monotonic_ns.saturating_sub(self.latencies.start)
+    }
+
     /// Whether it is a connection or session of layer 4, which has no request and no answer.
     #[must_use]
     pub fn is_stream(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::body_source::BodySource;
 use crate::outcalls;
 
 /// The configurations that an exchange collected, in order.
-pub type Collection = SmallVec<[Collected; 8]>;
+pub type Collection = SmallVec<[Collected; 12]>;
 
 /// How a walk ended.
 #[derive(Debug)]
@@ -63,8 +63,22 @@ impl Waiting {
     }
 }
 
-/// Runs one handler until it has nothing more to ask, as a span where those are recorded.
+/// Runs one handler until it has nothing more to ask. Few exchanges are traced; the others do not carry that around.
 async fn run_step(
+    which: Waiting,
+    instance: &Instance,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    if x.trace.is_on() {
+        return Box::pin(run_traced(which, instance, x, host, body)).await;
+    }
+    run_handler(which, instance, x, host, body).await
+}
+
+/// As a span, with the calls that the handler makes.
+async fn run_traced(
     which: Waiting,
     instance: &Instance,
     x: &mut Exchange,

@@ -104,6 +104,8 @@ impl Rig {
             store: store.clone(),
             compute: nothing.clone(),
             metrics: nothing,
+            scripts: Arc::new(gibbon_pdk::NoScripts),
+            secrets: Arc::new(gibbon_pdk::NoVaults),
             node: Arc::new(NodeFacts {
                 id: Uuid::from_bytes([0xab; 16]),
                 hostname: "node.test".into(),

@@ -1,6 +1,10 @@
 //! Identities of AWS: keys are given, or fetched from the security token service (assuming a role,
 //! with keys or with a web identity), from the container's or from the instance's metadata service.
 
+mod keys;
+
+pub use keys::{Keys, Source, Surroundings};
+
 use serde_json::Value;
 
 use crate::sigv4::{AwsKeys, Signable, sign};
@@ -76,9 +80,8 @@ impl Role<'_> {
 pub fn read_sts(body: &[u8]) -> Result<TemporaryKeys, TokenError> {
     let bad = |why: &str| TokenError::Answer { why: why.to_owned() };
     let xml = std::str::from_utf8(body).map_err(|_| bad("no text"))?;
-    if let Some(code) = element(xml, "Code") {
-        let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-        return Err(bad(&format!("error {code}")));
+    if let Some(error) = sts_refusal(body) {
+        return Err(error);
     }
     let text = |name: &str| element(xml, name).map(str::to_owned).ok_or_else(|| bad(&format!("no {name}")));
     let keys = AwsKeys {
@@ -88,6 +91,14 @@ pub fn read_sts(body: &[u8]) -> Result<TemporaryKeys, TokenError> {
     };
     let expires = time::parse_rfc3339(&text("Expiration")?).ok_or_else(|| bad("no valid Expiration"))?;
     Ok(TemporaryKeys { keys, expires })
+}
+
+/// The code in a refusal of the token service, such as `AccessDenied`.
+#[must_use]
+pub fn sts_refusal(body: &[u8]) -> Option<TokenError> {
+    let code = element(std::str::from_utf8(body).ok()?, "Code")?;
+    let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+    Some(TokenError::Answer { why: format!("error {code}") })
 }
 
 /// The text of the first element of this name. The values read here hold no markup.

@@ -1,59 +1,15 @@
 //! HashiCorp Vault's HTTP API as its documentation describes it, spoken by a stand-in: paths, headers and bodies are checked
 //! on arrival.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gibbon_outcall::{Client, Reach};
-use gibbon_ports::HttpPort;
 use gibbon_store::Secrets;
-use gibbon_testkit::upstream::{Request, Upstream};
-use gibbon_vaults::strategy::Surroundings;
-use gibbon_vaults::{Config, Vaults};
+use gibbon_testkit::upstream::Upstream;
 use serde_json::{Value, json};
 
-/// Answers by method and path; `None` is 404.
-fn vault(answer: impl Fn(&Request) -> Option<(u16, Value)> + Send + Sync + 'static) -> Upstream {
-    Upstream::serve(move |mut connection| {
-        while let Some(request) = connection.read_request()? {
-            let (status, body) = answer(&request).unwrap_or((404, json!({"errors": []})));
-            connection.answer(status, &[("content-type", "application/json")], body.to_string())?;
-        }
-        Ok(())
-    })
-    .unwrap()
-}
-
-/// Vaults that run on a runtime of their own, as a node's do.
-struct Rig {
-    runtime: tokio::runtime::Runtime,
-    vaults: Arc<Vaults>,
-}
-
-fn rig(variables: &'static [(&'static str, &'static str)]) -> Rig {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let resolver =
-        gibbon_dns::Resolver::new(gibbon_dns::Settings::default(), Arc::new(gibbon_dns::SystemClock::default()));
-    let http = Client::new(Arc::new(Reach::new(resolver, None)), runtime.handle().clone());
-    let variable =
-        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let surroundings =
-        Surroundings { variable: Arc::new(variable), http: Arc::new(HttpPort { client: http, user_agent: "".into() }) };
-    let vaults = Vaults::new(surroundings, Box::new(|name| Config::of_settings(name, std::iter::empty())));
-    runtime.spawn(Arc::clone(&vaults).run());
-    Rig { runtime, vaults }
-}
-
-impl Rig {
-    /// What a reference stands for once the vault was asked.
-    fn secret(&self, reference: &str, vault: &Arc<Value>) -> String {
-        self.vaults.look_up(reference, Some(vault));
-        self.vaults.settle(Duration::from_secs(20));
-        self.vaults.look_up(reference, Some(vault))
-    }
-}
+use crate::rig::{rig, vault};
 
 fn entity(at: &Upstream, more: Value) -> Arc<Value> {
     let mut config = json!({"host": at.address().ip().to_string(), "port": at.address().port()});

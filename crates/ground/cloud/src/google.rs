@@ -1,13 +1,11 @@
 //! Identities of Google Cloud: a service account's key, or the metadata server of the machine.
 
-use super::token::{Token, read_oauth};
-use super::{Address, PlaceError};
-use crate::json::Fields;
+use crate::token::{Token, read_oauth};
+use crate::{Address, AddressError, TokenError, TokenRequest, form, form_header};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
-use gibbon_cloud::{TokenError, TokenRequest, form, form_header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::fmt;
 
 /// What tokens are for.
@@ -22,6 +20,7 @@ pub struct ServiceAccount {
     email: String,
     key_id: Option<String>,
     token_url: String,
+    project: Option<String>,
     key: RsaKeyPair,
 }
 
@@ -38,16 +37,23 @@ impl ServiceAccount {
     /// [`TokenError::Credentials`], which quotes nothing of it.
     pub fn parse(json: &[u8]) -> Result<Self, TokenError> {
         let bad = |why| TokenError::Credentials { what: "service account", why };
-        let mut f = Fields::parse(json, "service account").map_err(|_| bad("no JSON object"))?;
-        if f.lenient_string("type").is_some_and(|t| t != "service_account") {
+        let fields: Map<String, Value> = serde_json::from_slice(json).map_err(|_| bad("no JSON object"))?;
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        if text("type").is_some_and(|t| t != "service_account") {
             return Err(bad("its type is not service_account"));
         }
-        let email = f.lenient_string("client_email").ok_or_else(|| bad("client_email is missing"))?;
-        let pem = f.lenient_string("private_key").ok_or_else(|| bad("private_key is missing"))?;
+        let email = text("client_email").ok_or_else(|| bad("client_email is missing"))?;
+        let pem = text("private_key").ok_or_else(|| bad("private_key is missing"))?;
         let der = pkcs8(&pem).ok_or_else(|| bad("private_key is no PEM with a PKCS #8 key"))?;
         let key = RsaKeyPair::from_pkcs8(&der).map_err(|_| bad("private_key is no RSA key"))?;
-        let token_url = f.lenient_string("token_uri").unwrap_or_else(|| TOKEN_URL.to_owned());
-        Ok(Self { email, key_id: f.lenient_string("private_key_id"), token_url, key })
+        let token_url = text("token_uri").unwrap_or_else(|| TOKEN_URL.to_owned());
+        Ok(Self { email, key_id: text("private_key_id"), token_url, project: text("project_id"), key })
+    }
+
+    /// The project it belongs to, if its key file says so.
+    #[must_use]
+    pub fn project(&self) -> Option<&str> {
+        self.project.as_deref()
     }
 
     /// A request for a token, with a signed assertion (RFC 7523). `token_url` replaces the one of
@@ -69,7 +75,7 @@ impl ServiceAccount {
         let claims = json!({
             "iss": self.email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now.saturating_add(LIFE),
         });
-        let part = |v: &serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(v.to_string());
+        let part = |v: &Value| BASE64_URL_SAFE_NO_PAD.encode(v.to_string());
         let text = format!("{}.{}", part(&header), part(&claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         // PKCS #1 v1.5 signatures are deterministic; the random source is only asked for blinding.
@@ -92,7 +98,7 @@ fn pkcs8(pem: &str) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// The address is none.
-pub fn metadata(url: Option<&str>) -> Result<TokenRequest, PlaceError> {
+pub fn metadata(url: Option<&str>) -> Result<TokenRequest, AddressError> {
     let address = Address::parse(url.unwrap_or(METADATA_URL))?;
     let headers = vec![("Metadata-Flavor".to_owned(), "Google".to_owned())];
     Ok(TokenRequest { method: "GET", address, headers, body: Vec::new() })
@@ -113,7 +119,6 @@ mod tests {
     use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-    use serde_json::Value;
 
     fn account() -> (ServiceAccount, Vec<u8>) {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
