@@ -25,6 +25,7 @@ const FUNCTIONS: &[&str] = &["pre-function", "post-function"];
 #[must_use]
 pub fn loaded(settings: &gibbon_conf::Settings, lua: &LuaHost) -> Plugins {
     let native = bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true));
+    let native = native.map(|(name, plugin)| (name, lua.with_custom_fields(plugin)));
     let written = lua.plugins().iter().filter(|plugin| settings.plugins.includes(&plugin.name, true));
     native.chain(written.map(|plugin| (Arc::clone(&plugin.name), plugin.clone()))).collect()
 }

@@ -11,6 +11,7 @@
 mod code;
 mod current;
 mod dict;
+mod fields;
 mod functions;
 mod handler;
 mod json;
@@ -99,6 +100,12 @@ impl LuaHost {
     #[must_use]
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// The shared dictionaries: name, capacity and what is free of it, in bytes.
+    pub fn dictionaries(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        let dicts = &self.shared.dicts;
+        dicts.names().filter_map(|name| dicts.get(name).map(|dict| (name, dict.capacity(), dict.free())))
     }
 
     /// Called on each worker's thread, inside its runtime, before it serves: runs `init_worker`, and tells `configure`

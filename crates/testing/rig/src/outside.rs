@@ -280,6 +280,11 @@ impl DirectQueues {
         let found = queues.iter().find(|(name, _)| name.contains(part));
         Arc::clone(found.unwrap_or_else(|| panic!("no queue named {part:?} among {:?}", queues.keys())).1)
     }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
 }
 
 impl Queues for DirectQueues {

@@ -32,7 +32,6 @@ struct Line {
 
 impl FileLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("file-log", config.custom_fields_by_lua.as_ref());
         let writer = build.shared(&format!("file-log:{}", config.path), || Writer::start(config.path.clone()));
         Ok(FileLog { writer, metrics: Arc::clone(&build.metrics), reopen: config.reopen })
     }

@@ -25,7 +25,6 @@ pub struct Loggly {
 
 impl Loggly {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("loggly", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::Udp { host: config.host.clone(), port: config.port };
         let timeout = milliseconds(config.timeout);
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);

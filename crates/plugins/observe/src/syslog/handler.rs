@@ -22,7 +22,6 @@ pub struct Syslog {
 
 impl Syslog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("syslog", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::UnixDatagram { path: SOCKET.to_owned() };
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, Duration::from_secs(1));
         let levels = Levels {

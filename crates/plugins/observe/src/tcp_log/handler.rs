@@ -17,7 +17,6 @@ pub struct TcpLog {
 
 impl TcpLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("tcp-log", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::Tcp { host: config.host.clone(), port: config.port };
         let timeout = milliseconds(config.timeout);
         let mut line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);

@@ -14,7 +14,6 @@ pub struct UdpLog {
 
 impl UdpLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("udp-log", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::Udp { host: config.host.clone(), port: config.port };
         let timeout = milliseconds(config.timeout);
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);
