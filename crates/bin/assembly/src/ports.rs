@@ -111,6 +111,7 @@ impl Builder for Ports {
             store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
+            scripting: self.lua.clone(),
             open_kv: &open_kv,
         };
         scope.fill(&mut build);

@@ -39,6 +39,7 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod scripting;
 mod trace;
 
 pub mod redis;
@@ -65,6 +66,7 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use scripting::{Expression, NoScripting, Scripting, SharedValues};
 pub use trace::{
     Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
     TraceId, TraceSettings,

@@ -23,6 +23,7 @@ mod offline;
 mod prelude;
 mod run;
 mod schema;
+mod scripting;
 mod settings;
 mod shared;
 

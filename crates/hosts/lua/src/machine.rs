@@ -230,6 +230,24 @@ impl Machine {
         Ok(Some((frame, thread, arguments)))
     }
 
+    /// Calls a function of a handler of our own; it cannot wait.
+    ///
+    /// # Errors
+    /// What it raised.
+    pub fn call(
+        &self,
+        handler: &LuaHandler,
+        function: &str,
+        phase: &'static str,
+        x: &mut Exchange,
+    ) -> mlua::Result<Value> {
+        let instance = self.instance(handler)?;
+        let function: Function = instance.module.get(function)?;
+        let about = Some(instance.about.clone());
+        let frame = Frame { request: self.request(x)?, phase, plugin: about, may_wait: false };
+        self.enter(&frame, x, || function.call(instance.conf.clone()))?
+    }
+
     /// One line that says what was raised and where; the stack goes to the debug log.
     #[must_use]
     pub fn describe(&self, error: &mlua::Error, thread: &Thread) -> String {

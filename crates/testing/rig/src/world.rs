@@ -152,6 +152,7 @@ impl Rig {
             store: self.host.store.clone(),
             compute: self.host.compute.clone(),
             metrics: self.host.metrics.clone(),
+            scripting: Arc::new(gibbon_pdk::NoScripting),
             open_kv: &open_kv,
         };
         bind(&mut build);
