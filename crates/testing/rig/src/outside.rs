@@ -41,6 +41,12 @@ impl MemoryStore {
         MemoryStore { clock, rows, counters, absent: AtomicBool::new(false), down: AtomicBool::new(false) }
     }
 
+    /// The rows of a table.
+    pub fn rows(&self, kind: &str) -> Vec<Value> {
+        let rows = self.rows.lock().unwrap();
+        rows.iter().filter(|((of, _), _)| of == kind).map(|(_, (row, _))| row.clone()).collect()
+    }
+
     /// The counters with their values.
     pub fn counters(&self) -> BTreeMap<String, i64> {
         self.counters.lock().unwrap().clone().into_iter().collect()
