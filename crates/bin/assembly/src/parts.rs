@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use gibbon_lua::{LoadError, LuaHost};
+use gibbon_lua::{LoadError, LuaHost, with_checked_fields};
 use gibbon_pdk::{AdminRoot, Part, Plugin};
 use gibbon_plan::Plugins;
+use gibbon_proxy::WorkerParts as _;
 
 use crate::ports::Ports;
 
@@ -25,7 +26,7 @@ const FUNCTIONS: &[&str] = &["pre-function", "post-function"];
 #[must_use]
 pub fn loaded(settings: &gibbon_conf::Settings, lua: &LuaHost) -> Plugins {
     let native = bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true));
-    let native = native.map(|(name, plugin)| (name, lua.with_custom_fields(plugin)));
+    let native = native.map(|(name, plugin)| (name, with_checked_fields(plugin)));
     let written = lua.plugins().iter().filter(|plugin| settings.plugins.includes(&plugin.name, true));
     native.chain(written.map(|plugin| (Arc::clone(&plugin.name), plugin.clone()))).collect()
 }
@@ -56,8 +57,14 @@ pub fn bundled() -> Plugins {
 }
 
 /// Paths that plugins add to the Admin API.
-pub fn admin_paths(ports: &Ports) -> Vec<AdminRoot> {
+///
+/// # Errors
+/// A Lua plugin whose `api.lua` does not load.
+pub fn admin_paths(ports: &Arc<Ports>) -> Result<Vec<AdminRoot>, LoadError> {
     let mut paths = gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock));
     paths.extend(gibbon_security::admin_paths(&*ports.state));
-    paths
+    let for_lua = Arc::clone(ports);
+    let number = ports.facts.worker_count;
+    paths.extend(ports.lua.admin_paths(Arc::new(move || for_lua.host(number)))?);
+    Ok(paths)
 }

@@ -30,6 +30,11 @@ pub struct Add {
 
 /// The writer of a backend. Calls come as `begin`, any number of the others, then `commit` or `rollback`.
 pub trait Writer: Send {
+    /// Whether nothing can be read or written until somebody unlocks it.
+    fn is_locked(&self) -> bool {
+        false
+    }
+
     /// Begins a transaction; from here to its end no other node changes anything.
     fn begin(&mut self) -> Result<(), StoreError>;
 

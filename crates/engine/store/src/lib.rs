@@ -10,11 +10,13 @@ mod backend;
 mod conductor;
 mod documents;
 mod error;
+mod keyring;
 mod linked;
 mod memory;
 mod postgres;
 mod query;
 mod references;
+mod replica;
 mod row;
 pub mod rules;
 mod saved;
@@ -27,6 +29,7 @@ pub use backend::{Add, Pending, Reader, Reading, Writer};
 pub use conductor::{Conductor, Declaration, Making, gather, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
+pub use keyring::{Keyring, KeyringChange, KeyringError, PrivateKey, PublicKey, Sealed, SealedWriter};
 pub use memory::{Memory, MemoryWriter, Table};
 pub use postgres::{
     Found, KongTables, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter,
@@ -34,6 +37,7 @@ pub use postgres::{
 };
 pub use query::{Query, Rows, Tagged, Tags};
 pub use references::{NoSecrets, Secrets};
+pub use replica::Replica;
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;

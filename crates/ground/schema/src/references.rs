@@ -1,5 +1,5 @@
-//! References to secrets inside a document: where the schema allows them, and what stands there once they are looked up.
-//! Looking them up is left to the caller.
+//! Secrets inside a document: references to them where the schema allows these, and values of fields that are to be
+//! encrypted where they are stored. What takes their place is left to the caller.
 
 use serde_json::{Map, Value};
 
@@ -28,6 +28,50 @@ impl Record {
                 resolve(field, value, look_up);
             }
         }
+    }
+}
+
+impl Record {
+    /// Whether some field, however deep, is marked `encrypted`; fields of subschemas count as if they were.
+    #[must_use]
+    pub fn has_encrypted(&self) -> bool {
+        self.subschemas.is_some() || self.fields.iter().any(|(_, field)| is_encrypted_within(field))
+    }
+
+    /// Hands every value of a field marked `encrypted` to `change`.
+    pub fn change_encrypted(&self, document: &mut Map<String, Value>, change: &mut dyn FnMut(&mut Value)) {
+        let subschema = self.subschema_for(document);
+        for (name, field) in &self.fields {
+            let field = subschema.as_ref().and_then(|s| s.get(name)).unwrap_or(field);
+            if let Some(value) = document.get_mut(name.as_ref()) {
+                change_within(field, value, change);
+            }
+        }
+    }
+}
+
+fn is_encrypted_within(field: &Field) -> bool {
+    field.encrypted
+        || match &field.kind {
+            Kind::Array(element) | Kind::Set(element) => is_encrypted_within(element),
+            Kind::Map { values, .. } => is_encrypted_within(values),
+            Kind::Record(record) => record.has_encrypted(),
+            _ => false,
+        }
+}
+
+fn change_within(field: &Field, value: &mut Value, change: &mut dyn FnMut(&mut Value)) {
+    match (&field.kind, value) {
+        (_, Value::Null) => {}
+        (_, value) if field.encrypted => change(value),
+        (Kind::Array(element) | Kind::Set(element), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| change_within(element, item, change));
+        }
+        (Kind::Map { values, .. }, Value::Object(entries)) => {
+            entries.values_mut().for_each(|entry| change_within(values, entry, change));
+        }
+        (Kind::Record(record), Value::Object(fields)) => record.change_encrypted(fields, change),
+        _ => {}
     }
 }
 
@@ -91,6 +135,29 @@ mod tests {
                 "keys": ["plain", "s3cret"],
                 "headers": {"authorization": "s3cret"},
                 "note": reference,
+            })
+        );
+    }
+
+    #[test]
+    fn values_to_be_encrypted_are_found_however_deep() {
+        let secret = || Field::string().encrypted();
+        let inner = Record::new().field("password", secret()).field("host", Field::string());
+        let record = Record::new()
+            .field("redis", Field::record(inner))
+            .field("keys", Field::array(secret()))
+            .field("headers", Field::map(Field::string(), secret()))
+            .field("note", Field::string())
+            .field("unset", secret());
+        assert!(record.has_encrypted() && !Record::new().field("note", Field::string()).has_encrypted());
+        let mut document = json!({
+            "redis": {"password": "a", "host": "h"}, "keys": ["b"], "headers": {"x": "c"}, "note": "n", "unset": null,
+        });
+        record.change_encrypted(document.as_object_mut().unwrap(), &mut |value| *value = json!("*"));
+        assert_eq!(
+            document,
+            json!({
+                "redis": {"password": "*", "host": "h"}, "keys": ["*"], "headers": {"x": "*"}, "note": "n", "unset": null,
             })
         );
     }

@@ -5,6 +5,7 @@
 //! ([`propagation`]), ids ([`ids`]) and OpenTelemetry's messages ([`otlp`]). The log entry
 //! itself is the kit's.
 
+mod custom_fields;
 mod datadog;
 mod datagrams;
 mod digits;

@@ -1,4 +1,4 @@
-"""Fills moto with a user, a role and a function, and from then on has it verify every signature."""
+"""Fills moto with a user, a role, a function and secrets, and from then on has it verify every signature."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def policy(**statement):
 post("/moto-api/config", json.dumps({"lambda": {"use_docker": False}}), "application/json")
 nobody = {"endpoint_url": endpoint, "region_name": "eu-west-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
 iam = boto3.client("iam", **nobody)
-may = policy(Action=["lambda:*", "sts:AssumeRole"], Resource="*")
+may = policy(Action=["lambda:*", "sts:AssumeRole", "secretsmanager:GetSecretValue"], Resource="*")
 iam.create_user(UserName="gateway")
 iam.put_user_policy(UserName="gateway", PolicyName="call", PolicyDocument=may)
 key = iam.create_access_key(UserName="gateway")["AccessKey"]
@@ -35,5 +35,11 @@ with zipfile.ZipFile(code, "w") as archive:
     archive.writestr("f.py", "def handle(event, context): return event")
 function = {"Runtime": "python3.12", "Role": role, "Handler": "f.handle", "Code": {"ZipFile": code.getvalue()}}
 boto3.client("lambda", **nobody).create_function(FunctionName="echo", Publish=True, **function)
+secrets = boto3.client("secretsmanager", **nobody)
+secrets.create_secret(Name="team/db", SecretString=json.dumps({"password": "first", "port": 5432}))
+secrets.put_secret_value(SecretId="team/db", SecretString=json.dumps({"password": "second", "port": 5432}))
+secrets.create_secret(Name="plain", SecretString="p@ss")
+secrets.create_secret(Name="binary", SecretBinary=b"of bytes")
+secrets.create_secret(Name="encoded", SecretString="czNjcmV0")
 post("/moto-api/reset-auth", "0", "text/plain")
 print(json.dumps({"key": key["AccessKeyId"], "secret": key["SecretAccessKey"], "role": role}))

@@ -1,4 +1,4 @@
-//! AWS played by moto: a function that echoes its event, a user who may call it, and a role that the user may assume.
+//! AWS played by moto: a function that echoes its event, secrets, a user who may use both, and a role that the user may assume.
 //! Signatures are verified with AWS's own implementation of them.
 
 use std::process::Command;

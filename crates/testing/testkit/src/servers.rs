@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, Uid, User, chown};
 use tempfile::TempDir;
@@ -167,6 +167,27 @@ pub fn redis() -> Result<Server> {
     command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.current_dir(folder.path());
     Server::start(command, folder, address)
+}
+
+/// OpenBao in memory, unsealed, with this token for root and a key-value engine of version 2 at `secret/`.
+///
+/// # Errors
+/// As [`Server::start`].
+pub fn openbao(root: &str) -> Result<Server> {
+    let (folder, address) = place()?;
+    let mut command = Command::new(tool("bao")?);
+    command.args(["server", "-dev", "-dev-no-store-token", "-log-level=error"]);
+    command.args([format!("-dev-root-token-id={root}"), format!("-dev-listen-address={address}")]);
+    command.env("HOME", folder.path()).current_dir(folder.path());
+    let server = Server::start(command, folder, address)?;
+    // It listens before its engine is ready.
+    let question = format!("GET /v1/secret/config HTTP/1.1\r\nHost: bao\r\nX-Vault-Token: {root}\r\n\r\n");
+    let deadline = Instant::now() + START;
+    while crate::client::once(address, &question)?.status() != 200 {
+        ensure!(Instant::now() < deadline, "OpenBao is not ready after {START:?}\n{}", server.output());
+        std::thread::sleep(POLL);
+    }
+    Ok(server)
 }
 
 /// OpenLDAP with the suffix `dc=test`, an administrator `cn=admin,dc=test` whose password is `admin`, and these further

@@ -11,7 +11,8 @@ use crate::{entity::EntityDef, registry::RegistryOptions};
 /// paid edition.
 pub fn built_in() -> IndexMap<String, Record> {
     let env = Record::new().field("prefix", Field::string().matches("^[%a_-][%a%d_-]*$"));
-    IndexMap::from_iter([("env".to_owned(), env), ("fs".to_owned(), fs()), ("hcv".to_owned(), hcv())])
+    let all = [("env", env), ("fs", fs()), ("hcv", hcv()), ("aws", aws()), ("gcp", gcp()), ("azure", azure())];
+    IndexMap::from_iter(all.map(|(name, record)| (name.to_owned(), record)))
 }
 
 fn fs() -> Record {
@@ -47,6 +48,45 @@ fn hcv() -> Record {
             .field("oauth2_client_id", text().referenceable())
             .field("oauth2_client_secret", secret())
             .field("oauth2_audiences", text()),
+    )
+}
+
+/// Without a region, the environment's.
+fn aws() -> Record {
+    let url = || typedefs::url();
+    remembering(
+        Record::new()
+            .field("region", Field::string().matches("^[%a%d-]+$"))
+            .field("endpoint_url", url())
+            .field("assume_role_arn", Field::string())
+            .field("role_session_name", Field::string().required().default("KongVault"))
+            .field("sts_endpoint_url", url()),
+    )
+}
+
+/// Without a project, the service account's.
+fn gcp() -> Record {
+    remembering(
+        Record::new()
+            .field("project_id", Field::string())
+            .field("endpoint_url", typedefs::url().description("Another address than the public one.")),
+    )
+}
+
+fn azure() -> Record {
+    let text = Field::string;
+    remembering(
+        Record::new()
+            .field("vault_uri", typedefs::url().required())
+            .field("credentials_prefix", text().required().default("AZURE"))
+            .field("type", text().one_of(["secrets"]).required().default("secrets"))
+            .field("location", text())
+            .field("tenant_id", text())
+            .field("client_id", text())
+            .field(
+                "client_secret",
+                text().encrypted().referenceable().description("Unset, the environment's, or a managed identity."),
+            ),
     )
 }
 

@@ -4,6 +4,7 @@
 mod changes;
 mod declarative;
 mod durability;
+mod keyring;
 mod postgres;
 mod reading;
 mod rig;

@@ -8,8 +8,8 @@ use gibbon_plan::{BuildScope, Builder, Compiler, Funnel, Plan, Plugins, Publishe
 use gibbon_router::Flavor;
 use gibbon_schema::Compat;
 use gibbon_store::{
-    Address, ChangeError, Conductor, Document, Documents, Making, Memory, MemoryWriter, NoSecrets, Row, Sqlite,
-    StoreError,
+    Address, ChangeError, Conductor, Document, Documents, Keyring, Making, Memory, MemoryWriter, NoSecrets, Reader,
+    Row, Sealed, SealedWriter, Sqlite, StoreError, Writer,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -49,6 +49,23 @@ pub mod postgres {
         }
     }
 
+    /// Every row of every table, as text.
+    pub async fn dump(settings: &PostgresSettings) -> String {
+        let mut config = tokio_postgres::Config::new();
+        config.host(&settings.host).port(settings.port).user(&settings.user).dbname(&settings.database);
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let mut all = String::new();
+        for table in ["entities", "keys", "links", "tags", "changes", "parameters", "counters"] {
+            let sql = format!("SELECT t::text FROM {}.{table} t", settings.own_schema());
+            for row in client.query(&sql, &[]).await.unwrap() {
+                all.push_str(row.get(0));
+                all.push('\n');
+            }
+        }
+        all
+    }
+
     /// Code that waits may not run on a runtime's threads.
     pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| scope.spawn(work).join().unwrap())
@@ -65,6 +82,16 @@ impl Builder for NoPlugins {
 
 pub fn workspace() -> Uuid {
     Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap()
+}
+
+fn sealed(
+    making: Making,
+    reader: Arc<dyn Reader>,
+    writer: Box<dyn Writer>,
+    keyring: &Arc<Keyring>,
+) -> Result<Conductor, StoreError> {
+    let writer = SealedWriter::open(writer, Arc::clone(keyring), Arc::clone(&making.registry))?;
+    Conductor::over_datastore(making, Arc::new(Sealed::new(reader, Arc::clone(keyring))), Box::new(writer))
 }
 
 pub struct Rig {
@@ -117,6 +144,26 @@ impl Rig {
         Self::with(directory, |making, directory| {
             let (reader, writer) = Sqlite::open(&directory.join("test.sqlite"))?;
             Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))
+        })
+    }
+
+    /// As `sqlite_in`, with secrets encrypted.
+    pub fn sealed_sqlite(directory: tempfile::TempDir, keyring: &Arc<Keyring>) -> Rig {
+        Self::with(directory, |making, directory| {
+            let (reader, writer) = Sqlite::open(&directory.join("test.sqlite"))?;
+            sealed(making, Arc::new(reader), Box::new(writer), keyring)
+        })
+    }
+
+    /// As `postgres`, with secrets encrypted.
+    pub fn sealed_postgres(settings: &gibbon_store::PostgresSettings, keyring: &Arc<Keyring>) -> Rig {
+        postgres::apart(|| {
+            let runtime = postgres::RUNTIME.handle();
+            gibbon_store::Migrations::open(settings, runtime).unwrap().migrate().unwrap();
+            Self::with(tempfile::tempdir().unwrap(), |making, _| {
+                let (reader, writer) = gibbon_store::Postgres::open(settings, runtime)?;
+                sealed(making, Arc::new(reader), Box::new(writer), keyring)
+            })
         })
     }
 

@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use gibbon_cloud::encode;
 use gibbon_conf::vault::Reference;
 use gibbon_message::Method;
 use gibbon_pdk::{HttpClient, OutcallRequest, OutcallResponse, OutcallTls, SendFuture};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{MAX_SECRET, ReadError, Strategy, Surroundings};
+use super::{MAX_SECRET, ReadError, Strategy, Surroundings, TIMEOUT};
 use crate::config::{Config, ConfigError};
 
-/// For one call.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// A token is given up so long before its lease ends.
 const MARGIN: Duration = Duration::from_secs(10);
 /// Where Kubernetes puts the token of a pod's service account.
@@ -275,12 +274,7 @@ fn escaped(path: &str) -> String {
 
 fn escaped_fully(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    encode(text, &mut escaped);
     escaped
 }
 

@@ -2,23 +2,19 @@
 //! a dialect and a few oddities. Nothing is sent from here: the result is an address, headers and a
 //! body for whoever holds the sockets.
 
-pub mod azure;
 mod credential;
-pub mod google;
 mod place;
 mod preset;
 mod quirks;
 mod retry;
-mod token;
 
 pub use credential::{Credential, Scheme};
 pub use place::{PlaceError, Settings, model_segment};
 pub use preset::{PRESETS, Preset, find};
 pub use quirks::Quirks;
 pub use retry::retry_after_ms;
-pub use token::Token;
 
-pub use gibbon_cloud::{Address, TokenError, TokenRequest, aws, sigv4};
+pub use gibbon_cloud::{Address, sigv4};
 
 use crate::dialect::Dialect;
 

@@ -12,8 +12,7 @@ pub struct Config {
     /// Open the file anew for each line, for tools that rename it.
     #[schema(required, default = false)]
     pub reopen: bool,
-    /// Further fields of the entry, computed in Lua by the gateway before the plugin logs.
+    /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
-    #[allow(dead_code)]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
 }

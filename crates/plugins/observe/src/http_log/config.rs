@@ -58,9 +58,8 @@ pub struct Config {
     /// Whether the endpoint's certificate is verified; it is not while this is unset.
     #[schema(since = "3.15", default_3_15 = true)]
     pub ssl_verify: Option<bool>,
-    /// Further fields of the entry, computed in Lua by the gateway before the plugin logs.
+    /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
-    #[allow(dead_code)]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
 }
 

@@ -35,8 +35,7 @@ pub struct Config {
     /// Milliseconds for finding the server.
     #[schema(default = 10000)]
     pub timeout: f64,
-    /// Further fields of the entry, computed in Lua by the gateway before the plugin logs.
+    /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
-    #[allow(dead_code)]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
 }

@@ -20,9 +20,8 @@ pub struct Config {
     /// The level of other answers.
     #[schema(required, default = "info")]
     pub server_errors_severity: Severity,
-    /// Further fields of the entry, computed in Lua by the gateway before the plugin logs.
+    /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
-    #[allow(dead_code)]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
     /// The part of the system that the lines come from.
     #[schema(required, default = "user")]

@@ -26,8 +26,7 @@ pub struct Config {
     pub ssl_verify: Option<bool>,
     /// The server name to send.
     pub tls_sni: Option<String>,
-    /// Further fields of the entry, computed in Lua by the gateway before the plugin logs.
+    /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
-    #[allow(dead_code)]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
 }

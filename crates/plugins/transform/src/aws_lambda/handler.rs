@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use gibbon_cloud::aws::{Keys, Source, Surroundings};
 use gibbon_cloud::sigv4::{AwsKeys, Signable, sign};
 use gibbon_cloud::{Address, encode};
 use gibbon_message::Method;
-use gibbon_pdk::{BodyLimit, Exchange, Fault, Flow, Handler, Host, OutcallRequest, OutcallTls, RequestBody, Step};
+use gibbon_pdk::{
+    BodyLimit, Clouds, Exchange, Fault, Flow, Handler, Host, OutcallRequest, OutcallTls, RequestBody, Step,
+};
 
 use super::config::Config;
-use super::keys::{Keys, Surroundings};
 use super::{answer, event};
 use crate::body;
 
@@ -26,14 +28,23 @@ pub struct Lambda {
 impl Lambda {
     pub fn new(config: Config, surroundings: Surroundings) -> Self {
         let region = config.aws_region.clone().or_else(|| surroundings.region.clone());
-        Lambda { region, keys: Keys::new(&config, surroundings), config }
+        let given = config.aws_key.clone().zip(config.aws_secret.clone());
+        let source = Source {
+            keys: given.map(|(access, secret)| AwsKeys { access, secret, session: None }),
+            role: config.aws_assume_role_arn.clone(),
+            session: config.aws_role_session_name.clone().unwrap_or_else(|| "kong".to_owned()),
+            sts: config.aws_sts_endpoint_url.clone(),
+            region: region.clone().unwrap_or_default(),
+            with_session: config.aws_imds_protocol_version == "v2",
+        };
+        Lambda { region, keys: Keys::new(source, surroundings), config }
     }
 
     async fn call(&self, x: &mut Exchange, host: &Host) -> Result<Flow, String> {
         let region = self.region.as_deref().ok_or("no region specified")?;
         let body = self.body(x, host).await?;
         let event = event::describe(&self.config, x, body.as_deref()).to_string();
-        let keys = self.keys.get(&*host.http, region, host.clock.wall().max(0) as u64).await;
+        let keys = self.keys.get(&Clouds(&*host.http), host.clock.wall().max(0) as u64).await;
         let keys = keys.map_err(|error| format!("no credentials: {error}"))?;
         let request = self.request(region, &keys, event, host)?;
         let sent = host.clock.monotonic_ns();

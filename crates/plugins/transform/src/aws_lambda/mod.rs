@@ -4,18 +4,17 @@ mod answer;
 mod config;
 mod event;
 mod handler;
-mod keys;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use gibbon_cloud::aws::Surroundings;
 use gibbon_pdk::{Part, Phase, Phases, Scopes};
 use gibbon_schema::Schema;
 
 use config::Config;
 use handler::Lambda;
-use keys::Surroundings;
 
 /// The entry in the family's list.
 pub const PART: Part = Part {
@@ -28,6 +27,6 @@ pub const PART: Part = Part {
     schema: Config::record,
     build: |document, _| {
         let config: Config = crate::config(PART.name, document)?;
-        Ok(Arc::new(Lambda::new(config, Surroundings::of_process())))
+        Ok(Arc::new(Lambda::new(config, Surroundings::from(|name| std::env::var(name).ok()))))
     },
 };

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use gibbon_cloud::aws::Surroundings;
 use gibbon_message::Headers;
 use gibbon_pdk::{Exchange, OutcallError, OutcallRequest, OutcallResponse, Reply, ReplyBody, RequestBody, SpooledBody};
 use gibbon_rig::{Ended, Rig, accepted, json_body, refused, request, with_body};
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use super::PART;
 use super::config::Config;
 use super::handler::Lambda;
-use super::keys::Surroundings;
 
 fn config(more: Value) -> Value {
     let mut config = json!({"function_name": "fn", "aws_region": "eu-west-1", "aws_key": "AK", "aws_secret": "s"});
