@@ -96,7 +96,7 @@ fn ask(client: &mut TcpStream, request: &[u8], buffer: &mut [u8]) {
     }
 }
 
-/// Allocations per request behind the first few hundred, which fill what is kept and reused.
+/// Allocations per request, rounded, behind the first few hundred, which fill what is kept and reused.
 fn allocations_per_request(plugins: &str, header: &str) -> u64 {
     let settings = [("nginx_worker_processes", "1".to_owned()), ("proxy_access_log", "off".to_owned())];
     let config = format!(
@@ -119,7 +119,7 @@ fn allocations_per_request(plugins: &str, header: &str) -> u64 {
     };
     batch();
     let cheapest = (0..BATCHES).map(|_| batch()).min().unwrap();
-    cheapest / BATCH
+    (cheapest + BATCH / 2) / BATCH
 }
 
 /// One test, because the counter is the process's.
@@ -134,10 +134,10 @@ fn a_request_allocates_no_more_than_it_did() {
          - {name: ip-restriction, config: {allow: [127.0.0.0/8]}}\n\
          - {name: bot-detection}\n- {name: acl, config: {allow: [everyone]}}\n- {name: prometheus}\n";
     let cases = [
-        ("plain", String::new(), 1000),
-        ("key-auth", auth.to_owned(), 1000),
-        ("key-auth and rate-limiting", format!("{auth}{limit}"), 1000),
-        ("ten plugins", format!("{auth}{limit}{rest}"), 1000),
+        ("plain", String::new(), 0),
+        ("key-auth", auth.to_owned(), 0),
+        ("key-auth and rate-limiting", format!("{auth}{limit}"), 0),
+        ("ten plugins", format!("{auth}{limit}{rest}"), 9),
     ];
     for (name, plugins, most) in cases {
         let counted = allocations_per_request(&plugins, "apikey: k\r\n");
