@@ -42,6 +42,12 @@ EVERY_FIGURE = (("prometheus", {"per_consumer": True, "status_code_metrics": Tru
 # Nobody listens there: what is measured is what a request pays.
 ONE_IN_A_HUNDRED = (("opentelemetry", {"traces_endpoint": "http://127.0.0.1:9/v1/traces", "sampling_rate": 0.01}),)
 
+LUA_NOTHING = (("pre-function", {"access": ["return function() end"]}),)
+LUA_HEADER = (("pre-function", {"access": ["return function() kong.service.request.set_header('x-copy', kong.request.get_header('x-given')) end"]}),)
+GIVEN = load(headers=[["x-given", "one"]])
+# The same in Rust.
+COPY_ITSELF = (("gibbon request-transformer", Setup(plugins=("request-transformer",), configs=(("request-transformer", {"add": {"headers": ["x-copy:$(headers['x-given'])"]}}),)), GIVEN),)
+
 
 def times(most, label="gibbon plain"):
     return label, most, "times"
@@ -106,6 +112,11 @@ SCENARIOS = [
              load(headers=[["apikey", "key-{i}"]], spread=1000), ("gibbon",), KEYED_ITSELF, fixed_rate=False, bar=times(1.03, "gibbon key-auth")),
     Scenario("tracing", "opentelemetry, 1 % of requests sampled", Setup(plugins=("opentelemetry",), configs=ONE_IN_A_HUNDRED), PLAIN, ("gibbon",), PLAIN_ITSELF, fixed_rate=False,
              bar=times(1.03)),
+    Scenario("lua-nothing", "Lua that does nothing, in access", Setup(plugins=("pre-function",), configs=LUA_NOTHING), PLAIN, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=more(1.0)),
+    Scenario("lua-header", "Lua that reads a header and sets another", Setup(plugins=("pre-function",), configs=LUA_HEADER), GIVEN, ("gibbon",), COPY_ITSELF, fixed_rate=False,
+             bar=more(3.0, "gibbon request-transformer")),
+    Scenario("lua-compiled", "the same without a time limit, so that Lua is compiled", Setup(plugins=("pre-function",), configs=LUA_HEADER, settings=(("lua_time_limit", "0"),)), GIVEN,
+             ("gibbon",), COPY_ITSELF, fixed_rate=False, bar=more(3.0, "gibbon request-transformer")),
     Scenario("four-workers", "key-auth + one shared rate limit, four workers on the one core", Setup(plugins=AUTH, consumers=1, workers=4), KEYED, ("gibbon",),
              (("gibbon one worker", Setup(plugins=AUTH, consumers=1), KEYED),), fixed_rate=False),
     Scenario("changes", "100,000 routes in the database, one changed every second", Setup(routes=100_000, database=True, changing=True),

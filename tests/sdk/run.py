@@ -37,7 +37,7 @@ def openai_chunk(delta, finish=None, usage=None):
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-def openai_stream(tools):
+def openai_stream(tools, usage):
     yield openai_chunk({"role": "assistant", "content": ""})
     if tools:
         yield openai_chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}]})
@@ -48,11 +48,12 @@ def openai_stream(tools):
         for word in ("Hello", " there"):
             yield openai_chunk({"content": word})
         yield openai_chunk({}, "stop")
-    yield openai_chunk({}, usage=True)
+    if usage:
+        yield openai_chunk({}, usage=True)
     yield b"data: [DONE]\n\n"
 
 
-def anthropic_stream(_tools):
+def anthropic_stream(_tools, _usage):
     def event(o):
         return b"event: " + o["type"].encode() + b"\ndata: " + json.dumps(o).encode() + b"\n\n"
     yield event({"type": "message_start", "message": dict(ANTHROPIC, content=[], stop_reason=None, usage={"input_tokens": 11, "output_tokens": 1})})
@@ -109,7 +110,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if fault == "slow":
             time.sleep(1)
-        for number, piece in enumerate((openai_stream if form == "openai" else anthropic_stream)(tools)):
+        usage = (body.get("stream_options") or {}).get("include_usage")      # OpenAI counts in streams for who asks
+        for number, piece in enumerate((openai_stream if form == "openai" else anthropic_stream)(tools, usage)):
             if fault == "cut" and number == 3:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -143,7 +145,8 @@ class Gateway:
                     options = {"upstream_url": f"http://127.0.0.1:{provider}/{upstream}/{fault}"}
                     if upstream == "anthropic":
                         options["anthropic_version"] = "2023-06-01"
-                    config = {"route_type": "llm/v1/chat", "llm_format": form, "auth": {"header_name": "x-key", "header_value": "k"},
+                    # What is logged is asked for, whether or not the client asks.
+                    config = {"route_type": "llm/v1/chat", "llm_format": form, "logging": {"log_statistics": True}, "auth": {"header_name": "x-key", "header_value": "k"},
                               "model": {"provider": upstream, "options": options}}
                     routes.append(route(f"/{form}/{upstream}/{fault}", config))
             named = {"provider": "openai", "name": "fast", "options": {"upstream_url": f"http://127.0.0.1:{provider}/openai/fine"}}

@@ -78,11 +78,14 @@ fn signing_key(pem: &str) -> anyhow::Result<SigningKey> {
 }
 
 /// Makes the roles that are there from the start, and the first user if a password is given for them. A node that asks
-/// for tokens and has nobody who could show one says so.
+/// for tokens and has nobody who could show one says so. While the datastore is locked there is nobody to look for.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn prepare(settings: &Settings, documents: &Documents) -> anyhow::Result<()> {
+    if documents.conductor.keyring().is_some_and(|keyring| keyring.is_locked()) {
+        return Ok(());
+    }
     let password = PASSWORD_VARIABLES.iter().find_map(|name| std::env::var(name).ok()).filter(|word| !word.is_empty());
     gibbon_admin::prepare(documents, password.map(FirstUser)).await?;
     if settings.access.enforce != EnforceRbac::Off && !gibbon_admin::has_users(documents).await? {

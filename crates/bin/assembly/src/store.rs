@@ -7,8 +7,8 @@ use gibbon_conf::{Compat, Database, Postgres as PostgresConf, PostgresTlsVersion
 use gibbon_model::Registry;
 use gibbon_plan::Funnel;
 use gibbon_store::{
-    Conductor, Documents, Making, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, Replica,
-    Secrets, Sqlite, listen_to_postgres,
+    Conductor, Documents, Keyring, Making, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls,
+    PrivateKey, PublicKey, Reader, Secrets, Sqlite, Writer, listen_to_postgres,
 };
 use gibbon_tls::{Certificate, ClientTls, ClientTlsSettings, IpSubject, Protocols, TrustStore, Verify};
 use gibbon_vaults::Vaults;
@@ -31,23 +31,28 @@ pub fn open(
     control.spawn(Arc::clone(vaults).run());
     let secrets: Arc<dyn Secrets> = vaults.clone();
     let making = Making { registry: Arc::clone(&registry), funnel: Arc::clone(funnel), secrets };
+    let keyring = settings.datastore.keyring.as_ref().map(keyring).transpose()?;
+    let over = |making: Making, reader: Arc<dyn Reader>, writer: Box<dyn Writer>| match keyring {
+        Some(keyring) => Conductor::over_sealed_datastore(making, reader, writer, keyring),
+        None => Conductor::over_datastore(making, reader, writer),
+    };
     let conductor = match settings.datastore.database {
         Database::Off => Conductor::declarative(making, Some(settings.prefix.clone()))?,
         Database::Sqlite => {
             let (reader, writer) = Sqlite::open(&settings.datastore.sqlite_path)?;
-            Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))?
+            over(making, Arc::new(reader), Box::new(writer))?
         }
         Database::Postgres => {
             let place = primary(settings)?;
             readiness(&Migrations::open(&place, control)?.state()?)?;
             let (reader, writer) = Postgres::open(&place, control)?;
-            let conductor = Conductor::over_datastore(making, Arc::new(reader), Box::new(writer))?;
+            let conductor = over(making, Arc::new(reader), Box::new(writer))?;
             control.spawn(listen_to_postgres(place, conductor.clone()));
             match &settings.datastore.postgres_replica {
                 None => conductor,
                 Some(from) => {
                     let reader = Postgres::read_only(&postgres(settings, from)?, control);
-                    conductor.with_replica(Replica::new(Arc::new(reader)))
+                    conductor.with_replica(Arc::new(reader))
                 }
             }
         }
@@ -55,6 +60,14 @@ pub fn open(
     control.spawn(keep_up(conductor.clone(), settings.datastore.update_frequency));
     control.spawn(follow_secrets(Arc::clone(vaults), conductor.clone()));
     Ok(Documents { conductor, registry, compat: compat(settings) })
+}
+
+/// Secrets are sealed with its keys, which are read from the store.
+fn keyring(from: &gibbon_conf::Keyring) -> anyhow::Result<Arc<Keyring>> {
+    let public = |material| Ok(PublicKey::of_pem(&text_of(material)?)?);
+    let readers = from.readers.iter().map(public).collect::<anyhow::Result<_>>()?;
+    let own = from.own.as_ref().map(|material| anyhow::Ok(PrivateKey::of_pem(&text_of(material)?)?)).transpose()?;
+    Ok(Keyring::new(readers, own))
 }
 
 fn compat(settings: &Settings) -> gibbon_schema::Compat {

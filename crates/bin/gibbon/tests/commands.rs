@@ -527,6 +527,26 @@ mod tools {
     }
 
     #[test]
+    fn secrets_of_a_cloud_are_read_as_the_settings_say() {
+        let aws = gibbon_testkit::moto::moto().unwrap();
+        let place = Place::new().with("AWS_ACCESS_KEY_ID", &aws.key).with("AWS_SECRET_ACCESS_KEY", &aws.secret);
+        let place = place.with("KONG_VAULT_AWS_ENDPOINT_URL", &format!("http://{}", aws.server.address()));
+        place
+            .run(&["vault", "get", "aws/team/db/password"])
+            .failed("unable to load value (team/db) from vault (aws): the vault's 'region' is not set");
+        let place = place.with("KONG_VAULT_AWS_REGION", "eu-west-1");
+        place.run(&["vault", "get", "aws/team/db/password"]).well("second\n");
+        place.run(&["vault", "get", "{vault://aws/team/db/password#2}"]).well("first\n");
+        place.run(&["vault", "get", "aws/none"]).failed("unable to load value (none) from vault (aws): not found");
+        place
+            .run(&["vault", "get", "gcp/x"])
+            .failed("unable to load value (x) from vault (gcp): the vault's 'project_id' is not set");
+        place
+            .run(&["vault", "get", "azure/x"])
+            .failed("unable to load value (x) from vault (azure): the vault's 'vault_uri' is not set");
+    }
+
+    #[test]
     fn an_example_is_written_once_and_passes_the_check() {
         let place = Place::new();
         place.run(&["config", "init"]).well("");

@@ -93,6 +93,7 @@ fn the_gateway_serves_on_and_recovers_by_itself() {
     let other = node(server.address()).start().unwrap();
     post(&gateway, "/services", &json!({"name": "s", "url": format!("http://{}", upstream.address())}));
     post(&gateway, "/services/s/routes", &json!({"paths": ["/a"]}));
+    assert_eq!(post(&gateway, "/workspaces", &json!({"name": "team"})).0, 201);
     eventually("the other node serves it too", || other.get("a.test", "/a").unwrap().status() == 200);
 
     wire.cut();
@@ -100,6 +101,8 @@ fn the_gateway_serves_on_and_recovers_by_itself() {
     let (status, answer) = post(&gateway, "/services", &json!({"name": "t", "host": "b.test"}));
     assert_eq!(status, 503, "{answer}");
     assert!(answer["message"].as_str().unwrap().contains("the datastore is not available"), "{answer}");
+    let (status, answer) = post(&gateway, "/team/services", &json!({"host": "b.test"}));
+    assert_eq!(status, 503, "whether there is such a workspace is not known: {answer}");
     let state: Value = gateway.admin("GET", "/status", "").unwrap().json().unwrap();
     assert_eq!(state["database"], json!({"reachable": false}));
     // Meanwhile the other node changes something.

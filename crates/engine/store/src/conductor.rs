@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::backend::{Add, Reader, Writer};
 use crate::error::{ChangeError, StoreError};
-use crate::keyring::{self, KeyringChange};
+use crate::keyring::{self, Keyring, KeyringChange, Sealed, SealedWriter};
 use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
@@ -77,6 +77,7 @@ pub struct Conductor {
     declarative: Option<Memory>,
     watcher: Arc<Watcher>,
     replica: Option<Replica>,
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl Conductor {
@@ -92,6 +93,27 @@ impl Conductor {
         let mut machine = Machine::new(making);
         machine.load(writer)?;
         Self::start(machine, reader, None)
+    }
+
+    /// As [`Conductor::over_datastore`], with fields marked encrypted sealed where they are stored.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn over_sealed_datastore(
+        making: Making,
+        reader: Arc<dyn Reader>,
+        writer: Box<dyn Writer>,
+        keyring: Arc<Keyring>,
+    ) -> Result<Conductor, StoreError> {
+        let writer = SealedWriter::open(writer, Arc::clone(&keyring), Arc::clone(&making.registry))?;
+        let reader = Arc::new(Sealed::new(reader, Arc::clone(&keyring)));
+        let conductor = Self::over_datastore(making, reader, Box::new(writer))?;
+        Ok(Conductor { keyring: Some(keyring), ..conductor })
+    }
+
+    /// The keys that secrets are sealed with, if they are.
+    pub fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.keyring.as_ref()
     }
 
     /// Without a datastore: configuration is replaced as a whole, and kept in `directory` for the next start.
@@ -110,7 +132,7 @@ impl Conductor {
         let watcher = machine.watcher();
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative, watcher, replica: None })
+        Ok(Conductor { jobs, reader, declarative, watcher, replica: None, keyring: None })
     }
 
     /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
@@ -121,8 +143,13 @@ impl Conductor {
 
     /// With a server that follows the datastore, for looks that may be a little late.
     #[must_use]
-    pub fn with_replica(mut self, replica: Replica) -> Self {
-        self.replica = Some(replica);
+    pub fn with_replica(mut self, reader: Arc<dyn Reader>) -> Self {
+        // Its rows are as sealed as those they were copied from.
+        let reader = match &self.keyring {
+            Some(keyring) => Arc::new(Sealed::new(reader, Arc::clone(keyring))),
+            None => reader,
+        };
+        self.replica = Some(Replica::new(reader));
         self
     }
 
@@ -167,7 +194,7 @@ impl Conductor {
         self.ask(|reply| Job::SetParameter { name, value, reply }).await
     }
 
-    /// Changes the keyring, which the store must have been opened with.
+    /// Changes the keyring of a sealed datastore.
     ///
     /// # Errors
     /// Those of the keyring and of the store.

@@ -29,7 +29,7 @@ pub use backend::{Add, Pending, Reader, Reading, Writer};
 pub use conductor::{Conductor, Declaration, Making, gather, workspace_of};
 pub use documents::{Address, Documents};
 pub use error::{ChangeError, StoreError, Violation};
-pub use keyring::{Keyring, KeyringChange, KeyringError, PrivateKey, PublicKey, Sealed, SealedWriter};
+pub use keyring::{Keyring, KeyringChange, KeyringError, PrivateKey, PublicKey};
 pub use memory::{Memory, MemoryWriter, Table};
 pub use postgres::{
     Found, KongTables, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter,

@@ -34,6 +34,14 @@ impl Row {
         self.document.as_object().cloned().unwrap_or_default()
     }
 
+    /// As [`Self::fields`], without a copy of what nobody else holds.
+    pub fn into_fields(self) -> Document {
+        match Arc::unwrap_or_clone(self.document) {
+            Value::Object(fields) => fields,
+            _ => Document::new(),
+        }
+    }
+
     /// Whether its time is over.
     pub fn is_expired(&self, now: f64) -> bool {
         expires_at(&self.document).is_some_and(|at| at <= now)

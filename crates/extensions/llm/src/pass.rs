@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 use crate::json::patch::{self, Change};
 use crate::json::scan;
 use crate::{Error, Result};
-use gibbon_frames::{FrameError, sse};
+use gibbon_frames::{DEFAULT_LIMIT, FrameError, sse};
 use serde_json::{Number, Value};
 use std::borrow::Cow;
 
@@ -156,37 +156,94 @@ pub fn peek(body: &[u8]) -> Result<Peek<'_>> {
 }
 
 /// Takes the usage out of an OpenAI stream again, for a client that did not ask for it: the chunk
-/// without choices that the gateway's own wish brought.
+/// without choices that the gateway's own wish brought. All else passes as it came, comments that
+/// keep a connection alive included.
 #[derive(Debug, Default)]
 pub struct UsageFilter {
-    splitter: sse::Splitter,
+    /// Lines up to the next blank one.
+    block: Vec<u8>,
+    /// Where in it the present line begins.
+    line: usize,
+    /// The last line ended with CR: a LF right after belongs to it.
+    skip_lf: bool,
+    /// The last event was passed on.
+    passed: bool,
 }
 
 impl UsageFilter {
     /// Takes the next bytes and appends what the client gets to see.
     ///
     /// # Errors
-    /// The stream's framing is broken.
+    /// An event is longer than any may be.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
-        self.splitter.push(chunk, |event| pass(event, out))
+        let mut rest = chunk;
+        if std::mem::take(&mut self.skip_lf) {
+            rest = match rest.strip_prefix(b"\n") {
+                // It ends an event that has left already, or has not.
+                Some(after) if self.block.is_empty() => {
+                    out.extend(self.passed.then_some(b'\n'));
+                    after
+                }
+                _ => self.line_feed(rest),
+            };
+        }
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            let (line, after) = rest.split_at_checked(at + 1).unwrap_or((rest, &[]));
+            let blank = self.block.len() == self.line && line.len() == 1;
+            self.block.extend_from_slice(line);
+            rest = after;
+            if line.ends_with(b"\r") {
+                self.skip_lf = rest.is_empty();
+                rest = self.line_feed(rest);
+            }
+            self.line = self.block.len();
+            if blank {
+                self.leave(out);
+            }
+        }
+        self.block.extend_from_slice(rest);
+        match self.block.len() > DEFAULT_LIMIT {
+            true => Err(FrameError::TooLong { what: "event", limit: DEFAULT_LIMIT }),
+            false => Ok(()),
+        }
     }
 
     /// The body has ended.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FrameError> {
-        self.splitter.finish(|event| pass(event, out))
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.leave(out);
+    }
+
+    /// Takes a LF that belongs to the CR before it.
+    fn line_feed<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        let Some(after) = rest.strip_prefix(b"\n") else { return rest };
+        self.block.push(b'\n');
+        self.line = self.block.len();
+        after
+    }
+
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        self.passed = !only_usage(&self.block);
+        if self.passed {
+            out.extend_from_slice(&self.block);
+        }
+        self.block.clear();
+        self.line = 0;
     }
 }
 
-fn pass(event: sse::Event<'_>, out: &mut Vec<u8>) {
-    let usage = scan::get(event.data, "usage").is_some_and(|u| u != b"null");
-    let empty = scan::get(event.data, "choices").is_some_and(|c| scan::elements(c).next().is_none());
-    if !(usage && empty) {
-        let name = std::str::from_utf8(event.name).ok().filter(|n| !n.is_empty());
-        sse::write(out, name, event.data);
+/// Whether an event has tokens and no choices.
+fn only_usage(block: &[u8]) -> bool {
+    // Most do not even mention tokens.
+    if memchr::memmem::find(block, b"\"usage\"").is_none() {
+        return false;
     }
+    let mut found = false;
+    let mut look = |event: sse::Event<'_>| {
+        let usage = scan::get(event.data, "usage").is_some_and(|u| u != b"null");
+        found = usage && scan::get(event.data, "choices").is_some_and(|c| scan::elements(c).next().is_none());
+    };
+    let mut splitter = sse::Splitter::default();
+    splitter.push(block, &mut look).is_ok() && splitter.finish(&mut look).is_ok() && found
 }
 
 /// Kong's reading of a configured number.
@@ -261,16 +318,34 @@ mod tests {
 
     #[test]
     fn the_usage_the_client_did_not_ask_for_is_taken_out() {
-        let stream = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n";
-        let mut out = Vec::new();
-        let mut filter = UsageFilter::default();
-        for byte in stream {
-            filter.push(std::slice::from_ref(byte), &mut out).unwrap();
+        let piece = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":null}";
+        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}";
+        for end in ["\n", "\r\n", "\r"] {
+            let block = |line: &str| format!("{line}{end}{end}");
+            let kept = [block(": alive"), format!("{end}{}", block(piece))].concat();
+            let stream = [&kept, block(usage).as_str(), &block("data: [DONE]")].concat();
+            for size in [1, 2, 7, stream.len()] {
+                let mut out = Vec::new();
+                let mut filter = UsageFilter::default();
+                for chunk in stream.as_bytes().chunks(size) {
+                    filter.push(chunk, &mut out).unwrap();
+                }
+                filter.finish(&mut out);
+                let out = String::from_utf8(out).unwrap();
+                assert_eq!(out.replace(end, ""), [": alive", piece, "data: [DONE]"].concat(), "{end:?} {size}");
+                assert!(out.starts_with(&kept), "{end:?} {size}: {out:?}");
+            }
         }
-        filter.finish(&mut out).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":null}\n\ndata: [DONE]\n\n"
-        );
+    }
+
+    #[test]
+    fn an_event_leaves_as_soon_as_it_is_whole() {
+        let (mut out, mut filter) = (Vec::new(), UsageFilter::default());
+        filter.push(b"data: {\"choices\":[1]}\n\ndata: {", &mut out).unwrap();
+        assert_eq!(out, b"data: {\"choices\":[1]}\n\n");
+        // One without its blank line still counts at the end.
+        filter.push(b"\"usage\":1}", &mut out).unwrap();
+        filter.finish(&mut out);
+        assert!(out.ends_with(b"data: {\"usage\":1}"));
     }
 }

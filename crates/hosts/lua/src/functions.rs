@@ -23,6 +23,8 @@ const PHASES: [(&str, Phase); 6] = [
     ("log", Phase::Log),
 ];
 
+const NAMES: [&str; 2] = ["pre-function", "post-function"];
+
 thread_local! {
     /// Only parses; nothing is ever run in it.
     static PARSER: RefCell<Option<Lua>> = const { RefCell::new(None) };
@@ -30,9 +32,8 @@ thread_local! {
 
 /// Both plugins.
 pub fn plugins(shared: &Arc<Shared>) -> Vec<Plugin> {
-    [("pre-function", 1_000_000), ("post-function", -1000)]
-        .map(|(name, priority)| plugin(shared, name, priority))
-        .into()
+    let [before, after] = NAMES;
+    [(before, 1_000_000), (after, -1000)].map(|(name, priority)| plugin(shared, name, priority)).into()
 }
 
 fn plugin(shared: &Arc<Shared>, name: &'static str, priority: i64) -> Plugin {
@@ -49,6 +50,16 @@ fn plugin(shared: &Arc<Shared>, name: &'static str, priority: i64) -> Plugin {
         schema: Arc::new(schema(name)),
         build: Arc::new(move |config, build| Ok(handler_of(&shared, &code, config, build))),
     }
+}
+
+/// The phases for which a configuration of these plugins brings no code; none of other plugins.
+pub fn idle(plugin: &str, config: &Value) -> Phases {
+    if !NAMES.contains(&plugin) {
+        return Phases::NONE;
+    }
+    let empty = |phase: &str| config.get(phase).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let idle: Vec<Phase> = PHASES.iter().filter(|(name, _)| empty(name)).map(|(_, phase)| *phase).collect();
+    Phases::of(&idle)
 }
 
 fn schema(name: &'static str) -> Record {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gibbon_pdk::{BodyChunk, Exchange, Flow, Handler, Host, Phase, Step};
+use gibbon_pdk::{BodyChunk, Exchange, Flow, Handler, Host, Phase, Phases, Step};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ pub struct LuaHandler {
     pub number: u64,
     pub plugin_id: Uuid,
     pub config: Arc<Value>,
+    /// Phases for which this configuration has nothing to run.
+    pub idle: Phases,
     pub alive: Arc<()>,
 }
 
@@ -90,6 +92,10 @@ fn settle(flow: Flow, run: Run, x: &mut Exchange) -> Flow {
 }
 
 impl Handler for LuaHandler {
+    fn idle_phases(&self) -> Phases {
+        self.idle
+    }
+
     fn certificate<'a>(&'a self, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         self.run(Phase::Certificate, x, host)
     }

@@ -331,6 +331,7 @@ fn handler_of(
             }
         }
     }
+    let idle = functions::idle(&code.name, &config);
     let (config, alive) = (Arc::new(config), Arc::new(()));
     let number = shared.register(code, &config, &alive);
     Arc::new(LuaHandler {
@@ -339,6 +340,7 @@ fn handler_of(
         number,
         plugin_id: build.plugin_id,
         config,
+        idle,
         alive,
     })
 }

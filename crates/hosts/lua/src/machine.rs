@@ -32,6 +32,9 @@ pub struct Ports {
     pub worker: usize,
 }
 
+/// Coroutines kept for the next phase.
+const MOST_FREE: usize = 256;
+
 /// A configuration of a plugin, ready to run on this worker.
 pub struct Instance {
     /// The handler's table.
@@ -53,6 +56,9 @@ pub struct Machine {
     instances: RefCell<HashMap<u64, Rc<Instance>>>,
     modules: RefCell<HashMap<String, (u64, Table)>>,
     configured: Cell<u64>,
+    /// The body of coroutines that run one phase after another, and those that are free.
+    again: Function,
+    free: RefCell<Vec<Thread>>,
 }
 
 thread_local! {
@@ -117,6 +123,7 @@ impl Machine {
         let natives = native::install(&lua, &ports, &running, &threads)?;
         prelude::load(&lua, &ports.shared.settings, &natives)?;
         limits::arm(&lua, &ports.shared.settings)?;
+        let again = lua.named_registry_value(prelude::AGAIN)?;
         Ok(Machine {
             lua,
             ports,
@@ -125,6 +132,8 @@ impl Machine {
             instances: RefCell::default(),
             modules: RefCell::default(),
             configured: Cell::new(0),
+            again,
+            free: RefCell::default(),
         })
     }
 
@@ -229,11 +238,28 @@ impl Machine {
         let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
         let frame =
             Frame { request: self.request(x)?, phase: phase.name(), plugin: Some(instance.about.clone()), may_wait };
-        let thread = self.lua.create_thread(function.clone())?;
-        let mut arguments = MultiValue::with_capacity(2);
+        let thread = self.thread()?;
+        let mut arguments = MultiValue::with_capacity(3);
+        arguments.push_back(Value::Function(function.clone()));
         arguments.push_back(Value::Table(instance.module.clone()));
         arguments.push_back(Value::Table(instance.conf.clone()));
         Ok(Some((frame, thread, arguments)))
+    }
+
+    /// A coroutine for a phase: one that is free, or a new one.
+    fn thread(&self) -> mlua::Result<Thread> {
+        match self.free.borrow_mut().pop() {
+            Some(thread) => Ok(thread),
+            None => self.lua.create_thread(self.again.clone()),
+        }
+    }
+
+    /// Keeps a coroutine that has done its phase for the next.
+    pub fn recycle(&self, thread: Thread) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < MOST_FREE {
+            free.push(thread);
+        }
     }
 
     /// What a piece of code in a configuration returns, as in the log phase. It is compiled once.

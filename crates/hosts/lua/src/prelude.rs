@@ -10,6 +10,8 @@ pub const FORGET: &str = "gibbon.forget";
 pub const LOAD_ADMIN: &str = "gibbon.load_admin";
 pub const CALL_ADMIN: &str = "gibbon.call_admin";
 pub const DELIVER: &str = "gibbon.deliver";
+/// Named registry value: the body of a coroutine that runs one phase after another.
+pub const AGAIN: &str = "gibbon.again";
 /// Named registry value: what runs a piece of code in a configuration.
 pub const EVALUATE: &str = "gibbon.evaluate";
 
@@ -123,6 +125,7 @@ pub fn load(lua: &Lua, settings: &LuaSettings, natives: &Table) -> mlua::Result<
         (CALL_ADMIN, "call_admin"),
         (DELIVER, "deliver"),
         (EVALUATE, "evaluate"),
+        (AGAIN, "again"),
     ];
     for (value, name) in kept {
         lua.set_named_registry_value(value, natives.get::<mlua::Function>(name)?)?;

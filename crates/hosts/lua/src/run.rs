@@ -19,6 +19,7 @@ use crate::machine::Machine;
 const WAIT: i64 = 1;
 const READ_BODY: i64 = 2;
 const EXIT: i64 = 3;
+const DONE: i64 = 4;
 
 static SYSTEM: u8 = 0;
 
@@ -113,6 +114,11 @@ impl Run {
                 Some(READ_BODY) => {
                     self.park(at, Parked::Turn);
                     return Ok(Progress::Done(Flow::ReadBody));
+                }
+                // The coroutine is free for the next phase of anybody.
+                Some(DONE) => {
+                    self.machine.recycle(thread);
+                    continue;
                 }
                 Some(WAIT) => self.park(at, current::take_parked().unwrap_or(Parked::Turn)),
                 _ => self.park(at, Parked::Turn),

@@ -1,8 +1,10 @@
 //! Plugins for language-model traffic. One folder per plugin; [`PARTS`] is the list.
 //!
 //! What they share stands beside the folders: blocks of configuration ([`config`]), a model at a provider ready for
-//! calls ([`target`]) with who calls it ([`identity`]), what a client asked for ([`incoming`]), the tries of a call
-//! ([`attempts`]), the way of an answer back ([`relay`]), and what is known of a call for limits and logs ([`call`]).
+//! calls ([`target`]) with who calls it ([`identity`]) and what it costs ([`prices`]), the way in of both proxies
+//! ([`entrance`]), what a client asked for ([`incoming`]), the tries of a call ([`attempts`]) and who may refuse one of
+//! them ([`gate`]), the way of an answer back ([`relay`]), what is known of a call for limits and logs ([`call`]), and
+//! how that is told ([`telemetry`]).
 //! Formats, addresses, signatures and prices are `gibbon-llm`'s.
 
 mod ai_prompt_decorator;

@@ -16,7 +16,7 @@ use crate::rbac::{Action as Right, Identity};
 use crate::routes::{Action, Hand, Route, RouteTable, segments};
 use crate::{
     Admin, Surface, admins, audit, clustering, config, crud, debug, failure, groups, health, hooks, information,
-    openapi, partials, rbac, schemas, status, tags, targets, workspaces,
+    keyring, openapi, partials, rbac, schemas, status, tags, targets, workspaces,
 };
 
 /// Arguments behind the `?`. Of several with one name the last counts.
@@ -261,6 +261,14 @@ impl Admin {
             Hand::OpenApi => openapi::description(self),
             Hand::Fips => information::fips(self),
             Hand::LicenseReport => information::license_report(self).await,
+            Hand::Keyring => keyring::show(self),
+            Hand::KeyringGenerate => keyring::generate(self).await,
+            Hand::KeyringActivate => keyring::activate(self, call).await,
+            Hand::KeyringRemove => keyring::remove(self, call).await,
+            Hand::KeyringExport => keyring::export(self),
+            Hand::KeyringImport => keyring::import(self, call).await,
+            Hand::KeyringRecover => keyring::recover(self, call).await,
+            Hand::KeyringSync => keyring::sync(self),
             Hand::UpstreamHealth => health::upstream(self, call).await,
             Hand::TargetHealthy | Hand::AddressHealthy => health::set(self, call, true).await,
             Hand::TargetUnhealthy | Hand::AddressUnhealthy => health::set(self, call, false).await,

@@ -22,6 +22,7 @@ mod health;
 mod hooks;
 mod infer;
 mod information;
+mod keyring;
 mod lua;
 mod multipart;
 mod node;

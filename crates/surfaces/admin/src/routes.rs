@@ -95,6 +95,14 @@ pub enum Hand {
     OpenApi,
     Fips,
     LicenseReport,
+    Keyring,
+    KeyringGenerate,
+    KeyringActivate,
+    KeyringRemove,
+    KeyringExport,
+    KeyringImport,
+    KeyringRecover,
+    KeyringSync,
 }
 
 impl Hand {
@@ -115,6 +123,8 @@ impl Hand {
             H::GroupRoles | H::Admins | H::Admin | H::AdminRoles | H::AdminWorkspaces | H::Register => false,
             H::AuditRequests | H::AuditObjects | H::HookSources | H::HookSource | H::HookPing | H::HookTest => false,
             H::Fips | H::LicenseReport => false,
+            H::Keyring | H::KeyringGenerate | H::KeyringActivate | H::KeyringRemove => false,
+            H::KeyringExport | H::KeyringImport | H::KeyringRecover | H::KeyringSync => false,
         }
     }
 }
@@ -196,6 +206,14 @@ const BY_HAND: &[(&str, Hand, &[Method])] = &[
     ("/event-hooks/{event_hooks}/test", Hand::HookTest, POST),
     ("/fips-status", Hand::Fips, GET),
     ("/license/report", Hand::LicenseReport, GET),
+    ("/keyring", Hand::Keyring, GET),
+    ("/keyring/generate", Hand::KeyringGenerate, POST),
+    ("/keyring/activate", Hand::KeyringActivate, POST),
+    ("/keyring/remove", Hand::KeyringRemove, POST),
+    ("/keyring/export", Hand::KeyringExport, POST),
+    ("/keyring/import", Hand::KeyringImport, POST),
+    ("/keyring/recover", Hand::KeyringRecover, POST),
+    ("/keyring/vault/sync", Hand::KeyringSync, POST),
 ];
 
 /// Entities that go by the name of their kind as well as by their path.

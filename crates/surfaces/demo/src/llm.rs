@@ -28,7 +28,7 @@ pub(crate) async fn answer(request: Request<Incoming>, asked: Arc<Asked>) -> Ans
     let Ok(prompt) = serde_json::from_slice::<Value>(&body.to_bytes()) else {
         return text(StatusCode::BAD_REQUEST, "a prompt is JSON\n");
     };
-    let streams = prompt["stream"] == true;
+    let streams = prompt.get("stream") == Some(&Value::Bool(true));
     match path.as_str() {
         "/openai" if asked.openai.fetch_add(1, Ordering::Relaxed) % 2 == 1 => {
             json_with(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": {"message": "out of capacity"}}))
@@ -41,38 +41,40 @@ pub(crate) async fn answer(request: Request<Incoming>, asked: Arc<Asked>) -> Ans
 
 /// What the model says, word by word, and how many words it read.
 fn words(prompt: &Value) -> (Vec<String>, usize) {
-    let messages = prompt["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let said = |message: &Value| match &message["content"] {
-        Value::String(text) => text.clone(),
-        parts => parts.as_array().into_iter().flatten().filter_map(|p| p["text"].as_str()).collect(),
+    let said = |message: &Value| match message.get("content") {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
+        _ => String::new(),
     };
+    let messages = prompt.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let last = messages.last().map(said).unwrap_or_default();
-    let read = messages.iter().map(|m| said(m).split_whitespace().count()).sum();
+    let read = messages.iter().map(|message| said(message).split_whitespace().count()).sum();
     (format!("You said: {last}").split_inclusive(' ').map(str::to_owned).collect(), read)
 }
 
 fn openai(prompt: &Value, streams: bool) -> Answer {
     let (words, read) = words(prompt);
     let usage = json!({"prompt_tokens": read, "completion_tokens": words.len(), "total_tokens": read + words.len()});
-    let head = |object: &str| json!({"id": "chatcmpl-demo", "object": object, "created": 0, "model": "gpt-demo"});
     if !streams {
-        let mut answer = head("chat.completion");
         let message = json!({"role": "assistant", "content": words.concat()});
-        answer["choices"] = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
-        answer["usage"] = usage;
-        return json_with(StatusCode::OK, &answer);
+        let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+        return json_with(
+            StatusCode::OK,
+            &json!({"id": "chatcmpl-demo", "object": "chat.completion", "created": 0, "model": "gpt-demo",
+                "choices": choices, "usage": usage}),
+        );
     }
-    let chunk = |delta: Value, finish: Value| {
-        let mut chunk = head("chat.completion.chunk");
-        chunk["choices"] = json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
+    let chunk = |choices: Value, usage: &Value| {
+        let chunk = json!({"id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": 0, "model": "gpt-demo",
+            "choices": choices, "usage": usage});
         format!("data: {chunk}\n\n")
     };
-    let mut events: String = words.iter().map(|word| chunk(json!({"content": word}), Value::Null)).collect();
-    events += &chunk(json!({}), json!("stop"));
-    let mut last = head("chat.completion.chunk");
-    last["choices"] = json!([]);
-    last["usage"] = usage;
-    stream(events + &format!("data: {last}\n\ndata: [DONE]\n\n"))
+    let piece = |delta: Value, finish: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), &Value::Null)
+    };
+    let mut events: String = words.iter().map(|word| piece(json!({"content": word}), Value::Null)).collect();
+    events += &piece(json!({}), json!("stop"));
+    stream(events + &chunk(json!([]), &usage) + "data: [DONE]\n\n")
 }
 
 fn anthropic(prompt: &Value, streams: bool) -> Answer {
@@ -85,20 +87,25 @@ fn anthropic(prompt: &Value, streams: bool) -> Answer {
         let content = json!([{"type": "text", "text": words.concat()}]);
         return json_with(StatusCode::OK, &message(content, json!("end_turn"), words.len()));
     }
-    let event = |kind: &str, mut data: Value| {
-        data["type"] = json!(kind);
-        format!("event: {kind}\ndata: {data}\n\n")
+    let start = message(json!([]), Value::Null, 1);
+    let end = json!({"stop_reason": "end_turn", "stop_sequence": null});
+    let mut events = vec![
+        json!({"type": "message_start", "message": start}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+    ];
+    let delta =
+        |word| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}});
+    events.extend(words.iter().map(delta));
+    events.extend([
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": end, "usage": {"output_tokens": words.len()}}),
+        json!({"type": "message_stop"}),
+    ]);
+    let named = |event: &Value| {
+        let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
+        format!("event: {name}\ndata: {event}\n\n")
     };
-    let mut events = event("message_start", json!({"message": message(json!([]), Value::Null, 1)}));
-    events += &event("content_block_start", json!({"index": 0, "content_block": {"type": "text", "text": ""}}));
-    for word in &words {
-        let delta = json!({"type": "text_delta", "text": word});
-        events += &event("content_block_delta", json!({"index": 0, "delta": delta}));
-    }
-    events += &event("content_block_stop", json!({"index": 0}));
-    let delta = json!({"stop_reason": "end_turn", "stop_sequence": null});
-    events += &event("message_delta", json!({"delta": delta, "usage": {"output_tokens": words.len()}}));
-    stream(events + &event("message_stop", json!({})))
+    stream(events.iter().map(named).collect())
 }
 
 fn json_with(status: StatusCode, body: &Value) -> Answer {

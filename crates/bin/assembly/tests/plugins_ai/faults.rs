@@ -67,7 +67,9 @@ fn frames_that_are_none_end_a_converted_stream_with_an_error() {
 fn frames_that_are_none_pass_between_equal_formats_as_they_are() {
     let (next, steps) = mpsc::channel();
     let up = step_by_step(steps);
-    let rig = gateway(&ai_proxy("openai", target("openai", &up, json!({}))));
+    let mut logged = target("openai", &up, json!({}));
+    logged["logging"] = json!({"log_statistics": true});
+    let rig = gateway(&ai_proxy("openai", logged));
     let sent = "data: {not json\n\n: a comment\n\ndata: [DONE]\n\n";
     next.send(chunk(sent) + "0\r\n\r\n").unwrap();
     drop(next);

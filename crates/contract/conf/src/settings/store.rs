@@ -112,6 +112,8 @@ pub struct Datastore {
     pub postgres_replica: Option<Postgres>,
     /// Declarative configuration to load at start.
     pub declarative: Option<DeclarativeSource>,
+    /// Secrets are encrypted where they are stored.
+    pub keyring: Option<Keyring>,
     /// Time between looks for changes by other nodes.
     pub update_frequency: Duration,
     /// Time a change may take to reach every replica.
@@ -127,8 +129,10 @@ impl Datastore {
             .or_else(|| b.values.text("declarative_config_string").map(|t| DeclarativeSource::Text(t.to_owned())));
         let postgres = Postgres::build(b, "pg_", "127.0.0.1");
         let replica_host = b.values.text("pg_ro_host").map(str::to_owned);
+        let database = database(b, declarative.is_some());
         Self {
-            database: database(b, declarative.is_some()),
+            database,
+            keyring: Keyring::build(b, database),
             sqlite_path: prefix.join(b.values.text("sqlite_path").unwrap_or("gibbon.sqlite")),
             postgres,
             postgres_replica: replica_host.map(|host| Postgres::build(b, "pg_ro_", &host)),
@@ -136,6 +140,44 @@ impl Datastore {
             update_frequency: b.seconds("db_update_frequency").unwrap_or(Duration::from_secs(5)),
             update_propagation: b.seconds("db_update_propagation").unwrap_or_default(),
         }
+    }
+}
+
+/// For whom the keys are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyring {
+    /// Public keys whose holders can open them; this node's own comes first.
+    pub readers: Vec<Material>,
+    /// This node's private key.
+    pub own: Option<Material>,
+}
+
+impl Keyring {
+    fn build(b: &mut Builder<'_>, database: Database) -> Option<Self> {
+        if !b.values.flag("keyring_enabled") {
+            return None;
+        }
+        if database == Database::Off {
+            b.fault("keyring_enabled", "keyring_enabled: without a database there is nothing to encrypt; set database");
+        }
+        if b.values.text("keyring_strategy").is_some_and(|strategy| strategy != "cluster") {
+            b.fault("keyring_strategy", "keyring_strategy must be cluster");
+        }
+        let public = b.material("keyring_public_key", "the public key");
+        let own = b.material("keyring_private_key", "the private key");
+        let recovery = b.material("keyring_recovery_public_key", "the public key");
+        if own.is_some() && public.is_none() {
+            b.fault("keyring_public_key", "keyring_private_key needs keyring_public_key, its other half");
+        }
+        let readers: Vec<Material> = public.into_iter().chain(recovery).collect();
+        if readers.is_empty() {
+            b.fault(
+                "keyring_enabled",
+                "keyring_enabled needs keyring_public_key and keyring_private_key, or keyring_recovery_public_key: \
+                 otherwise all encrypted fields would be lost with this process",
+            );
+        }
+        Some(Self { readers, own })
     }
 }
 

@@ -135,22 +135,22 @@ pub(super) mod keyring {
     use super::super::Default::{Is, Moved, Unset};
     use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, List, Text};
-    const NO_KEYRING: &str =
-        "fields are not encrypted one by one; encrypt the database's storage, and keep secrets in vaults";
+    const ONLY_CLUSTER: &str = "keys are kept in the database, encrypted for keyring_public_key; no other strategy yet";
+    const NO_BLOB: &str = "keys are kept in the database, encrypted, and nowhere else";
     super::super::settings! { "DATABASE ENCRYPTION & KEYRING MANAGEMENT":
-        keyring_enabled: Flag, Is("off"), NoEffect(NO_KEYRING), "Encrypt sensitive fields.";
-        keyring_strategy: Text, Is("cluster"), NoEffect(NO_KEYRING), "Where keys are kept.";
-        keyring_public_key: Text, Unset, NoEffect(NO_KEYRING), "Public key of the export.";
-        keyring_private_key: Text, Unset, NoEffect(NO_KEYRING), "Private key of the export.";
-        keyring_recovery_public_key: Text, Unset, NoEffect(NO_KEYRING), "Public key for recovery.";
-        keyring_blob_path: Text, Unset, NoEffect(NO_KEYRING), "File with the keys.";
-        keyring_vault_host: Text, Unset, NoEffect(NO_KEYRING), "Secret manager with the keys.";
-        keyring_vault_mount: Text, Unset, NoEffect(NO_KEYRING), "Its mount point.";
-        keyring_vault_path: Text, Unset, NoEffect(NO_KEYRING), "Path of the keys.";
-        keyring_vault_auth_method: Text, Is("token"), NoEffect(NO_KEYRING), "How to sign in to it.";
-        keyring_vault_token: Text, Unset, NoEffect(NO_KEYRING), "Its token.";
-        keyring_vault_kube_role: Text, Is("default"), NoEffect(NO_KEYRING), "Kubernetes role.";
-        keyring_vault_kube_api_token_file: Text, Is("/run/secrets/kubernetes.io/serviceaccount/token"), NoEffect(NO_KEYRING), "File with the service account token.";
+        keyring_enabled: Flag, Is("off"), Honoured, "Encrypt fields marked encrypted in the database.";
+        keyring_strategy: Text, Is("cluster"), Honoured, "Where keys are kept; only cluster.";
+        keyring_public_key: Text, Unset, Honoured, "RSA public key (PEM) that the stored and exported keys are encrypted for.";
+        keyring_private_key: Text, Unset, Honoured, "RSA private key (PEM) that opens them.";
+        keyring_recovery_public_key: Text, Unset, Honoured, "RSA public key (PEM) of whoever may recover the keys; its private key is sent to /keyring/recover.";
+        keyring_blob_path: Text, Unset, NoEffect(NO_BLOB), "File with the keys.";
+        keyring_vault_host: Text, Unset, NoEffect(ONLY_CLUSTER), "Secret manager with the keys.";
+        keyring_vault_mount: Text, Unset, NoEffect(ONLY_CLUSTER), "Its mount point.";
+        keyring_vault_path: Text, Unset, NoEffect(ONLY_CLUSTER), "Path of the keys.";
+        keyring_vault_auth_method: Text, Is("token"), NoEffect(ONLY_CLUSTER), "How to sign in to it.";
+        keyring_vault_token: Text, Unset, NoEffect(ONLY_CLUSTER), "Its token.";
+        keyring_vault_kube_role: Text, Is("default"), NoEffect(ONLY_CLUSTER), "Kubernetes role.";
+        keyring_vault_kube_api_token_file: Text, Is("/run/secrets/kubernetes.io/serviceaccount/token"), NoEffect(ONLY_CLUSTER), "File with the service account token.";
         keyring_encrypt_license: Flag, Is("off"), NoEffect("there is no licence"), "Encrypt the licence.";
         untrusted_lua: Choice(&["on", "off", "sandbox", "strict"]), Moved { v3_10: "sandbox", v3_15: "strict" }, Honoured, "What Lua given in plugin configuration may do.";
         untrusted_lua_sandbox_requires: List, Unset, Honoured, "Modules such Lua may require.";

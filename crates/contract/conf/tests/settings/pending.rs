@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn whoever_asks_for_what_is_missing_is_warned() {
-    let told = notices("pg_ro_host = replica", NoticeKind::Pending);
-    assert_eq!(told, ["pg_ro_host has no effect yet: everything is read from pg_host [kong.conf:1]"]);
+    let told = notices("pluginserver_names = one", NoticeKind::Pending);
+    assert_eq!(told, ["pluginserver_names has no effect yet: external plugin servers are still to come [kong.conf:1]"]);
 }
 
 #[test]

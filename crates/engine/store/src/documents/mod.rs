@@ -97,7 +97,7 @@ impl Documents {
     /// Those of the store.
     pub async fn show(&self, def: &Arc<EntityDef>, row: Row) -> Result<Value, StoreError> {
         if !certificates::is(def) {
-            return Ok(shown(def, &row));
+            return Ok(shown(def, row));
         }
         let def = Arc::clone(def);
         self.conductor.read(move |rows| show(rows, &def, row)).await
@@ -410,17 +410,18 @@ pub(crate) fn find(
 }
 
 fn show(rows: &mut dyn Rows, def: &EntityDef, row: Row) -> Result<Value, StoreError> {
-    let mut document = shown(def, &row);
+    let id = row.id;
+    let mut document = shown(def, row);
     if certificates::is(def)
         && let Value::Object(fields) = &mut document
     {
-        fields.insert("snis".into(), certificates::names_of(rows, row.id)?);
+        fields.insert("snis".into(), certificates::names_of(rows, id)?);
     }
     Ok(document)
 }
 
-fn shown(def: &EntityDef, row: &Row) -> Value {
-    let mut fields = row.fields();
+fn shown(def: &EntityDef, row: Row) -> Value {
+    let mut fields = row.into_fields();
     if let Some(at) = fields.shift_remove(EXPIRES_AT).and_then(|at| at.as_f64()) {
         #[allow(clippy::cast_possible_truncation)] // seconds, bounded by MAX_TTL
         let left = (at - now()).ceil().max(0.0) as i64;
@@ -472,9 +473,9 @@ fn every(rows: &mut dyn Rows, entity: &str) -> Result<Vec<Document>, StoreError>
         let page = rows.page(&query)?;
         let Some(last) = page.last() else { return Ok(documents) };
         query.after = Some(last.id);
-        let live = page.iter().filter(|row| !row.is_expired(now));
+        let live = page.into_iter().filter(|row| !row.is_expired(now));
         documents.extend(live.map(|row| {
-            let mut fields = row.fields();
+            let mut fields = row.into_fields();
             fields.shift_remove(EXPIRES_AT);
             fields
         }));

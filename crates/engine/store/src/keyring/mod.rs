@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -91,7 +91,14 @@ struct Ring {
 }
 
 impl Ring {
+    /// A key is never replaced by another of its name: what it sealed could not be opened again.
     fn add(&mut self, id: &str, key: Key) -> Result<(), KeyringError> {
+        if !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || !(1..=64).contains(&id.len()) {
+            return Err(KeyringError::BadImport("an identifier is not 1 to 64 letters, digits and dashes"));
+        }
+        if self.keys.get(id).is_some_and(|known| known.bytes != key.bytes) {
+            return Err(KeyringError::BadImport("another key has that identifier"));
+        }
         if self.keys.len() >= MOST && !self.keys.contains_key(id) {
             return Err(KeyringError::Full);
         }
@@ -123,8 +130,8 @@ fn key_bytes(text: &str) -> Result<[u8; 32], KeyringError> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(KeyringError::BadImport("a key is not 32 bytes in base64"))
 }
 
-/// What is asked of a keyring. It goes to the thread that makes changes as a text without secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is asked of a keyring. It goes to the thread that makes changes as a text.
+#[derive(Clone)]
 pub enum KeyringChange {
     /// A new key of that identifier. The first becomes the active one.
     Generate(String),
@@ -134,6 +141,8 @@ pub enum KeyringChange {
     Remove(String),
     /// Keys of an export are added.
     Import(String),
+    /// A key that is known elsewhere is added: its identifier, and itself in base64.
+    Add(String, String),
     /// What is in memory is stored again.
     Keep,
 }
@@ -145,6 +154,7 @@ impl KeyringChange {
             KeyringChange::Activate(id) => format!("activate {id}"),
             KeyringChange::Remove(id) => format!("remove {id}"),
             KeyringChange::Import(data) => format!("import {data}"),
+            KeyringChange::Add(id, key) => format!("add {id} {key}"),
             KeyringChange::Keep => "keep ".to_owned(),
         }
     }
@@ -157,6 +167,7 @@ impl KeyringChange {
             "activate" => KeyringChange::Activate(what),
             "remove" => KeyringChange::Remove(what),
             "import" => KeyringChange::Import(what),
+            "add" => what.split_once(' ').map(|(id, key)| KeyringChange::Add(id.to_owned(), key.to_owned()))?,
             "keep" => KeyringChange::Keep,
             _ => return None,
         })
@@ -208,6 +219,12 @@ impl Keyring {
         })
     }
 
+    /// A key in base64, to be shown once to whoever had it made.
+    #[must_use]
+    pub fn key(&self, id: &str) -> Option<String> {
+        self.with(|inner| Some(STANDARD.encode(inner.ring.as_ref()?.keys.get(id)?.bytes)))
+    }
+
     /// All keys, encrypted for this node's own public key, which comes first.
     ///
     /// # Errors
@@ -229,6 +246,14 @@ impl Keyring {
         let ids = ring.keys.keys().cloned().collect();
         inner.ring = Some(ring);
         Ok(ids)
+    }
+
+    /// Whether a change would be made, but for what is stored meanwhile.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, change: &KeyringChange) -> Result<(), KeyringError> {
+        self.changed(change).map(drop)
     }
 
     fn with<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -285,6 +310,7 @@ impl Keyring {
                     ring.add(&id, key)?;
                 }
             }
+            KeyringChange::Add(id, key) => ring.add(id, Key::new(key_bytes(key)?)?)?,
             KeyringChange::Keep => {}
         }
         let text = wrap::wrap(ring.to_text().as_bytes(), &self.readers)?;

@@ -8,8 +8,8 @@ use gibbon_plan::{BuildScope, Builder, Compiler, Funnel, Plan, Plugins, Publishe
 use gibbon_router::Flavor;
 use gibbon_schema::Compat;
 use gibbon_store::{
-    Address, ChangeError, Conductor, Document, Documents, Keyring, Making, Memory, MemoryWriter, NoSecrets, Reader,
-    Row, Sealed, SealedWriter, Sqlite, StoreError, Writer,
+    Address, ChangeError, Conductor, Document, Documents, Keyring, Making, Memory, MemoryWriter, NoSecrets, Row,
+    Sqlite, StoreError,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -84,16 +84,6 @@ pub fn workspace() -> Uuid {
     Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap()
 }
 
-fn sealed(
-    making: Making,
-    reader: Arc<dyn Reader>,
-    writer: Box<dyn Writer>,
-    keyring: &Arc<Keyring>,
-) -> Result<Conductor, StoreError> {
-    let writer = SealedWriter::open(writer, Arc::clone(keyring), Arc::clone(&making.registry))?;
-    Conductor::over_datastore(making, Arc::new(Sealed::new(reader, Arc::clone(keyring))), Box::new(writer))
-}
-
 pub struct Rig {
     pub documents: Documents,
     pub funnel: Arc<Funnel>,
@@ -151,7 +141,7 @@ impl Rig {
     pub fn sealed_sqlite(directory: tempfile::TempDir, keyring: &Arc<Keyring>) -> Rig {
         Self::with(directory, |making, directory| {
             let (reader, writer) = Sqlite::open(&directory.join("test.sqlite"))?;
-            sealed(making, Arc::new(reader), Box::new(writer), keyring)
+            Conductor::over_sealed_datastore(making, Arc::new(reader), Box::new(writer), Arc::clone(keyring))
         })
     }
 
@@ -162,7 +152,7 @@ impl Rig {
             gibbon_store::Migrations::open(settings, runtime).unwrap().migrate().unwrap();
             Self::with(tempfile::tempdir().unwrap(), |making, _| {
                 let (reader, writer) = gibbon_store::Postgres::open(settings, runtime)?;
-                sealed(making, Arc::new(reader), Box::new(writer), keyring)
+                Conductor::over_sealed_datastore(making, Arc::new(reader), Box::new(writer), Arc::clone(keyring))
             })
         })
     }

@@ -102,7 +102,7 @@ impl Stream {
             Lane::Watched(watched) => {
                 watched.tap.finish();
                 if let Some(filter) = &mut watched.filter {
-                    let _ = filter.finish(out);
+                    filter.finish(out);
                 }
             }
         }

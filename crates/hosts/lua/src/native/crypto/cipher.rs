@@ -146,9 +146,9 @@ impl hkdf::KeyType for Length {
     }
 }
 
-/// Longest derived key, and most rounds: they run on the worker.
+/// Longest derived key, and most rounds: they run on the worker, and tokens may say how many (RFC 7518 4.8.1.2).
 const LONGEST: usize = 4096;
-const MOST_ROUNDS: u32 = 10_000_000;
+const MOST_ROUNDS: u32 = 1_000_000;
 
 fn pbkdf2_of(digest: &str, pass: &[u8], salt: &[u8], rounds: u32, length: usize) -> Result<Vec<u8>, String> {
     let algorithm = match digest {
@@ -158,7 +158,8 @@ fn pbkdf2_of(digest: &str, pass: &[u8], salt: &[u8], rounds: u32, length: usize)
         "sha512" => pbkdf2::PBKDF2_HMAC_SHA512,
         other => return Err(format!("invalid digest type \"{other}\"")),
     };
-    let rounds = NonZeroU32::new(rounds.min(MOST_ROUNDS)).ok_or("at least one round is needed")?;
+    let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= MOST_ROUNDS);
+    let rounds = rounds.ok_or_else(|| format!("between 1 and {MOST_ROUNDS} rounds are made"))?;
     let mut out = vec![0; length];
     pbkdf2::derive(algorithm, rounds, salt, pass, &mut out);
     Ok(out)
@@ -172,6 +173,9 @@ fn hkdf_of(digest: &str, key: &[u8], salt: &[u8], info: &[u8], length: usize) ->
         "sha512" => hkdf::HKDF_SHA512,
         other => return Err(format!("invalid digest type \"{other}\"")),
     };
+    if length > LONGEST {
+        return Err(format!("at most {LONGEST} bytes are derived"));
+    }
     let mut out = vec![0; length];
     let extracted = hkdf::Salt::new(algorithm, salt).extract(key);
     let info = [info];
@@ -213,7 +217,7 @@ pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
     type Expansion = (LuaString, LuaString, LuaString, LuaString, usize);
     add(lua, native, "hkdf", |lua, (digest, key, salt, info, length): Expansion| {
         let (key, salt, info) = (key.as_bytes().to_vec(), salt.as_bytes().to_vec(), info.as_bytes().to_vec());
-        Ok(match hkdf_of(&lossy(&digest), &key, &salt, &info, length.min(LONGEST)) {
+        Ok(match hkdf_of(&lossy(&digest), &key, &salt, &info, length) {
             Ok(out) => (text(lua, Some(out))?, None),
             Err(error) => (Value::Nil, Some(error)),
         })

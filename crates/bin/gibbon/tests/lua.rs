@@ -1,4 +1,5 @@
-//! A Lua file that changed is in force after a reload, and no request notices.
+//! Lua in the program itself: a file that changed is in force after a reload, and no request notices; modules in C find the
+//! interpreter's functions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -60,4 +61,18 @@ fn a_reload_takes_the_changed_file_and_drops_no_request() {
         }
         assert_eq!(in_a_row, 50, "the changed file is not in force\n{}", gateway.logs());
     });
+}
+
+#[test]
+fn the_program_shows_the_c_api_of_lua() {
+    let code = r#"local ffi = require "ffi"
+        ffi.cdef "int lua_gettop(void *L); void luaL_register(void *L, const char *name, const void *list);"
+        local ok, err = pcall(function() return ffi.C.lua_gettop, ffi.C.luaL_register end)
+        return kong.response.exit(200, ok and "shown" or tostring(err))"#;
+    let config = format!(
+        "_format_version: '3.0'\nroutes: [{{name: all, paths: [/]}}]\nplugins: [{{name: pre-function, config: {{access: [{}]}}}}]\n",
+        serde_json::Value::from(code)
+    );
+    let gateway = Settings::new().config(config).set("untrusted_lua", "on").start().unwrap();
+    assert_eq!(gateway.get("h.test", "/").unwrap().text(), "shown");
 }
