@@ -43,7 +43,7 @@ impl Scripting for LuaHost {
 fn made(shared: &Arc<Shared>, code: Code, config: Value) -> LuaHandler {
     let (code, config, alive) = (Arc::new(code), Arc::new(config), Arc::new(()));
     let number = shared.register(&code, &config, &alive);
-    LuaHandler { shared: Arc::clone(shared), code, number, plugin_id: Uuid::nil(), config, alive }
+    LuaHandler { shared: Arc::clone(shared), code, number, plugin_id: Uuid::nil(), config, idle: Phases::NONE, alive }
 }
 
 struct Compiled(LuaHandler);
