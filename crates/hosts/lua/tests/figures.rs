@@ -8,10 +8,9 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use gibbon_lua::{LuaHost, LuaSettings, Untrusted};
-use gibbon_pdk::{Build, Clock, Exchange, Handler, Kv, KvSettings, SendFuture, Step};
+use gibbon_pdk::{Clock, Exchange, Handler, SendFuture, Step};
 use gibbon_rig::Rig;
 use serde_json::json;
-use uuid::Uuid;
 
 /// A clock by which nobody ever wakes up.
 struct Asleep;
@@ -35,27 +34,7 @@ fn handler(rig: &Rig, code: &str, time_limit: Option<Duration>) -> Arc<dyn Handl
     let settings = LuaSettings { untrusted: Untrusted::On, time_limit, ..LuaSettings::default() };
     let host = LuaHost::load(settings).unwrap();
     let plugin = host.plugins().iter().find(|plugin| &*plugin.name == "pre-function").unwrap();
-    let no_kv = |_: &KvSettings| -> Arc<dyn Kv> { rig.kv.clone() };
-    let build = Build {
-        plugin_id: Uuid::from_bytes([1; 16]),
-        workspace: Uuid::nil(),
-        route: None,
-        service: None,
-        consumer: None,
-        consumer_group: None,
-        node_state: &rig.state,
-        queues: &rig.queues,
-        clock: rig.host.clock.clone(),
-        random: rig.host.random.clone(),
-        http: rig.host.http.clone(),
-        dial: rig.host.dial.clone(),
-        store: rig.host.store.clone(),
-        compute: rig.host.compute.clone(),
-        metrics: rig.host.metrics.clone(),
-        node: rig.host.node.clone(),
-        open_kv: &no_kv,
-    };
-    (plugin.build)(&json!({ "access": [code] }), &build).unwrap()
+    rig.handler_of_plugin(plugin, &json!({ "access": [code] }))
 }
 
 /// Bytes of this process in memory.

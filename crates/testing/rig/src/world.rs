@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gibbon_pdk::{
-    BodyChunk, Build, Compute, Dial, DialTarget, Duplex, Exchange, Flow, Handler, Host, Kv, LocalFuture, Metrics,
-    NodeFacts, NodeState, OutcallTls, Part, RequestBody, SendFuture, Step,
+    BodyChunk, Build, Built, Compute, Dial, DialTarget, Duplex, Exchange, Flow, Handler, Host, Kv, LocalFuture,
+    Metrics, NodeFacts, NodeState, OutcallTls, Part, Plugin, RequestBody, SendFuture, Step,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -135,6 +135,18 @@ impl Rig {
     /// When the configuration is refused.
     pub fn handler_of(&self, part: &Part, config: Value, bind: impl FnOnce(&mut Build<'_>)) -> Arc<dyn Handler> {
         let config = accepted(part, config);
+        self.built(bind, |build| (part.build)(&config, build))
+    }
+
+    /// A handler of a plugin that was found at run time; its configuration is taken as it is.
+    ///
+    /// # Panics
+    /// When no handler can be made of it.
+    pub fn handler_of_plugin(&self, plugin: &Plugin, config: &Value) -> Arc<dyn Handler> {
+        self.built(|_| {}, |build| (plugin.build)(config, build))
+    }
+
+    fn built(&self, bind: impl FnOnce(&mut Build<'_>), make: impl FnOnce(&Build<'_>) -> Built) -> Arc<dyn Handler> {
         let open_kv = |settings: &gibbon_pdk::KvSettings| -> Arc<dyn Kv> {
             self.kv_opened.borrow_mut().push(settings.clone());
             self.kv.clone()
@@ -160,7 +172,7 @@ impl Rig {
             open_kv: &open_kv,
         };
         bind(&mut build);
-        (part.build)(&config, &build).unwrap_or_else(|error| panic!("{error}"))
+        make(&build).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The access phase; a body is read when the handler asks for it.
