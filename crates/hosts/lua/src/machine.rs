@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use gibbon_pdk::{Clock, Dial, Directory, Exchange, Host, NodeFacts, Phase, Random, SecretReader, Store};
-use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, Thread, Value};
+use mlua::{Function, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Thread, Value};
 
 use crate::code::Code;
 use crate::events::Event;
@@ -59,6 +59,9 @@ pub struct Machine {
     /// The body of coroutines that run one phase after another, and those that are free.
     again: Function,
     free: RefCell<Vec<Thread>>,
+    /// What stands in for coroutines and requests that wait.
+    pub resting: Thread,
+    pub nobody: Table,
 }
 
 thread_local! {
@@ -123,7 +126,9 @@ impl Machine {
         let natives = native::install(&lua, &ports, &running, &threads)?;
         prelude::load(&lua, &ports.shared.settings, &natives)?;
         limits::arm(&lua, &ports.shared.settings)?;
-        let again = lua.named_registry_value(prelude::AGAIN)?;
+        let again: Function = lua.named_registry_value(prelude::AGAIN)?;
+        let resting = lua.create_thread(again.clone())?;
+        let nobody = lua.create_table()?;
         Ok(Machine {
             lua,
             ports,
@@ -134,6 +139,8 @@ impl Machine {
             configured: Cell::new(0),
             again,
             free: RefCell::default(),
+            resting,
+            nobody,
         })
     }
 
@@ -157,11 +164,11 @@ impl Machine {
     /// # Errors
     /// Lua's memory is at its limit.
     pub fn request(&self, x: &mut Exchange) -> mlua::Result<Table> {
-        if let Some(Request(table)) = x.slots.get::<Request>() {
-            return Ok(table.clone());
-        }
-        let table = self.lua.create_table()?;
-        x.slots.set(Request(table.clone()));
+        let table = match x.slots.get::<Request>() {
+            Some(request) => return request.table(&self.lua),
+            None => self.lua.create_table()?,
+        };
+        x.slots.set(Request::AtHand(table.clone()));
         Ok(table)
     }
 
@@ -384,7 +391,22 @@ impl Machine {
 }
 
 /// The Lua table of a request, in its exchange.
-pub struct Request(pub Table);
+pub enum Request {
+    AtHand(Table),
+    /// While its coroutines wait, see [`Run`](run::Run).
+    PutAway(RegistryKey),
+}
+
+impl Request {
+    /// # Errors
+    /// It is another machine's.
+    pub fn table(&self, lua: &Lua) -> mlua::Result<Table> {
+        match self {
+            Request::AtHand(table) => Ok(table.clone()),
+            Request::PutAway(key) => lua.registry_value(key),
+        }
+    }
+}
 
 /// The first line of an error, without the stack.
 #[must_use]

@@ -2,6 +2,9 @@
 //!
 //! A coroutine gives up control by yielding [`system`] and a kind; everything else it may yield is its own affair. The
 //! Lua side hands such a yield up through coroutines that the plugin made itself (`lua/coroutines.lua`).
+//!
+//! What waits is put away in the interpreter's registry: of values that are at hand for Rust a machine has room for some
+//! eight thousand, and many more requests than that may wait at once.
 
 use std::future::poll_fn;
 use std::os::raw::c_void;
@@ -10,10 +13,10 @@ use std::task::{Context, Poll};
 
 use gibbon_pdk::{Exchange, Fault, Flow, Reply, ReplyBody};
 use mlua::thread::ThreadStatus;
-use mlua::{LightUserData, MultiValue, Table, Thread, Value};
+use mlua::{LightUserData, MultiValue, RegistryKey, Table, Thread, Value};
 
 use crate::current::{self, Entered, Parked, Started};
-use crate::machine::Machine;
+use crate::machine::{Machine, Request, describe};
 
 /// Kinds of a yield to the driver, as `lua/coroutines.lua` knows them.
 const WAIT: i64 = 1;
@@ -46,8 +49,16 @@ enum State {
 }
 
 struct Task {
+    /// While it is put away, the machine's own resting coroutine stands here.
     thread: Thread,
+    put_away: Option<RegistryKey>,
     state: State,
+}
+
+impl Task {
+    fn new(thread: Thread, state: State) -> Self {
+        Task { thread, put_away: None, state }
+    }
 }
 
 /// The coroutines of one phase of one plugin.
@@ -67,7 +78,7 @@ pub enum Progress {
 
 impl Run {
     pub fn new(machine: Rc<Machine>, frame: Frame, thread: Thread, arguments: MultiValue) -> Self {
-        Run { machine, frame, tasks: vec![Task { thread, state: State::Ready(arguments) }] }
+        Run { machine, frame, tasks: vec![Task::new(thread, State::Ready(arguments))] }
     }
 
     /// After the engine has read the body: the coroutine that asked goes on.
@@ -159,7 +170,7 @@ impl Run {
     /// Takes in the light threads that the last resume started.
     fn adopt(&mut self) {
         for Started { thread, parked } in current::take_started() {
-            self.tasks.push(Task { thread, state: State::Parked(parked) });
+            self.tasks.push(Task::new(thread, State::Parked(parked)));
         }
         let killed = current::take_killed();
         if !killed.is_empty() {
@@ -213,6 +224,33 @@ impl Run {
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Puts coroutines and request away for as long as they wait. Out of memory they stay at hand.
+    fn put_away(&mut self, x: &mut Exchange) {
+        let machine = &self.machine;
+        for task in &mut self.tasks {
+            task.put_away = machine.lua.create_registry_value(&task.thread).ok();
+            if task.put_away.is_some() {
+                task.thread = machine.resting.clone();
+            }
+        }
+        if let Ok(key) = machine.lua.create_registry_value(&self.frame.request) {
+            x.slots.set(Request::PutAway(key));
+            self.frame.request = machine.nobody.clone();
+        }
+    }
+
+    fn take_out(&mut self, x: &mut Exchange) -> mlua::Result<()> {
+        for task in &mut self.tasks {
+            if let Some(key) = task.put_away.take() {
+                task.thread = self.machine.lua.registry_value(&key)?;
+            }
+        }
+        self.frame.request = self.machine.request(x)?;
+        x.slots.set(Request::AtHand(self.frame.request.clone()));
+        self.machine.lua.expire_registry_values();
+        Ok(())
+    }
+
     /// Waits and resumes until the phase is over or asks for the body.
     ///
     /// # Errors
@@ -220,6 +258,7 @@ impl Run {
     pub async fn finish(&mut self, x: &mut Exchange) -> Result<Flow, String> {
         loop {
             let mut yielded = false;
+            self.put_away(x);
             poll_fn(|cx| {
                 if self.tasks.iter().any(|task| matches!(task.state, State::Parked(Parked::Turn))) && !yielded {
                     yielded = true;
@@ -229,6 +268,7 @@ impl Run {
                 self.poll(cx)
             })
             .await;
+            self.take_out(x).map_err(|error| describe(&error))?;
             match self.advance(x)? {
                 Progress::Done(flow) => return Ok(flow),
                 Progress::Waiting => {}

@@ -31,10 +31,10 @@ impl Scripting for LuaHost {
     }
 
     fn shared(&self, x: &Exchange, name: &str) -> Option<Value> {
-        let Request(request) = x.slots.get()?;
+        let lua = Machine::of_worker()?;
+        let request = x.slots.get::<Request>()?.table(&lua.lua).ok()?;
         let contexts: Table = request.raw_get::<Option<Table>>("contexts").ok()??;
         let shared: Table = contexts.raw_get::<Option<Table>>("shared").ok()??;
-        let lua = Machine::of_worker()?;
         from_lua(&lua.lua, &shared.raw_get(name).ok()?).ok().filter(|value| !value.is_null())
     }
 }

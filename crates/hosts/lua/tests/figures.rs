@@ -45,7 +45,6 @@ fn resident() -> usize {
 }
 
 #[test]
-#[ignore = "references of waiting coroutines exhaust the interpreter's stack for them before ten thousand wait"]
 fn ten_thousand_sleeping_coroutines_take_at_most_60_mib() {
     const SLEEPERS: usize = 10_000;
     let mut rig = Rig::new();
