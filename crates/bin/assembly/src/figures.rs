@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use gibbon_balance::{TargetReport, UpstreamReport};
+use gibbon_lua::LuaHost;
 use gibbon_ports::Snapshot;
 use gibbon_proxy::Node;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 /// Reads the node's figures whenever it is asked.
-pub fn snapshot(node: &Arc<Node>, control: &Handle) -> Snapshot {
+pub fn snapshot(node: &Arc<Node>, lua: &Arc<LuaHost>, control: &Handle) -> Snapshot {
     // The node holds plans, plans hold handlers, and handlers hold the figures: a strong handle would be a ring.
-    let (node, control) = (Arc::downgrade(node), control.clone());
+    let (node, lua, control) = (Arc::downgrade(node), Arc::downgrade(lua), control.clone());
     Box::new(move || {
-        let Some(node) = node.upgrade() else { return Value::Null };
+        let (Some(node), Some(lua)) = (node.upgrade(), lua.upgrade()) else { return Value::Null };
         let accepted = node.sum(|worker| &worker.net.accepted);
         let active = node.sum(|worker| &worker.net.active);
         let refused = node.sum(|w| &w.net.refused_total) + node.sum(|w| &w.net.refused_per_address);
@@ -33,8 +34,17 @@ pub fn snapshot(node: &Arc<Node>, control: &Handle) -> Snapshot {
             "workers": node.counters.len(),
             "timers": { "running": control.metrics().num_alive_tasks(), "pending": 0 },
             "upstreams": upstreams(&node),
+            "dictionaries": dictionaries(&lua),
+            "resident_bytes": gibbon_admin::resident_bytes(),
         })
     })
+}
+
+/// The shared dictionaries of Lua, in bytes.
+fn dictionaries(lua: &LuaHost) -> Value {
+    lua.dictionaries()
+        .map(|(name, capacity, free)| (name, json!({ "capacity": capacity, "free_space": free })))
+        .collect()
 }
 
 /// Every upstream with its targets' health; words as the Admin API has them.

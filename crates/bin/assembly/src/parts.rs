@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gibbon_lua::{LoadError, LuaHost};
+use gibbon_lua::{LoadError, LuaHost, with_checked_fields};
 use gibbon_pdk::{AdminRoot, Part, Plugin};
 use gibbon_plan::Plugins;
 use gibbon_proxy::WorkerParts as _;
@@ -26,6 +26,7 @@ const FUNCTIONS: &[&str] = &["pre-function", "post-function"];
 #[must_use]
 pub fn loaded(settings: &gibbon_conf::Settings, lua: &LuaHost) -> Plugins {
     let native = bundled().into_iter().filter(|(name, _)| settings.plugins.includes(name, true));
+    let native = native.map(|(name, plugin)| (name, with_checked_fields(plugin)));
     let written = lua.plugins().iter().filter(|plugin| settings.plugins.includes(&plugin.name, true));
     native.chain(written.map(|plugin| (Arc::clone(&plugin.name), plugin.clone()))).collect()
 }

@@ -59,7 +59,7 @@ impl Ports {
     ) -> anyhow::Result<Self> {
         let user_agent = facts.server_token.as_str().into();
         let facts = Arc::new(facts);
-        let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, control)));
+        let metrics = Arc::new(NodeMetrics::new(Arc::clone(&facts), figures::snapshot(node, &lua, control)));
         let counting: Arc<dyn Metrics> = metrics.clone();
         let resolver = node.upstreams.names.resolver().clone();
         let versions = settings.tls.outgoing_versions;
@@ -111,6 +111,7 @@ impl Builder for Ports {
             store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
+            scripting: self.lua.clone(),
             node: Arc::clone(&self.facts),
             open_kv: &open_kv,
         };

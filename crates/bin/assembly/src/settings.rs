@@ -6,6 +6,7 @@ use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings, 
 use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
 use gibbon_lua::{LuaSettings, Untrusted};
+use gibbon_plan::Place;
 use gibbon_proxy::error_body::{Form, Templates};
 use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
 use gibbon_tls::TrustStore;
@@ -33,6 +34,7 @@ pub fn text_of(material: &Material) -> anyhow::Result<String> {
 pub fn proxy(settings: &Settings) -> anyhow::Result<Arc<ProxySettings>> {
     let client = &settings.client;
     Ok(Arc::new(ProxySettings {
+        workspace: Place::without_route().workspace,
         server_token: SERVER_TOKEN.to_owned(),
         request_headers: RequestHeaderRules {
             request_id: settings.request_id_upstream,

@@ -59,18 +59,14 @@ mod tests {
     #[test]
     fn a_node_without_special_wishes_may_start() {
         verdict("").unwrap();
-        verdict("nginx_admin_allow = all\nnginx_proxy_ssl_verify_client = optional_no_ca").unwrap();
+        verdict("nginx_admin_allow = all").unwrap();
     }
 
     #[test]
     fn guards_that_nothing_enforces_are_refused() {
-        for line in [
-            "nginx_admin_ssl_verify_client = on",
-            "nginx_proxy_ssl_verify_client = on\nnginx_proxy_ssl_client_certificate = /ca.pem",
-            "nginx_admin_deny = all",
-            "nginx_admin_allow = 10.0.0.0/8; deny all",
-            "nginx_admin_auth_basic = closed",
-        ] {
+        for line in
+            ["nginx_admin_deny = all", "nginx_admin_allow = 10.0.0.0/8; deny all", "nginx_admin_auth_basic = closed"]
+        {
             assert!(verdict(line).unwrap_err().contains("would not be enforced"), "{line}");
         }
     }

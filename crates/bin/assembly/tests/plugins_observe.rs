@@ -152,3 +152,49 @@ fn the_status_interface_shows_figures_of_all_workers() {
         assert!(text.contains(&format!("\n{family}")), "{family} is missing in\n{text}");
     }
 }
+
+#[test]
+fn loggers_add_and_remove_fields_by_lua() {
+    let sink = upstream::echo().unwrap();
+    let gateway = Gateway::with(&format!(
+        r#"- name: http-log
+  config:
+    http_endpoint: http://{}
+    custom_fields_by_lua:
+      tenant: return kong.request.get_header("x-tenant") or "none"
+      route: return nil
+      request.shown: "return {{ status = kong.response.get_status(), list = {{1, 2}} }}"
+      broken: error("no such field")
+      unreachable: return io.open("/etc/hostname")
+"#,
+        sink.address()
+    ));
+    for _ in 0..8 {
+        assert_eq!(gateway.get("/x"), 200);
+        let entry: Value = serde_json::from_slice(&sink.next_request().unwrap().body).unwrap();
+        assert_eq!((&entry["tenant"], entry.get("route")), (&json!("none"), None));
+        assert_eq!(entry["request"]["shown"], json!({"status": 200, "list": [1, 2]}));
+        assert_eq!((entry.get("broken"), entry.get("unreachable")), (None, None));
+        assert_eq!(entry["service"]["name"], "svc");
+    }
+}
+
+#[test]
+fn a_field_whose_lua_does_not_parse_is_refused() {
+    let gateway = Gateway::with("");
+    for plugin in [
+        "file-log, config: {path: /tmp/x",
+        "http-log, config: {http_endpoint: 'http://a.test'",
+        "loggly, config: {key: k",
+        "syslog, config: {facility: user",
+        "tcp-log, config: {host: a.test, port: 1",
+        "udp-log, config: {host: a.test, port: 1",
+    ] {
+        let config = format!(
+            "_format_version: '3.0'\nplugins:\n- {{name: {plugin}, custom_fields_by_lua: {{a: 'return ('}}}}}}\n"
+        );
+        let refused = gateway.running.as_ref().unwrap().declarative.replace(config.as_bytes());
+        let why = format!("{:#}", refused.err().unwrap());
+        assert!(why.contains("Error parsing function: [string") && why.contains("near"), "{plugin}: {why}");
+    }
+}

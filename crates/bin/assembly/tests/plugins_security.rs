@@ -121,3 +121,46 @@ fn certificates_come_from_a_real_authority() {
     assert_eq!(shown("other.test"), default, "names that are not configured are shown what they always were");
     assert!(pebble.authority.output().contains("Issued certificate"), "{}", pebble.authority.output());
 }
+
+#[test]
+fn with_a_datastore_a_certificate_becomes_an_entity_that_handshakes_are_shown() {
+    let (cert, key) = authority_identity();
+    let [plain, tls, admin] = std::array::from_fn(|_| gibbon_testkit::ports::free_tcp_address().unwrap());
+    let pebble = gibbon_testkit::servers::pebble(plain.port(), &cert, &key).unwrap();
+    let trusted = pebble.authority.folder().join("cert.pem");
+    let rig = Rig::bare(&[
+        ("database", "sqlite".to_owned()),
+        ("admin_listen", admin.to_string()),
+        ("proxy_listen", format!("{plain} reuseport, {tls} ssl reuseport")),
+        ("lua_ssl_trusted_certificate", trusted.display().to_string()),
+        ("ssl_cert", trusted.display().to_string()),
+        ("ssl_cert_key", trusted.with_file_name("key.pem").display().to_string()),
+    ]);
+    let config = serde_json::json!({"name": "acme", "config": {
+        "account_email": "ops@a.test", "api_uri": format!("https://{}/dir", pebble.authority.address()),
+        "tos_accepted": true, "cert_type": "ecc", "domains": ["a.test"], "fail_backoff_minutes": 0.001, "storage": "kong",
+    }})
+    .to_string();
+    let head = format!(
+        "POST /plugins HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{config}",
+        config.len()
+    );
+    let made = client::once(admin, head).unwrap();
+    assert_eq!(made.status(), 201, "{}", made.text());
+
+    let shown = |name: &str| client::Client::connect_tls(tls, name, &[]).unwrap().peer_certificate().unwrap();
+    let default = shown("other.test");
+    let deadline = std::time::Instant::now() + 6 * client::PATIENCE;
+    while shown("a.test") == default {
+        assert!(std::time::Instant::now() < deadline, "{}", pebble.authority.output());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let sni = client::get(admin, "node", "/snis/a.test").unwrap().json().unwrap();
+    assert_eq!(sni["tags"], serde_json::json!(["managed-by-acme"]));
+    let id = sni["certificate"]["id"].as_str().unwrap();
+    let certificate = client::get(admin, "node", &format!("/certificates/{id}")).unwrap().json().unwrap();
+    assert!(certificate["cert"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
+    let listed = client::get(admin, "node", "/acme/certificates").unwrap().json().unwrap();
+    assert_eq!(listed["data"][0]["host"], "a.test");
+    drop(rig);
+}

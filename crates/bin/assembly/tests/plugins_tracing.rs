@@ -28,6 +28,7 @@ impl Surroundings for Machine {
 /// A node that records every kind of span, and the upstream that its one service leads to.
 struct Gateway {
     proxy: SocketAddr,
+    status: SocketAddr,
     upstream: Upstream,
     running: Option<Running>,
     _prefix: tempfile::TempDir,
@@ -38,12 +39,13 @@ impl Gateway {
     fn with(plugins: &str) -> Self {
         let upstream = upstream::echo().unwrap();
         let prefix = tempfile::tempdir().unwrap();
-        let proxy = free_tcp_address().unwrap();
+        let (proxy, status) = (free_tcp_address().unwrap(), free_tcp_address().unwrap());
         let arguments = [
             ("prefix", prefix.path().display().to_string()),
             ("database", "off".into()),
             ("proxy_listen", format!("{proxy} reuseport")),
             ("admin_listen", "off".into()),
+            ("status_listen", status.to_string()),
             ("nginx_worker_processes", "2".into()),
             ("tracing_instrumentations", "all".into()),
             ("tracing_sampling_rate", "1".into()),
@@ -63,7 +65,7 @@ impl Gateway {
             upstream.address().port()
         );
         running.declarative.replace(config.as_bytes()).unwrap();
-        Gateway { proxy, upstream, running: Some(running), _prefix: prefix }
+        Gateway { proxy, status, upstream, running: Some(running), _prefix: prefix }
     }
 
     fn get(&self, target: &str) -> u16 {
@@ -208,6 +210,11 @@ fn a_collector_that_hangs_slows_no_request_and_drops_what_is_too_much() {
     }
     // One delivery alone would wait for eleven seconds.
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    // Of 200 requests with several spans each, what waits is bounded, and the rest is counted as lost.
+    let metrics = client::get(gateway.status, "api.test", "/metrics").unwrap().text();
+    let lost = metrics.lines().find(|line| line.starts_with("gibbon_queue_lost_entries_total{")).unwrap();
+    let count: u64 = lost.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(count > 500, "{lost}");
     // What was sent is one batch of five, whatever came after it.
     let (mut stream, _) = silent.accept().unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

@@ -19,6 +19,9 @@ use crate::{
     Service, Trace,
 };
 
+/// The workspace that is always there.
+const DEFAULT_WORKSPACE: &str = "default";
+
 /// 128 random bits, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct RequestId(pub [u8; 16]);
@@ -113,6 +116,8 @@ impl Default for Client {
 pub struct Matched {
     pub route: Arc<Route>,
     pub service: Option<Arc<Service>>,
+    /// Name of the route's workspace; `None` is the default one.
+    pub workspace: Option<Arc<str>>,
 }
 
 /// Upstream timeouts, 1 ms to 2^31 - 2 ms each.
@@ -315,6 +320,7 @@ pub struct Exchange {
     pub body: RequestBody,
     /// What a plugin sets before it asks for the body, so that a hostile client cannot make it grow.
     pub body_limit: Option<BodyLimit>,
+    /// The route's; the default one where there is none.
     pub workspace: Uuid,
     pub matched: Option<Rc<Matched>>,
     /// Captures of the route's path expression: positions are named `0`, `1` …
@@ -442,6 +448,12 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Route> {
         self.matched.as_deref().map(|m| &*m.route)
+    }
+
+    /// Name of the workspace that the exchange belongs to.
+    #[must_use]
+    pub fn workspace_name(&self) -> &str {
+        self.matched.as_deref().and_then(|m| m.workspace.as_deref()).unwrap_or(DEFAULT_WORKSPACE)
     }
 
     /// The wall clock, in nanoseconds since the epoch, at a moment of the monotonic clock: one reading of a clock serves

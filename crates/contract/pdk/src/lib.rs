@@ -41,6 +41,7 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod scripting;
 mod scripts;
 mod trace;
 
@@ -70,6 +71,7 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use scripting::{Expression, NoScripting, Scripting, SharedValues};
 pub use scripts::{NoScripts, NoVaults, Scripts, SecretReader};
 pub use trace::{
     Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,

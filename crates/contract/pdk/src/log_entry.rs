@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use crate::{Exchange, ResponseSource, Try};
 
-const WORKSPACE_NAME: &str = "default";
 /// Headers whose values never reach a log.
 const REDACTED: [&str; 2] = ["authorization", "proxy-authorization"];
 
@@ -49,7 +48,7 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
         text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });
     }
     text(entry.key("workspace"), &x.workspace.to_string());
-    text(entry.key("workspace_name"), WORKSPACE_NAME);
+    text(entry.key("workspace_name"), x.workspace_name());
     if !x.trace.ids.is_empty() {
         let mut ids = Object::begin(entry.key("trace_id"));
         for id in &x.trace.ids {
@@ -114,11 +113,10 @@ fn write_session(entry: &mut Object<'_>, x: &Exchange) {
     number(upstream.key("received"), x.response_bytes);
     number(upstream.key("sent"), x.request_bytes);
     upstream.end();
-    let t = &x.latencies;
-    let ms = |until: u64| until.saturating_sub(t.start) / 1_000_000;
+    let figures = LatencyFigures::of(x);
     let mut latencies = Object::begin(entry.key("latencies"));
-    number(latencies.key("kong"), ms(t.balancer_end));
-    number(latencies.key("session"), ms(t.end));
+    number(latencies.key("kong"), figures.kong);
+    number(latencies.key("session"), figures.request);
     latencies.end();
 }
 
@@ -137,7 +135,7 @@ pub struct LatencyFigures {
     pub kong: u64,
     /// Waiting for the upstream's first byte; `None` if none was asked.
     pub proxy: Option<u64>,
-    /// The whole exchange.
+    /// The whole exchange; the session, on layer 4.
     pub request: u64,
     /// Receiving the upstream's answer.
     pub receive: u64,
@@ -149,6 +147,9 @@ impl LatencyFigures {
         let t = &x.latencies;
         let ms = |from: u64, to: u64| if from == 0 { 0 } else { to.saturating_sub(from) / 1_000_000 };
         let request = ms(t.start, t.end);
+        if x.is_stream() {
+            return LatencyFigures { kong: ms(t.start, t.balancer_end), proxy: None, request, receive: 0 };
+        }
         if t.first_byte == 0 || t.balancer_end == 0 {
             return LatencyFigures { kong: request, proxy: None, request, receive: 0 };
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Clock, Compute, Deliver, Dial, Handler, HttpClient, Kv, KvSettings, Metrics, NodeFacts, NodeState, Phases,
-    Protocols, Queue, QueueSettings, Queues, Random, Store,
+    Protocols, Queue, QueueSettings, Queues, Random, Scripting, Store,
 };
 
 /// Which scopes a plugin may be bound to besides global.
@@ -106,6 +106,7 @@ pub struct Build<'a> {
     pub store: Arc<dyn Store>,
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
+    pub scripting: Arc<dyn Scripting>,
     pub node: Arc<NodeFacts>,
     pub open_kv: &'a dyn Fn(&KvSettings) -> Arc<dyn Kv>,
 }

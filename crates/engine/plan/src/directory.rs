@@ -1,4 +1,4 @@
-//! The directories: consumers, groups and credentials by everything they are looked up by.
+//! The directories: consumers, groups and credentials by everything they are looked up by, and names of workspaces.
 //!
 //! A [`Directories`] value is one version; cloning it is cheap and a change makes the next version
 //! without touching this one. Time is handed in by the reader, so that an expired key is refused
@@ -39,7 +39,8 @@ fn key_field(kind: Kind) -> Option<&'static str> {
 /// Whether changes of this entity concern the directories (and not the plan).
 #[must_use]
 pub fn holds(entity: &str) -> bool {
-    kind_of(entity).is_some() || matches!(entity, "consumers" | "consumer_groups" | "consumer_group_consumers")
+    kind_of(entity).is_some()
+        || matches!(entity, "consumers" | "consumer_groups" | "consumer_group_consumers" | "workspaces")
 }
 
 /// The workspaces there are, each known by its number: what stands in a table a million times over must be small.
@@ -90,6 +91,7 @@ pub struct Directories {
     credentials_by_consumer: Sharded<StoredCredential>,
     groups: Sharded<Arc<ConsumerGroup>>,
     members: Sharded<Membership>,
+    workspace_names: Sharded<(Uuid, Arc<str>)>,
 }
 
 impl Directories {
@@ -110,6 +112,14 @@ impl Directories {
                 }
                 if let Some(document) = after {
                     self.add_group(document);
+                }
+            }
+            "workspaces" => {
+                if let Some(id) = before.and_then(id_of) {
+                    self.workspace_names.remove(hash_of(&id), |(known, _)| *known == id);
+                }
+                if let Some((id, name)) = after.and_then(|document| Some((id_of(document)?, text(document, "name")?))) {
+                    self.workspace_names.insert(hash_of(&id), (id, name.into()), |(id, _)| hash_of(id));
                 }
             }
             "consumer_group_consumers" => {
@@ -161,6 +171,12 @@ impl Directories {
             c.workspace == workspace && c.consumer.custom_id.as_deref() == Some(custom_id)
         });
         found.map(|c| Arc::clone(&c.consumer))
+    }
+
+    /// Name of a workspace; `None` of the default one, unless something was kept about it.
+    #[must_use]
+    pub fn workspace_name(&self, id: Uuid) -> Option<Arc<str>> {
+        self.workspace_names.find(hash_of(&id), |(known, _)| *known == id).map(|(_, name)| Arc::clone(name))
     }
 
     /// The credential with that key, unless it expired before `now` (seconds since the epoch).

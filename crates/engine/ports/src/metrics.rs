@@ -62,6 +62,7 @@ impl NodeMetrics {
         out.family("kong_datastore_reachable", "Datastore reachable from Kong, 0 is unreachable", FamilyKind::Gauge);
         let reachable = engine.get("datastore_reachable").and_then(Value::as_bool).unwrap_or(true);
         out.sample("kong_datastore_reachable", &[], f64::from(u8::from(reachable)));
+        self.memory(out, engine, &id);
         let family = "kong_nginx_connections_total";
         out.family(family, "Number of connections by subsystem", FamilyKind::Gauge);
         for state in ["accepted", "active", "handled", "reading", "total", "waiting", "writing"] {
@@ -80,6 +81,29 @@ impl NodeMetrics {
         }
         out.family("kong_node_info", "Node metadata", FamilyKind::Gauge);
         out.sample("kong_node_info", &[("node_id", &id), ("version", &self.facts.kong_version)], 1.0);
+    }
+
+    /// The dictionaries of Lua and, as all workers share one process, its memory.
+    fn memory(&self, out: &mut Exposition, engine: &Value, id: &str) {
+        let number = |value: Option<&Value>| value.and_then(Value::as_f64).unwrap_or(0.0);
+        let dictionaries = || engine.get("dictionaries").and_then(Value::as_object).into_iter().flatten();
+        let labels = |name| [("node_id", id), ("shared_dict", name), ("kong_subsystem", "http")];
+        let family = "kong_memory_lua_shared_dict_bytes";
+        out.family(family, "Allocated slabs in bytes in a shared_dict", FamilyKind::Gauge);
+        for (name, sizes) in dictionaries() {
+            let used = number(sizes.get("capacity")) - number(sizes.get("free_space"));
+            out.sample(family, &labels(name.as_str()), used);
+        }
+        let family = "kong_memory_lua_shared_dict_total_bytes";
+        out.family(family, "Total capacity in bytes of a shared_dict", FamilyKind::Gauge);
+        for (name, sizes) in dictionaries() {
+            out.sample(family, &labels(name.as_str()), number(sizes.get("capacity")));
+        }
+        let family = "kong_memory_workers_lua_vms_bytes";
+        out.family(family, "Allocated bytes in worker Lua VM", FamilyKind::Gauge);
+        let pid = std::process::id().to_string();
+        let labels = [("node_id", id), ("pid", &pid), ("kong_subsystem", "http")];
+        out.sample(family, &labels, number(engine.get("resident_bytes")));
     }
 
     fn counters(&self, out: &mut Exposition) {

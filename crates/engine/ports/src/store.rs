@@ -86,9 +86,14 @@ impl Connected {
     async fn find(&self, workspace: Uuid, kind: &str, field: &str, value: &str) -> Result<Option<Row>, StoreError> {
         let def = self.def(kind)?;
         let key = Key::of(&def, field, workspace_of(&def, workspace), value);
-        let look = move |rows: &mut dyn Rows| match rows.owner(&key)? {
-            Some(id) => Ok(rows.get(&key.entity, id)?.filter(|row| !row.is_expired(now()))),
-            None => Ok(None),
+        let by_id = (field == "id").then(|| Uuid::parse_str(value).unwrap_or_default());
+        let look = move |rows: &mut dyn Rows| {
+            let id = match by_id {
+                Some(id) => Some(id),
+                None => rows.owner(&key)?,
+            };
+            let Some(id) = id else { return Ok(None) };
+            Ok(rows.get(&key.entity, id)?.filter(|row| !row.is_expired(now())))
         };
         // What was made a moment ago may not have arrived at a server that follows.
         if let Some(row) = self.conductor.read_replica(look.clone()).await.flatten() {

@@ -21,6 +21,7 @@ pub fn begin(
     x.id = RequestId(ids.next());
     x.started_ns = clock.wall_ns();
     x.latencies.start = clock.monotonic_ns();
+    x.workspace = settings.workspace;
     x.client.clone_from(&facts.client);
     x.client.tls.clone_from(&facts.tls);
     x.body = body.initial();

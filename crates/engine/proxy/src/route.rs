@@ -28,7 +28,7 @@ pub fn find(worker: &Worker, pinned: &Pinned, x: &mut Exchange) -> Option<Rc<Bou
     let found = worker.with_scratch(|scratch| {
         let found = pinned.plan.http.find(&query, scratch)?;
         let bound = pinned.bind(found.value);
-        let Matched { route, service } = &*bound.matched;
+        let Matched { route, service, .. } = &*bound.matched;
         let parts = UriParts {
             service_path: service.as_ref().and_then(|s| s.path.as_deref()).map(str::as_bytes),
             strip_path: route.strip_path,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gibbon_pdk::TlsFacts;
+use uuid::Uuid;
 
 use crate::error_body::Templates;
 use crate::real_ip::RealIp;
@@ -14,6 +15,8 @@ use crate::response_headers::ResponseHeaderRules;
 /// Settings of the HTTP request path.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
+    /// The default workspace, to which a request belongs until it has a route.
+    pub workspace: Uuid,
     /// As in Server and Via.
     pub server_token: String,
     pub request_headers: RequestHeaderRules,

@@ -120,6 +120,7 @@ fn begin(worker: &Worker, x: &mut Exchange, socket: &Socket) {
     x.id = gibbon_pdk::RequestId(worker.ids.next());
     x.started_ns = worker.node.clock.wall_ns();
     x.latencies.start = worker.node.clock.monotonic_ns();
+    x.workspace = worker.settings.workspace;
     x.client = stream_client(socket, &worker.settings);
     x.client.scheme = Scheme::Http;
 }
@@ -272,7 +273,7 @@ async fn connect(
     peer: &Peer,
     x: &Exchange,
 ) -> Result<Wire, Fault> {
-    let Matched { route, service } = &*bound.matched;
+    let Matched { route, service, .. } = &*bound.matched;
     let service = service.as_ref().ok_or_else(|| Fault::internal("the route has no service"))?;
     let tls = if service.protocol == gibbon_pdk::Protocol::Tls {
         let preserved = x.client.tls.as_ref().and_then(|t| t.sni.as_deref()).filter(|_| route.preserve_host);

@@ -77,7 +77,8 @@ impl Pinned {
         let upstream = service.as_ref().and_then(|s| self.plan.upstream(s.workspace, &s.host)).cloned();
         let (own_route, own_service) = self.plan.chain_key(Some(route.id), route.service);
         let chain = self.chain((Place::of(route), own_route, own_service), route.service);
-        Bound { matched: Rc::new(Matched { route: Arc::clone(route), service }), chain, upstream }
+        let workspace = self.plan.directories.workspace_name(route.workspace);
+        Bound { matched: Rc::new(Matched { route: Arc::clone(route), service, workspace }), chain, upstream }
     }
 
     fn chain(&self, key: ChainKey, service: Option<Uuid>) -> Rc<Chain> {

@@ -37,7 +37,6 @@ pub use postgres::{
 };
 pub use query::{Query, Rows, Tagged, Tags};
 pub use references::{NoSecrets, Secrets};
-pub use replica::Replica;
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};
 pub use sources::SystemSources;

@@ -81,15 +81,20 @@ fn schema(name: &'static str) -> Record {
 }
 
 fn parses(plugin: &str, value: &Value) -> Result<(), String> {
-    let Some(source) = value.as_str() else { return Ok(()) };
+    let error = value.as_str().and_then(syntax_error);
+    error.map_or(Ok(()), |error| Err(format!("error parsing {plugin}: {error}")))
+}
+
+/// What is wrong with Lua in a configuration, if it does not parse. Nothing of it is run.
+pub fn syntax_error(source: &str) -> Option<String> {
     PARSER.with(|parser| {
         let mut parser = parser.borrow_mut();
         let lua = parser.get_or_insert_with(Lua::new);
-        let name = format!("[string \"{}\"]", source.lines().next().unwrap_or_default());
-        match lua.load(source).set_name(format!("={name}")).set_mode(mlua::chunk::ChunkMode::Text).into_function() {
-            Ok(_) => Ok(()),
-            Err(mlua::Error::SyntaxError { message, .. }) => Err(format!("error parsing {plugin}: {message}")),
-            Err(error) => Err(format!("error parsing {plugin}: {error}")),
+        let name = format!("=[string \"{}\"]", source.lines().next().unwrap_or_default());
+        match lua.load(source).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function() {
+            Ok(_) => None,
+            Err(mlua::Error::SyntaxError { message, .. }) => Some(message),
+            Err(error) => Some(error.to_string()),
         }
     })
 }

@@ -14,6 +14,7 @@ mod current;
 mod daos;
 mod dict;
 mod events;
+mod fields;
 mod functions;
 mod handler;
 mod invalidations;
@@ -26,6 +27,7 @@ mod offline;
 mod prelude;
 mod run;
 mod schema;
+mod scripting;
 mod settings;
 mod shared;
 
@@ -46,6 +48,7 @@ use crate::schema::{Reader, Said};
 use crate::shared::Shared;
 
 pub use admin::MakeHost;
+pub use fields::with_checked_fields;
 pub use settings::{LuaSettings, Untrusted};
 
 /// Why a plugin that is asked for does not load.
@@ -116,6 +119,12 @@ impl LuaHost {
     #[must_use]
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// The shared dictionaries: name, capacity and what is free of it, in bytes.
+    pub fn dictionaries(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        let dicts = &self.shared.dicts;
+        dicts.names().filter_map(|name| dicts.get(name).map(|dict| (name, dict.capacity(), dict.free())))
     }
 
     /// What runs Lua in the configuration of native plugins.

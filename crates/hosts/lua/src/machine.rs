@@ -262,6 +262,24 @@ impl Machine {
         }
     }
 
+    /// Calls a function of a handler of our own; it cannot wait.
+    ///
+    /// # Errors
+    /// What it raised.
+    pub fn call(
+        &self,
+        handler: &LuaHandler,
+        function: &str,
+        phase: &'static str,
+        x: &mut Exchange,
+    ) -> mlua::Result<Value> {
+        let instance = self.instance(handler)?;
+        let function: Function = instance.module.get(function)?;
+        let about = Some(instance.about.clone());
+        let frame = Frame { request: self.request(x)?, phase, plugin: about, may_wait: false };
+        self.enter(&frame, x, || function.call(instance.conf.clone()))?
+    }
+
     /// What a piece of code in a configuration returns, as in the log phase. It is compiled once.
     ///
     /// # Errors

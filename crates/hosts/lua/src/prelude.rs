@@ -43,6 +43,7 @@ const MODULES: &[(&str, &str)] = &[
     ("gibbon.sandbox", include_str!("lua/sandbox.lua")),
     ("kong.plugins.pre-function.handler", include_str!("lua/pre_function.lua")),
     ("kong.plugins.post-function.handler", include_str!("lua/post_function.lua")),
+    ("kong.plugins.gibbon.expression.handler", include_str!("lua/expression.lua")),
     ("gibbon.functions", include_str!("lua/functions.lua")),
     ("cjson", include_str!("lua/lib/cjson.lua")),
     ("cjson.safe", include_str!("lua/lib/cjson_safe.lua")),

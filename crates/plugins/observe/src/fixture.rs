@@ -47,12 +47,23 @@ pub fn exchange() -> Exchange {
             tls: UpstreamTls::default(),
             document: Document::new(&json!({"id": service.to_string(), "name": "svc.one"})),
         })),
+        workspace: None,
     }));
     x.response.status = 200;
     x.response_source = ResponseSource::Service;
     (x.request_bytes, x.response_bytes) = (100, 200);
     let t = &mut x.latencies;
     (t.start, t.balancer_end, t.first_byte, t.end) = (1, 2_000_001, 32_000_001, 40_000_001);
+    x
+}
+
+/// A finished session of layer 4 on the same route and service.
+pub fn session() -> Exchange {
+    let mut x = exchange();
+    let of = x.matched.take().unwrap();
+    let route = Route { protocols: Protocols::of(&[Protocol::Tcp]), ..(*of.route).clone() };
+    let workspace = Some("blue".into());
+    x.matched = Some(Rc::new(Matched { route: Arc::new(route), service: of.service.clone(), workspace }));
     x
 }
 

@@ -1,4 +1,4 @@
-//! Ids of traces and spans, drawn in batches: asking the generator for each would cost more than the rest of the
+//! Ids of traces and spans, and shares of what is sent; drawn in batches: asking the generator for each would cost more than the rest of the
 //! header work together.
 
 use std::cell::RefCell;
@@ -48,6 +48,11 @@ pub fn span_id(random: &dyn Random) -> SpanId {
 /// A number from 0 (included) to 1 (excluded).
 pub fn fraction(random: &dyn Random) -> f64 {
     (u64::from_be_bytes(draw(random)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Whether a share of what is measured includes this one: who sends a rate along makes the receiver count that much more.
+pub fn is_sampled(random: &dyn Random, rate: Option<f64>) -> bool {
+    rate.is_none_or(|rate| rate >= 1.0 || fraction(random) < rate)
 }
 
 /// Whether a share of all traces includes this one. It follows from the id, so that every service that takes the same

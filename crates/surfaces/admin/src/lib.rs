@@ -51,6 +51,7 @@ pub use aws_lc_rs::rsa::KeyPair as SigningKey;
 pub use node::{About, Connections, HealthError, LevelError, NodeView, PluginInfo, Readiness};
 pub use rbac::{Enforce, FirstUser, RbacSettings, has_users, prepare};
 pub use serve::{AdminListener, serve};
+pub use status::resident_bytes;
 
 use crate::audit::Audit;
 use crate::cors::Origins;

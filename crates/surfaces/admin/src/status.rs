@@ -53,7 +53,9 @@ fn memory(admin: &Admin, unit: Unit, scale: usize) -> Value {
     json!({ "workers_lua_vms": vms, "lua_shared_dicts": {} })
 }
 
-fn resident_bytes() -> u64 {
+/// Memory of this process that is in use.
+#[must_use]
+pub fn resident_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or(0) * PAGE

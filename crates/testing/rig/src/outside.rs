@@ -41,6 +41,12 @@ impl MemoryStore {
         MemoryStore { clock, rows, counters, absent: AtomicBool::new(false), down: AtomicBool::new(false) }
     }
 
+    /// The rows of a table.
+    pub fn rows(&self, kind: &str) -> Vec<Value> {
+        let rows = self.rows.lock().unwrap();
+        rows.iter().filter(|((of, _), _)| of == kind).map(|(_, (row, _))| row.clone()).collect()
+    }
+
     /// The counters with their values.
     pub fn counters(&self) -> BTreeMap<String, i64> {
         self.counters.lock().unwrap().clone().into_iter().collect()
@@ -279,6 +285,11 @@ impl DirectQueues {
         let queues = self.0.lock().unwrap();
         let found = queues.iter().find(|(name, _)| name.contains(part));
         Arc::clone(found.unwrap_or_else(|| panic!("no queue named {part:?} among {:?}", queues.keys())).1)
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
     }
 }
 

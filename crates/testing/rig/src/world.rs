@@ -155,6 +155,7 @@ impl Rig {
             store: self.host.store.clone(),
             compute: self.host.compute.clone(),
             metrics: self.host.metrics.clone(),
+            scripting: Arc::new(gibbon_pdk::NoScripting),
             node: self.host.node.clone(),
             open_kv: &open_kv,
         };

@@ -64,7 +64,9 @@ end
 kong.ctx = setmetatable({}, {
   __index = function(_, name)
     if name == "shared" then
-      return slot("contexts", "shared")
+      local shared = slot("contexts", "shared")
+      native.take_shared(shared)
+      return shared
     elseif name == "core" then
       return slot("contexts", "core")
     elseif name == "plugin" then

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gibbon_message::{Headers, Method, Scheme, Version, uri};
-use gibbon_pdk::{Exchange, Protocol, RequestBody};
+use gibbon_pdk::{Exchange, Protocol, RequestBody, SharedValues};
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::upstream::one_line;
@@ -120,6 +120,10 @@ fn looks(lua: &Lua, native: &Table) -> mlua::Result<()> {
     add(lua, native, "start_time", |_, ()| with(|x| x.started_ns as f64 / 1e9))?;
     add(lua, native, "start_time_ms", |_, ()| with(|x| (x.started_ns / 1_000_000) as f64))?;
     add(lua, native, "protocol", |_, ()| with(|x| protocol(x)))?;
+    add(lua, native, "take_shared", |_, shared: Table| {
+        let values = with(|x| x.slots.take::<SharedValues>())?.unwrap_or_default();
+        values.0.into_iter().try_for_each(|(name, value)| shared.raw_set(name, &*value))
+    })?;
     add(lua, native, "captures", |lua, ()| {
         let captures = with(|x| x.captures.clone())?;
         let (named, unnamed) = (lua.create_table()?, lua.create_table()?);

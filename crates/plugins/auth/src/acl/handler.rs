@@ -1,6 +1,9 @@
 //! The access step of `acl`.
 
-use gibbon_pdk::{CredentialKind, Exchange, Flow, Handler, Host, Reply, Step};
+use std::sync::Arc;
+
+use gibbon_pdk::{CredentialKind, Exchange, Flow, Handler, Host, Reply, Scripting, Step};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::config::Config;
@@ -23,10 +26,11 @@ pub struct Acl {
     hide_groups_header: bool,
     always_use_authenticated_groups: bool,
     include_consumer_groups: bool,
+    scripting: Arc<dyn Scripting>,
 }
 
 impl Acl {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, scripting: Arc<dyn Scripting>) -> Self {
         let (mode, groups) = match config.deny {
             Some(groups) if !groups.is_empty() => (Mode::Deny, groups),
             _ => (Mode::Allow, config.allow.unwrap_or_default()),
@@ -39,6 +43,7 @@ impl Acl {
             hide_groups_header: config.hide_groups_header,
             always_use_authenticated_groups: config.always_use_authenticated_groups,
             include_consumer_groups: config.include_consumer_groups.unwrap_or(false),
+            scripting,
         }
     }
 
@@ -63,8 +68,8 @@ impl Acl {
         let consumer = x.consumer.as_ref().map(|c| c.id).or(credential.and_then(|c| c.consumer));
         // A caller without credential is the anonymous consumer: groups vouched for go before its own.
         let prefers_authenticated = credential.is_none() || self.always_use_authenticated_groups || consumer.is_none();
-        if prefers_authenticated && let Some(groups) = &x.authenticated_groups {
-            return Ok((AUTHENTICATED_GROUPS, groups.clone()));
+        if prefers_authenticated && let Some(groups) = self.authenticated_groups(x) {
+            return Ok((AUTHENTICATED_GROUPS, groups));
         }
         let groups = consumer.map(|id| self.groups_of_consumer(x, host, id)).unwrap_or_default();
         let decidable = consumer.is_some() && (self.mode == Mode::Deny || !groups.is_empty());
@@ -72,6 +77,15 @@ impl Acl {
             _ if decidable => Ok((CONSUMER_GROUPS, groups)),
             Some(_) => Err(Box::new(Reply::error_with(403, REFUSAL))),
             None => Err(Box::new(Reply::error(401))),
+        }
+    }
+
+    /// Groups that somebody vouches for: a Lua plugin by `kong.ctx.shared.authenticated_groups`, or a native one.
+    fn authenticated_groups(&self, x: &Exchange) -> Option<Vec<String>> {
+        let text = |group: Value| group.as_str().map(str::to_owned);
+        match self.scripting.shared(x, "authenticated_groups") {
+            Some(Value::Array(groups)) => Some(groups.into_iter().filter_map(text).collect()),
+            _ => x.authenticated_groups.clone(),
         }
     }
 

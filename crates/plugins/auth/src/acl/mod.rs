@@ -25,6 +25,6 @@ pub const PART: Part = Part {
     build,
 };
 
-fn build(config: &Value, _: &Build<'_>) -> Built {
-    Ok(Arc::new(Acl::new(crate::identity::decode(PART.name, config)?)))
+fn build(config: &Value, build: &Build<'_>) -> Built {
+    Ok(Arc::new(Acl::new(crate::identity::decode(PART.name, config)?, Arc::clone(&build.scripting))))
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gibbon_pdk::{Credential, CredentialKind, Exchange, Fault, Handler, Host, Reply, Step};
+use gibbon_pdk::{Credential, CredentialKind, Exchange, Fault, Handler, Host, Reply, SharedValues, Step};
 use serde_json::{Map, Value, json};
 
 use super::algorithm::{self, Algorithm, Family};
@@ -13,6 +13,9 @@ use crate::identity::{self, Anonymous, Caller, Denied, Identifier};
 use crate::{arguments, cookies};
 
 const SECRETS: CredentialKind = CredentialKind("jwt_secrets");
+
+/// Where Lua plugins find the token in `kong.ctx.shared`.
+const TOKEN_FOR_LUA: &str = "authenticated_jwt_token";
 
 pub struct Jwt {
     uri_param_names: Vec<String>,
@@ -52,7 +55,16 @@ impl Jwt {
         }
     }
 
-    fn authenticate(&self, x: &Exchange, host: &Host) -> Result<Caller, Denied> {
+    fn authenticate(&self, x: &mut Exchange, host: &Host) -> Result<Caller, Denied> {
+        let (text, caller) = self.authenticated(x, host)?;
+        if let Some(shared) = x.slots.get_or_default::<SharedValues>() {
+            shared.0.push((TOKEN_FOR_LUA, text));
+        }
+        Ok(caller)
+    }
+
+    /// The token that was accepted, and whose it is.
+    fn authenticated(&self, x: &Exchange, host: &Host) -> Result<(Box<str>, Caller), Denied> {
         let text = self.find(x)?;
         let token = Token::decode(&text).map_err(|fault| self.refused(&format!("Bad token; {fault}")))?;
         let key = self.key_of(&token)?;
@@ -65,7 +77,7 @@ impl Jwt {
             let message = format!("Could not find consumer for '{}={key}'", self.key_claim);
             return Err(Reply::message(401, &message).into());
         };
-        Ok(Caller { consumer: Some(consumer), credential })
+        Ok((text.into(), Caller { consumer: Some(consumer), credential }))
     }
 
     /// The one token of the request, wherever it stands; it may stand in several places.

@@ -51,7 +51,7 @@ fn matched(service: Option<u8>) -> Rc<Matched> {
             document: Document::new(&json!({})),
         })
     });
-    Rc::new(Matched { route: Arc::new(route), service })
+    Rc::new(Matched { route: Arc::new(route), service, workspace: None })
 }
 
 /// A client `cid` of alice's, a public one `pub` and one with a hashed secret; all grants are on.

@@ -70,9 +70,12 @@ impl Datadog {
 }
 
 impl Handler for Datadog {
-    fn log(&self, x: &mut Exchange, _: &Host) {
+    fn log(&self, x: &mut Exchange, host: &Host) {
         let figures = LatencyFigures::of(x);
-        let lines: Vec<String> = self.config.metrics.iter().filter_map(|m| self.line(m, x, &figures)).collect();
+        let lines: Vec<String> = {
+            let sampled = |metric: &&Metric| crate::ids::is_sampled(&*host.random, metric.sample_rate);
+            self.config.metrics.iter().filter(sampled).filter_map(|m| self.line(m, x, &figures)).collect()
+        };
         if !lines.is_empty() {
             self.queue.push(lines.join("\n").into());
         }

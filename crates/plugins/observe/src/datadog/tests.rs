@@ -33,3 +33,12 @@ fn a_consumer_is_a_tag_and_dashes_of_its_id_become_underscores() {
     let (_, written) = sent(&PART, json!({"metrics": metrics}), &mut [x]);
     assert_eq!(written, [format!("kong.latency:40|d|#name:svc_one,status:200,consumer:{id}")]);
 }
+
+#[test]
+fn of_a_metric_with_a_rate_only_that_share_is_sent() {
+    let metrics = json!([{"name": "request_count", "stat_type": "counter", "sample_rate": 0.5}]);
+    let mut exchanges: Vec<_> = (0..200).map(|_| exchange()).collect();
+    let (_, written) = sent(&PART, json!({"metrics": metrics}), &mut exchanges);
+    assert!((50..150).contains(&written.len()), "{} of 200", written.len());
+    assert!(written[0].starts_with("kong.request.count:1|c|@0.5|#"), "{}", written[0]);
+}

@@ -1,5 +1,6 @@
 //! Entries go through a queue; a batch becomes one request.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use gibbon_message::{Headers, Method};
 use gibbon_pdk::{
     Build, BuildError, Deliver, Exchange, Handler, Host, HttpClient, OutcallRequest, OutcallTls, Queue, QueueEntry,
-    SendFuture, write_log_entry,
+    QueueSettings, SendFuture, write_log_entry,
 };
 
 use super::config::Config;
@@ -37,8 +38,22 @@ impl HttpLog {
             verify: config.ssl_verify.unwrap_or(false),
             single: settings.max_batch_size == 1,
         };
-        Ok(HttpLog { fields, queue: build.queue(settings, Arc::new(delivery)) })
+        let name = queue_name(config, &settings, &delivery, build);
+        Ok(HttpLog { fields, queue: build.queues.open(&name, settings, Arc::new(delivery)) })
     }
+}
+
+/// Configurations of a workspace that send alike to one endpoint share a queue, so that many routes with the same log
+/// server make one connection and full batches. The name is seen in logs and metrics: of URL and headers, where secrets
+/// may stand, it has no more than the server and a hash.
+fn queue_name(config: &Config, settings: &QueueSettings, delivery: &Delivery, build: &Build<'_>) -> String {
+    let mut alike = DefaultHasher::new();
+    let sending = (&config.http_endpoint, &config.method, &config.content_type, delivery.timeout, delivery.keepalive);
+    (build.workspace, sending, delivery.verify, format!("{settings:?}")).hash(&mut alike);
+    config.headers.iter().flatten().for_each(|header| header.hash(&mut alike));
+    let (scheme, rest) = delivery.url.split_once("://").unwrap_or_default();
+    let server = rest.split('/').next().unwrap_or_default();
+    format!("http-log:{scheme}://{server}:{:016x}", alike.finish())
 }
 
 impl Handler for HttpLog {

@@ -76,3 +76,16 @@ fn an_authorization_header_beside_credentials_is_refused() {
     let config = json!({"http_endpoint": "http://u:p@log.test", "headers": {"Authorization": "x"}});
     assert!(refused(&PART, config).to_string().contains("Authorization"));
 }
+
+#[test]
+fn configurations_that_send_alike_share_a_queue_whose_name_tells_no_secret() {
+    let rig = Rig::new();
+    let alike = json!({"http_endpoint": "http://u:secret@log.test/in", "headers": {"X-Key": "hidden"}});
+    let other = json!({"http_endpoint": "http://u:secret@log.test/in", "headers": {"X-Key": "another"}});
+    for config in [&alike, &alike, &other] {
+        rig.handler(&PART, config.clone());
+    }
+    let names = rig.queues.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("http-log:http://log.test:") && !name.contains("secret")));
+}

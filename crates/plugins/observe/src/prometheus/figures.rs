@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 use gibbon_pdk::{
-    Consumer, Exporter, Exposition, FamilyKind, LatencyFigures, ResponseSource, Route, Service, escape_label,
+    Consumer, Exporter, Exposition, FamilyKind, LatencyFigures, Matched, ResponseSource, Route, Service, escape_label,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -19,8 +19,6 @@ use crate::names::name_or_host;
 const SHARDS: usize = 32;
 /// Series per shard and family: a million consumers must not fill the memory; what is beyond counts as one.
 const SERIES: usize = 20_000;
-const WORKSPACE: &str = "default";
-
 const KONG_BUCKETS: [u64; 17] = [1, 2, 5, 7, 10, 15, 20, 30, 50, 75, 100, 200, 500, 750, 1000, 3000, 6000];
 const UPSTREAM_BUCKETS: [u64; 13] = [25, 50, 80, 100, 250, 400, 700, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 
@@ -37,11 +35,8 @@ pub struct Figures {
 #[derive(Default)]
 struct Slot(Mutex<Shard>);
 
-/// A route and the service it led to.
-pub struct Series<'a> {
-    route: &'a Arc<Route>,
-    service: Option<&'a Arc<Service>>,
-}
+/// A route, the service it led to and their workspace.
+pub struct Series<'a>(&'a Matched);
 
 type Pair = (Uuid, Uuid);
 
@@ -51,6 +46,7 @@ pub struct Shard {
     labels: HashMap<Pair, Labels>,
     latencies: HashMap<Pair, Latencies>,
     requests: HashMap<(Pair, Uuid, u16, &'static str), u64>,
+    sessions: HashMap<(Pair, u16, &'static str), u64>,
     bandwidth: HashMap<(Pair, Uuid), (u64, u64)>,
     consumers: HashMap<Uuid, Box<str>>,
 }
@@ -59,6 +55,8 @@ struct Labels {
     route: Arc<Route>,
     service: Option<Arc<Service>>,
     text: Box<str>,
+    /// `workspace="…"`: it comes later than the others.
+    workspace: Box<str>,
 }
 
 #[derive(Default, Clone)]
@@ -66,6 +64,7 @@ pub struct Latencies {
     kong: Histogram<17>,
     upstream: Histogram<13>,
     request: Histogram<13>,
+    session: Histogram<13>,
 }
 
 /// Counts per bucket; what is beyond all bounds is in the count alone.
@@ -110,37 +109,44 @@ impl<const N: usize> Histogram<N> {
 }
 
 impl Latencies {
-    pub fn add(&mut self, figures: &LatencyFigures) {
+    /// Adds an exchange; on layer 4 it is a session and has no request.
+    pub fn add(&mut self, figures: &LatencyFigures, is_stream: bool) {
         self.kong.add(&KONG_BUCKETS, figures.kong);
         if let Some(proxy) = figures.proxy {
             self.upstream.add(&UPSTREAM_BUCKETS, proxy);
         }
-        self.request.add(&UPSTREAM_BUCKETS, figures.request);
+        let whole = if is_stream { &mut self.session } else { &mut self.request };
+        whole.add(&UPSTREAM_BUCKETS, figures.request);
     }
 
     fn merge(&mut self, other: &Self) {
         self.kong.merge(&other.kong);
         self.upstream.merge(&other.upstream);
         self.request.merge(&other.request);
+        self.session.merge(&other.session);
     }
 }
 
 impl<'a> Series<'a> {
-    pub fn of(route: &'a Arc<Route>, service: Option<&'a Arc<Service>>) -> Self {
-        Series { route, service }
+    pub fn of(matched: &'a Matched) -> Self {
+        Series(matched)
     }
 
     fn pair(&self) -> Pair {
-        (self.route.id, self.service.map_or(Uuid::nil(), |service| service.id))
+        (self.0.route.id, self.0.service.as_ref().map_or(Uuid::nil(), |service| service.id))
     }
 
     fn labels(&self) -> Labels {
+        let Matched { route, service, workspace } = self.0;
         let mut text = String::from("service=\"");
-        escape_label(&mut text, self.service.map_or("", |service| name_or_host(service)));
+        escape_label(&mut text, service.as_ref().map_or("", |service| name_or_host(service)));
         text.push_str("\",route=\"");
-        escape_label(&mut text, self.route.name.as_deref().unwrap_or(&self.route.id_text));
+        escape_label(&mut text, route.name.as_deref().unwrap_or(&route.id_text));
         text.push('"');
-        Labels { route: Arc::clone(self.route), service: self.service.cloned(), text: text.into() }
+        let mut of = String::from("workspace=\"");
+        escape_label(&mut of, workspace.as_deref().unwrap_or("default"));
+        of.push('"');
+        Labels { route: Arc::clone(route), service: service.clone(), text: text.into(), workspace: of.into() }
     }
 }
 
@@ -149,8 +155,8 @@ impl Shard {
     fn named(&mut self, series: &Series<'_>) -> Pair {
         let pair = series.pair();
         let same = |known: &Labels| {
-            Arc::ptr_eq(&known.route, series.route)
-                && known.service.as_ref().map(Arc::as_ptr) == series.service.map(Arc::as_ptr)
+            Arc::ptr_eq(&known.route, &series.0.route)
+                && known.service.as_ref().map(Arc::as_ptr) == series.0.service.as_ref().map(Arc::as_ptr)
         };
         if !self.labels.get(&pair).is_some_and(same) {
             self.labels.insert(pair, series.labels());
@@ -182,8 +188,13 @@ impl Shard {
         source: ResponseSource,
     ) -> &mut u64 {
         let (pair, consumer) = (self.named(series), self.consumer(consumer));
-        let source = if source == ResponseSource::Service { "service" } else { "kong" };
-        self.requests.entry((pair, consumer, status, source)).or_default()
+        self.requests.entry((pair, consumer, status, shown(source))).or_default()
+    }
+
+    /// Sessions of layer 4.
+    pub fn sessions(&mut self, series: &Series<'_>, status: u16, source: ResponseSource) -> &mut u64 {
+        let pair = self.named(series);
+        self.sessions.entry((pair, status, shown(source))).or_default()
     }
 
     /// Bytes in and out.
@@ -193,24 +204,30 @@ impl Shard {
     }
 }
 
+fn shown(source: ResponseSource) -> &'static str {
+    if source == ResponseSource::Service { "service" } else { "kong" }
+}
+
 /// Shards added up, by labels.
 #[derive(Default)]
 struct Sums {
     latencies: BTreeMap<String, Latencies>,
     requests: BTreeMap<String, u64>,
+    sessions: BTreeMap<String, u64>,
     bandwidth: BTreeMap<String, u64>,
 }
 
 impl Sums {
     fn add(&mut self, shard: &Shard) {
         let label = |pair: &Pair| shard.labels.get(pair).map_or("", |labels| &*labels.text);
+        let workspace = |pair: &Pair| shard.labels.get(pair).map_or("", |labels| &*labels.workspace);
         let consumer = |id: &Uuid| {
             let mut text = String::new();
             escape_label(&mut text, shard.consumers.get(id).map_or("", |name| name));
             text
         };
         for (pair, figures) in &shard.latencies {
-            let labels = format!("{},workspace=\"{WORKSPACE}\"", label(pair));
+            let labels = format!("{},{}", label(pair), workspace(pair));
             self.latencies.entry(labels).or_default().merge(figures);
         }
         for ((pair, who, status, source), count) in &shard.requests {
@@ -218,17 +235,24 @@ impl Sums {
             // Writing to a String cannot fail.
             let _ = write!(
                 labels,
-                "{},code=\"{status}\",source=\"{source}\",workspace=\"{WORKSPACE}\",consumer=\"{}\"",
+                "{},code=\"{status}\",source=\"{source}\",{},consumer=\"{}\"",
                 label(pair),
+                workspace(pair),
                 consumer(who)
             );
             *self.requests.entry(labels).or_default() += count;
         }
+        for ((pair, status, source), count) in &shard.sessions {
+            let (label, workspace) = (label(pair), workspace(pair));
+            let labels = format!("{label},code=\"{status}\",source=\"{source}\",{workspace}");
+            *self.sessions.entry(labels).or_default() += count;
+        }
         for ((pair, who), (received, sent)) in &shard.bandwidth {
             for (direction, bytes) in [("egress", sent), ("ingress", received)] {
                 let labels = format!(
-                    "{},direction=\"{direction}\",workspace=\"{WORKSPACE}\",consumer=\"{}\"",
+                    "{},direction=\"{direction}\",{},consumer=\"{}\"",
                     label(pair),
+                    workspace(pair),
                     consumer(who)
                 );
                 *self.bandwidth.entry(labels).or_default() += bytes;
@@ -256,7 +280,7 @@ impl Exporter for Figures {
         for slot in &self.shards {
             sums.add(&slot.0.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        self.models.export(out, WORKSPACE);
+        self.models.export(out);
         let help = "Total bandwidth (ingress/egress) throughput in bytes";
         out.family("kong_bandwidth_bytes", help, FamilyKind::Counter);
         for (labels, bytes) in &sums.bandwidth {
@@ -274,8 +298,22 @@ impl Exporter for Figures {
         }
         let name = "kong_request_latency_ms";
         out.family(name, "Total latency incurred during requests", FamilyKind::Histogram);
-        for (labels, figures) in &sums.latencies {
+        for (labels, figures) in sums.latencies.iter().filter(|(_, figures)| figures.request.count > 0) {
             figures.request.write(out, name, labels, &UPSTREAM_BUCKETS);
+        }
+        if sums.latencies.values().any(|figures| figures.session.count > 0) {
+            let name = "kong_session_duration_ms";
+            out.family(name, "Duration of sessions of layer 4", FamilyKind::Histogram);
+            for (labels, figures) in sums.latencies.iter().filter(|(_, figures)| figures.session.count > 0) {
+                figures.session.write(out, name, labels, &UPSTREAM_BUCKETS);
+            }
+        }
+        if !sums.sessions.is_empty() {
+            let name = "kong_stream_sessions_total";
+            out.family(name, "Sessions of layer 4 per service/route", FamilyKind::Counter);
+            for (labels, count) in &sums.sessions {
+                out.sample_with(name, labels, number(*count));
+            }
         }
         let name = "kong_upstream_latency_ms";
         out.family(name, "Latency added by upstream responses", FamilyKind::Histogram);

@@ -33,13 +33,18 @@ impl Handler for Counting {
         if self.config.ai_metrics {
             self.figures.models.count(x);
         }
-        let series = Series::of(&matched.route, matched.service.as_ref());
+        let series = Series::of(matched);
         let mut shard = self.figures.own_shard();
+        let is_stream = x.is_stream();
         if self.config.latency_metrics {
-            shard.latencies(&series).add(&LatencyFigures::of(x));
+            shard.latencies(&series).add(&LatencyFigures::of(x), is_stream);
         }
         if self.config.status_code_metrics {
-            *shard.requests(&series, consumer, x.response.status, x.response_source) += 1;
+            let (status, source) = (x.response.status, x.response_source);
+            match is_stream {
+                true => *shard.sessions(&series, status, source) += 1,
+                false => *shard.requests(&series, consumer, status, source) += 1,
+            }
         }
         if self.config.bandwidth_metrics {
             let bytes = shard.bandwidth(&series, consumer);

@@ -16,7 +16,10 @@ const LATENCY_BUCKETS: [u64; 14] =
 
 /// All figures of a node, by labels.
 #[derive(Default)]
-pub struct ModelFigures(Mutex<BTreeMap<String, Figures>>);
+pub struct ModelFigures(Mutex<BTreeMap<Labels, Figures>>);
+
+/// Those of the model, and the workspace's, which comes last.
+type Labels = (String, String);
 
 #[derive(Default, Clone)]
 struct Figures {
@@ -61,6 +64,10 @@ impl ModelFigures {
             escape_label(&mut labels, text);
             labels.push_str("\",");
         }
+        let mut workspace = String::from("workspace=\"");
+        escape_label(&mut workspace, x.workspace_name());
+        workspace.push('"');
+        let labels = (labels, workspace);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= SERIES && !all.contains_key(&labels) {
             return;
@@ -78,12 +85,12 @@ impl ModelFigures {
     }
 
     /// Writes the families.
-    pub fn export(&self, out: &mut Exposition, workspace: &str) {
+    pub fn export(&self, out: &mut Exposition) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if all.is_empty() {
             return;
         }
-        let labels = |series: &str| format!("{series}workspace=\"{workspace}\"");
+        let labels = |(series, workspace): &Labels| format!("{series}{workspace}");
         let name = "kong_ai_llm_cost_total";
         out.family(name, "AI requests cost per ai_provider/cache in Kong", FamilyKind::Counter);
         for (series, figures) in all.iter().filter(|(_, f)| f.cost > 0.0) {
@@ -108,7 +115,7 @@ impl ModelFigures {
                 ("total_tokens", figures.total),
             ];
             for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
-                let labels = format!("{series}token_type=\"{kind}\",workspace=\"{workspace}\"");
+                let labels = format!("{}token_type=\"{kind}\",{}", series.0, series.1);
                 out.sample_with(name, &labels, number(count));
             }
         }
@@ -135,7 +142,7 @@ mod tests {
         figures.count(&x);
         figures.count(&Exchange::default());
         let mut out = Exposition::default();
-        figures.export(&mut out, "default");
+        figures.export(&mut out);
         let text = out.into_text();
         let series = "ai_provider=\"openai\",ai_model=\"gpt\\\"x\",cache_status=\"\",vector_db=\"\",embeddings_provider=\"\",embeddings_model=\"\"";
         assert!(text.contains(&format!("kong_ai_llm_requests_total{{{series},workspace=\"default\"}} 2")), "{text}");

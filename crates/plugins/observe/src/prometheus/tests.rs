@@ -9,7 +9,7 @@ use gibbon_rig::{People, Rig};
 use serde_json::{Value, json};
 
 use super::PART;
-use crate::fixture::exchange;
+use crate::fixture::{exchange, session};
 
 #[derive(Default)]
 struct Registered(Mutex<Option<Weak<dyn Exporter>>>);
@@ -96,4 +96,16 @@ fn target_health_has_a_sample_per_state() {
     };
     has(&text, &format!("{} 1", of("unhealthy")));
     has(&text, &format!("{} 0", of("healthy")));
+}
+
+#[test]
+fn sessions_of_layer_4_have_families_of_their_own_under_the_name_of_their_workspace() {
+    let config = json!({"status_code_metrics": true, "latency_metrics": true, "bandwidth_metrics": true});
+    let text = exposed(config, &mut [session(), session()], &Value::Null);
+    let labels = "service=\"svc.one\",route=\"r\"";
+    has(&text, &format!("kong_stream_sessions_total{{{labels},code=\"200\",source=\"service\",workspace=\"blue\"}} 2"));
+    has(&text, &format!("kong_session_duration_ms_sum{{{labels},workspace=\"blue\"}} 80"));
+    has(&text, &format!("kong_kong_latency_ms_sum{{{labels},workspace=\"blue\"}} 4"));
+    has(&text, &format!("kong_bandwidth_bytes{{{labels},direction=\"egress\",workspace=\"blue\",consumer=\"\"}} 400"));
+    assert!(!text.contains("kong_request_latency_ms_sum") && !text.contains("kong_http_requests_total{"), "{text}");
 }

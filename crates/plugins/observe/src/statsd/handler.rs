@@ -3,12 +3,14 @@
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gibbon_pdk::{
     Build, BuildError, Deliver, DialTarget, Exchange, Handler, Host, LatencyFigures, Queue, QueueEntry, Random,
     SendFuture, Service,
 };
+use serde_json::Value;
 
 use super::config::{Config, Metric, MetricName, ServiceIdentifier, TagStyle, WorkspaceIdentifier};
 use crate::line::Line;
@@ -16,10 +18,13 @@ use crate::names::name_or_host;
 
 /// For finding the daemon and connecting.
 const TIMEOUT: Duration = Duration::from_secs(1);
+const DICTIONARIES_EVERY_NS: u64 = 60_000_000_000;
 
 pub struct Statsd {
     config: Config,
     allowed: Option<Vec<RangeInclusive<u16>>>,
+    /// When the sizes of dictionaries were last sent, by the monotonic clock; 0 is never.
+    dictionaries_told: AtomicU64,
     random: Arc<dyn Random>,
     queue: Arc<dyn Queue>,
 }
@@ -40,14 +45,11 @@ impl Statsd {
         };
         let allowed = config.allow_status_codes.as_ref().map(|ranges| ranges.iter().filter_map(range).collect());
         let queue = build.queue(settings, Arc::new(delivery));
-        Ok(Statsd { allowed, random: Arc::clone(&build.random), queue, config })
+        Ok(Statsd { allowed, dictionaries_told: AtomicU64::new(0), random: Arc::clone(&build.random), queue, config })
     }
 
     fn is_sampled(&self, metric: &Metric) -> bool {
-        let Some(rate) = metric.sample_rate.filter(|rate| *rate < 1.0) else { return true };
-        let mut bytes = [0; 4];
-        self.random.fill(&mut bytes);
-        f64::from(u32::from_le_bytes(bytes)) < rate * f64::from(u32::MAX)
+        crate::ids::is_sampled(&*self.random, metric.sample_rate)
     }
 
     fn service(&self, metric: &Metric, service: &Service) -> String {
@@ -63,7 +65,7 @@ impl Statsd {
     fn workspace(&self, metric: &Metric, x: &Exchange) -> String {
         match metric.workspace_identifier.unwrap_or(self.config.workspace_identifier_default) {
             WorkspaceIdentifier::WorkspaceId => x.workspace.to_string(),
-            WorkspaceIdentifier::WorkspaceName => "default".to_owned(),
+            WorkspaceIdentifier::WorkspaceName => x.workspace_name().to_owned(),
         }
     }
 
@@ -98,20 +100,55 @@ impl Statsd {
             MetricName::StatusCountPerUserPerRoute => {
                 (format!("route.{}.user.{}.status.{status}", x.route()?.id_text, user()?), one())
             }
-            // There are no shared dictionaries to measure.
+            // Not of an exchange.
             MetricName::ShdictUsage => return None,
         })
+    }
+
+    fn prefix(&self, host: &Host) -> String {
+        let prefix = &self.config.prefix;
+        match self.config.hostname_in_prefix {
+            true => format!("{prefix}.node.{}", hostname(host)),
+            false => prefix.clone(),
+        }
+    }
+
+    /// Sizes of the shared dictionaries of Lua: once a minute, as they are the node's and no exchange's.
+    fn dictionaries(&self, lines: &mut Vec<String>, host: &Host) {
+        let metric = |metric: &&Metric| metric.name == MetricName::ShdictUsage;
+        let Some(metric) = self.config.metrics.iter().find(metric) else { return };
+        let (now, told) = (host.clock.monotonic_ns(), self.dictionaries_told.load(Ordering::Relaxed));
+        if told != 0 && now.saturating_sub(told) < DICTIONARIES_EVERY_NS
+            || self.dictionaries_told.compare_exchange(told, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        let snapshot = host.metrics.engine_snapshot();
+        let dictionaries = snapshot.get("dictionaries").and_then(Value::as_object);
+        for (dictionary, sizes) in dictionaries.into_iter().flatten() {
+            for size in ["free_space", "capacity"] {
+                let value = sizes.get(size).and_then(Value::as_u64).unwrap_or(0);
+                let tags = [("node", hostname(host)), ("shdict", dictionary.clone())];
+                lines.push(match self.config.tag_style {
+                    Some(style) => self.with_tags(style, metric, &format!("shdict.{size}"), value, &tags),
+                    None => {
+                        let node =
+                            if self.config.hostname_in_prefix { "" } else { &format!("node.{}.", hostname(host)) };
+                        let mut line = format!("{}.{node}shdict.{dictionary}.{size}:{value}|g", self.prefix(host));
+                        append_rate(&mut line, metric);
+                        line
+                    }
+                });
+            }
+        }
     }
 
     /// Plain names: everything is part of the name.
     fn plain(&self, lines: &mut Vec<String>, x: &Exchange, host: &Host, figures: &LatencyFigures) {
         for metric in self.config.metrics.iter().filter(|metric| self.is_sampled(metric)) {
             let Some((name, value)) = self.measured(metric, x, figures) else { continue };
-            let mut line = self.config.prefix.clone();
-            if self.config.hostname_in_prefix {
-                let _ = write!(line, ".node.{}", host.node.hostname.replace('.', "_"));
-            }
-            let _ = write!(line, ".{name}:{value}|{}", metric.stat_type.mark());
+            let mut line = self.prefix(host);
+            let _ = write!(line, ".{name}:{value}|{}", mark(metric));
             append_rate(&mut line, metric);
             lines.push(line);
         }
@@ -143,7 +180,7 @@ impl Statsd {
             if let Some(consumer) = self.consumer(metric, x) {
                 tags.push(("consumer", consumer));
             }
-            tags.push(("node", host.node.hostname.clone()));
+            tags.push(("node", hostname(host)));
             tags.push(("status", x.response.status.to_string()));
             lines.push(self.with_tags(style, metric, name, value, &tags));
         }
@@ -154,7 +191,7 @@ impl Statsd {
             let parts: Vec<String> = tags.iter().map(|(tag, value)| format!("{tag}{between}{value}")).collect();
             parts.join(",")
         };
-        let (prefix, mark) = (&self.config.prefix, metric.stat_type.mark());
+        let (prefix, mark) = (&self.config.prefix, mark(metric));
         let mut line = match style {
             TagStyle::Dogstatsd => format!("{prefix}.{name}:{value}|{mark}"),
             TagStyle::Influxdb => format!("{prefix}.{name},{}:{value}|{mark}", join('=')),
@@ -167,6 +204,25 @@ impl Statsd {
         }
         line
     }
+}
+
+/// The type of a line. What counts users and statuses has its own, whatever the setting says.
+fn mark(metric: &Metric) -> &'static str {
+    match metric.name {
+        MetricName::UniqueUsers => "s",
+        MetricName::ShdictUsage => "g",
+        MetricName::RequestPerUser
+        | MetricName::StatusCount
+        | MetricName::StatusCountPerUser
+        | MetricName::StatusCountPerWorkspace
+        | MetricName::StatusCountPerUserPerRoute => "c",
+        _ => metric.stat_type.mark(),
+    }
+}
+
+/// The node's name; a dot would begin another part of the metric's.
+fn hostname(host: &Host) -> String {
+    host.node.hostname.replace('.', "_")
 }
 
 fn append_rate(line: &mut String, metric: &Metric) {
@@ -188,6 +244,7 @@ impl Handler for Statsd {
             Some(style) => self.tagged(style, &mut lines, x, host, &figures),
             None => self.plain(&mut lines, x, host, &figures),
         }
+        self.dictionaries(&mut lines, host);
         if !lines.is_empty() {
             self.queue.push(lines.join("\n").into());
         }

@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use gibbon_pdk::Metrics;
 use gibbon_rig::People;
 use serde_json::json;
 
 use super::PART;
 use super::handler::packets;
-use crate::fixture::{exchange, sent};
+use crate::fixture::{Peer, exchange, sent, session};
 
 #[test]
 fn the_usual_metrics_of_an_exchange_without_consumer() {
@@ -66,4 +67,43 @@ fn lines_share_a_packet_up_to_its_size() {
     let lines = ["aaa", "bbb", "ccc"].map(str::as_bytes);
     assert_eq!(packets(lines.into_iter(), 7), [b"aaa\nbbb".to_vec(), b"ccc".to_vec()]);
     assert_eq!(packets(lines.into_iter(), 0).len(), 3);
+}
+
+#[test]
+fn what_counts_users_and_statuses_has_its_own_type_and_workspaces_have_names() {
+    let metrics = json!([{"name": "status_count_per_workspace", "stat_type": "timer"},
+        {"name": "status_count", "stat_type": "gauge", "sample_rate": 1}]);
+    let config = json!({"workspace_identifier_default": "workspace_name", "metrics": metrics});
+    let (_, written) = sent(&PART, config, &mut [session()]);
+    assert_eq!(written, ["kong.service.svc_one.workspace.blue.status.200:1|c", "kong.service.svc_one.status.200:1|c"]);
+}
+
+/// A node with one dictionary.
+struct Dictionary;
+
+impl Metrics for Dictionary {
+    fn add(&self, _: &'static str, _: &[(&'static str, &str)], _: u64) {}
+
+    fn engine_snapshot(&self) -> serde_json::Value {
+        json!({"dictionaries": {"kong": {"capacity": 100, "free_space": 60}}})
+    }
+}
+
+#[test]
+fn sizes_of_dictionaries_are_sent_once_a_minute() {
+    let metrics = json!([{"name": "shdict_usage", "stat_type": "gauge", "sample_rate": 1}]);
+    let mut rig = gibbon_rig::Rig::new();
+    rig.host.metrics = std::sync::Arc::new(Dictionary);
+    let peer = std::sync::Arc::new(Peer::default());
+    let handler = rig.handler_of(&PART, json!({"metrics": metrics}), |build| build.dial = peer.clone());
+    for (seconds, lines) in [(1, 2), (30, 2), (61, 4)] {
+        rig.clock.advance(std::time::Duration::from_secs(seconds));
+        rig.log(&*handler, &mut exchange());
+        rig.queues.get("").deliver().unwrap();
+        assert_eq!(peer.written.lock().unwrap().len(), lines, "after {seconds} seconds more");
+    }
+    let written = peer.written.lock().unwrap().clone();
+    let (begin, end) = written[0].split_once(".shdict.").unwrap();
+    assert!(begin.starts_with("kong.node.") && end == "kong.free_space:60|g", "{written:?}");
+    assert!(written[1].ends_with(".shdict.kong.capacity:100|g"));
 }

@@ -15,6 +15,7 @@ use super::authority::{AcmeError, Authority};
 use super::certificates::{Certificates, Held};
 use super::config::{CertType, Config};
 use super::domains::Domains;
+use super::entities::Entities;
 use super::storage::{Storage, StorageError};
 
 const RENEW_CONFIG: &str = "kong_acme:renew_config:";
@@ -51,6 +52,8 @@ pub struct Keeper {
     pub clock: Arc<dyn Clock>,
     pub compute: Arc<dyn Compute>,
     pub certificates: Arc<Certificates>,
+    /// Where certificates are entities; `None` on nodes without a datastore, which keep them in the storage.
+    entities: Option<Entities>,
     /// Names on the list, and until when they are not put on it again.
     wanted: Mutex<HashMap<Box<str>, i64>>,
     queue: OnceLock<Arc<dyn Queue>>,
@@ -83,6 +86,10 @@ impl Keeper {
             clock: Arc::clone(&build.clock),
             compute: Arc::clone(&build.compute),
             certificates: build.shared("acme/certificates", Certificates::default),
+            entities: build
+                .store
+                .is_present()
+                .then(|| Entities { store: Arc::clone(&build.store), random: Arc::clone(&build.random) }),
             wanted: Mutex::default(),
             queue: OnceLock::new(),
             daily: OnceLock::new(),
@@ -214,21 +221,32 @@ impl Keeper {
     }
 
     async fn obtain_and_store(&self, host: &str) -> Result<(), AcmeError> {
+        if let Some(entities) = &self.entities {
+            entities.takes(host).await?;
+        }
         let pem = self.obtain(host).await?;
-        let value = json!({ "key": pem.key, "cert": pem.cert }).to_string();
         let held = Held::new(pem).ok_or(AcmeError::Missing("certificate"))?;
-        self.storage.set(&certificate_place(host), &value, None).await?;
+        match &self.entities {
+            Some(entities) => entities.put(host, &held.pem, self.clock.wall()).await?,
+            None => {
+                let value = json!({ "key": held.pem.key, "cert": held.pem.cert }).to_string();
+                self.storage.set(&certificate_place(host), &value, None).await?;
+            }
+        }
         let renewal = json!({ "host": host, "expire_at": held.not_after }).to_string();
         self.storage.set(&format!("{RENEW_CONFIG}{host}"), &renewal, None).await?;
         self.certificates.put(host, held);
         Ok(())
     }
 
-    /// The certificate of a name as the storage has it.
+    /// The certificate of a name as it is kept.
     ///
     /// # Errors
     /// When the storage cannot be reached.
     pub async fn stored(&self, host: &str) -> Result<Option<Held>, StorageError> {
+        if let Some(entities) = &self.entities {
+            return Ok(entities.get(host).await?.and_then(Held::new));
+        }
         let value = self.storage.get(&certificate_place(host)).await?;
         let value: Option<Value> = value.and_then(|text| serde_json::from_str(&text).ok());
         let part = |name: &str| value.as_ref()?.get(name)?.as_str().map(str::to_owned);

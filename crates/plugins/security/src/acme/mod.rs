@@ -11,6 +11,7 @@ mod certificates;
 mod challenge;
 mod config;
 mod domains;
+mod entities;
 mod handler;
 mod issue;
 mod jws;

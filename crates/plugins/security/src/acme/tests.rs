@@ -113,9 +113,14 @@ fn config() -> Value {
 }
 
 impl Node {
-    /// A node whose storage has an account's key already: making one takes seconds.
+    /// A node without a datastore, whose storage has an account's key already: making one takes seconds.
     fn new() -> Self {
-        let node = Self::beside(Arc::new(MemoryKv::new(Arc::new(Default::default()))), Authority::default());
+        Self::with_account(false)
+    }
+
+    fn with_account(has_datastore: bool) -> Self {
+        let kv = Arc::new(MemoryKv::new(Arc::new(Default::default())));
+        let node = Self::made(kv, Authority::default(), has_datastore);
         let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
         let place = "ns:kong_acme:account:https://ca.test/directory:b3BzQGEudGVzdA==";
         node.store(place, &json!({"key": key.serialize_pem()}).to_string());
@@ -124,7 +129,12 @@ impl Node {
     }
 
     fn beside(kv: Arc<MemoryKv>, authority: Authority) -> Self {
+        Self::made(kv, authority, false)
+    }
+
+    fn made(kv: Arc<MemoryKv>, authority: Authority, has_datastore: bool) -> Self {
         let mut rig = Rig::new();
+        rig.store.absent.store(!has_datastore, Ordering::SeqCst);
         rig.kv = Arc::clone(&kv);
         let (script, clock) = (authority.clone(), Arc::clone(&rig.clock));
         rig.http.answer(move |request| Ok(script.answer(&request, &kv, clock.wall())));
@@ -192,6 +202,41 @@ fn the_first_handshake_goes_on_without_and_the_next_has_a_certificate() {
     assert_eq!(renewal["host"], "a.test");
     let gone = ["ns:kong_acme:update_lock:a.test", "ns:tok-1#http-01"];
     assert!(gone.iter().all(|key| !entries.contains_key(*key)), "{entries:?}");
+}
+
+#[test]
+fn with_a_datastore_a_certificate_and_its_name_are_entities() {
+    let node = Node::with_account(true);
+    node.authority.days.store(10, Ordering::SeqCst);
+    node.greet("a.test");
+    node.work();
+    let rows = |kind: &str| node.rig.store.rows(kind);
+    let (first, name) = (rows("certificates").remove(0), rows("snis").remove(0));
+    assert_eq!((&name["name"], &name["certificate"]["id"]), (&json!("a.test"), &first["id"]));
+    assert_eq!((&first["tags"], &name["tags"]), (&json!(["managed-by-acme"]), &json!(["managed-by-acme"])));
+    assert!(!node.rig.kv.entries().contains_key("ns:kong_acme:cert_key:a.test"));
+
+    // When it is renewed, the name stays and leads to the new certificate; the old one is gone.
+    node.authority.days.store(90, Ordering::SeqCst);
+    node.rig.clock.advance(Duration::from_secs(3600));
+    node.rig.queues.get("acme/daily").deliver().unwrap();
+    node.work();
+    let renewed = rows("certificates");
+    assert_eq!((renewed.len(), renewed[0]["id"] == first["id"]), (1, false));
+    assert_eq!((&rows("snis")[0]["id"], &rows("snis")[0]["certificate"]["id"]), (&name["id"], &renewed[0]["id"]));
+    let list = node.admin(Method::Get, "certificates", Value::Null).body.unwrap();
+    assert_eq!(list["data"][0]["host"], "a.test");
+}
+
+#[test]
+fn a_name_with_somebody_elses_certificate_is_left_alone() {
+    let node = Node::with_account(true);
+    let row = json!({"id": "7a1f0000-0000-4000-8000-000000000001", "name": "a.test", "certificate": {"id": "c"}, "tags": null});
+    gibbon_rig::run(gibbon_pdk::Store::put(&*node.rig.store, "snis", row.clone(), None)).unwrap();
+    node.greet("a.test");
+    node.work();
+    assert_eq!(node.rig.store.rows("snis"), [row]);
+    assert!(node.rig.store.rows("certificates").is_empty() && !node.greet("a.test"));
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn route() -> std::rc::Rc<gibbon_pdk::Matched> {
         service: None,
         document: gibbon_pdk::Document::new(&json!({})),
     };
-    std::rc::Rc::new(gibbon_pdk::Matched { route: Arc::new(route), service: None })
+    std::rc::Rc::new(gibbon_pdk::Matched { route: Arc::new(route), service: None, workspace: None })
 }
 
 #[test]

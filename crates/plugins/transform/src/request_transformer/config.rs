@@ -3,7 +3,7 @@
 use gibbon_schema::{Schema, typedefs};
 use serde_json::Value;
 
-use super::template::Template;
+use super::template;
 use crate::pair;
 
 /// What is changed, in this order: path, method, headers, body, query string.
@@ -89,7 +89,7 @@ pub fn check_pair(value: &Value) -> Result<(), String> {
     if value.is_empty() {
         return Err("key '".to_owned() + text + "' has no value");
     }
-    Template::parse(value).map(drop).map_err(|e| e.to_string())
+    template::check(value).map_err(|e| e.to_string())
 }
 
 /// The name of a header pair is a header name.

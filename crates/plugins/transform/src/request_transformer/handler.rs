@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gibbon_message::{Headers, Method};
-use gibbon_pdk::{BuildError, Exchange, Fault, Flow, Handler, Host, RequestBody, Step};
+use gibbon_pdk::{BuildError, Exchange, Fault, Flow, Handler, Host, RequestBody, Scripting, Step};
 
 use super::body::{self, Changes};
 use super::config::Config;
@@ -33,7 +33,9 @@ impl Rules {
         replace: &[String],
         add: &[String],
         append: &[String],
+        scripting: &dyn Scripting,
     ) -> Result<Self, BuildError> {
+        let values = |pairs: &[String]| values(pairs, scripting);
         let renames = rename.iter().map(|p| pair::split(p)).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
         Ok(Rules { remove, rename: renames, replace: values(replace)?, add: values(add)?, append: values(append)? })
     }
@@ -46,24 +48,33 @@ impl Rules {
             && self.append.is_empty()
     }
 
-    fn fill(&self, x: &Exchange) -> Changes {
-        let fill = |values: &Values| values.iter().filter_map(|(n, t)| Some((n.clone(), t.render(x)?))).collect();
-        Changes {
+    fn fill(&self, x: &mut Exchange, host: &Host) -> Result<Changes, String> {
+        let mut fill = |values: &Values| {
+            let filled = values.iter().map(|(name, template)| Ok((name.clone(), template.render(x, host)?)));
+            let filled = filled.filter_map(|pair: Result<_, String>| match pair {
+                Ok((name, value)) => value.map(|value| Ok((name, value))),
+                Err(error) => Some(Err(error)),
+            });
+            filled.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Changes {
             remove: self.remove.clone(),
             rename: self.rename.clone(),
-            replace: fill(&self.replace),
-            add: fill(&self.add),
-            append: fill(&self.append),
-        }
+            replace: fill(&self.replace)?,
+            add: fill(&self.add)?,
+            append: fill(&self.append)?,
+        })
     }
 }
 
-fn values(pairs: &[String]) -> Result<Values, BuildError> {
-    pairs.iter().map(|p| pair::split(p)).map(|(name, value)| Ok((name.to_owned(), template(value)?))).collect()
+fn values(pairs: &[String], scripting: &dyn Scripting) -> Result<Values, BuildError> {
+    let compiled = |(name, value): (&str, &str)| Ok((name.to_owned(), template(value, scripting)?));
+    pairs.iter().map(|p| pair::split(p)).map(compiled).collect()
 }
 
-fn template(text: &str) -> Result<Template, BuildError> {
-    Template::parse(text).map_err(|e| BuildError { plugin: "request-transformer".into(), cause: e.to_string() })
+fn template(text: &str, scripting: &dyn Scripting) -> Result<Template, BuildError> {
+    Template::compile(text, scripting)
+        .map_err(|e| BuildError { plugin: "request-transformer".into(), cause: e.to_string() })
 }
 
 /// One configuration.
@@ -76,9 +87,9 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    pub fn new(c: Config) -> Result<Self, BuildError> {
+    pub fn new(c: Config, scripting: &dyn Scripting) -> Result<Self, BuildError> {
         Ok(Transformer {
-            uri: c.replace.uri.as_deref().map(template).transpose()?,
+            uri: c.replace.uri.as_deref().map(|text| template(text, scripting)).transpose()?,
             method: c.http_method.as_deref().and_then(|m| Method::parse(m.as_bytes())),
             headers: Rules::new(
                 c.remove.headers,
@@ -86,14 +97,16 @@ impl Transformer {
                 &c.replace.headers,
                 &c.add.headers,
                 &c.append.headers,
+                scripting,
             )?,
-            body: Rules::new(c.remove.body, &c.rename.body, &c.replace.body, &c.add.body, &c.append.body)?,
+            body: Rules::new(c.remove.body, &c.rename.body, &c.replace.body, &c.add.body, &c.append.body, scripting)?,
             query: Rules::new(
                 c.remove.querystring,
                 &c.rename.querystring,
                 &c.replace.querystring,
                 &c.add.querystring,
                 &c.append.querystring,
+                scripting,
             )?,
         })
     }
@@ -116,8 +129,7 @@ impl Transformer {
             Ok(bytes) => x.body = RequestBody::Whole(bytes),
             Err(why) => return Fault::plugin(why).into(),
         }
-        self.change(x);
-        Flow::Next
+        self.changed(x, host)
     }
 
     /// Whether the body lies in a file and is to be changed.
@@ -132,8 +144,16 @@ impl Transformer {
         file.len <= LARGEST
     }
 
-    fn change(&self, x: &mut Exchange) {
-        if let Some(path) = self.uri.as_ref().and_then(|t| t.render_path(x)) {
+    fn changed(&self, x: &mut Exchange, host: &Host) -> Flow {
+        match self.change(x, host) {
+            Ok(()) => Flow::Next,
+            Err(error) => Fault::plugin(format!("request-transformer: {error}")).into(),
+        }
+    }
+
+    fn change(&self, x: &mut Exchange, host: &Host) -> Result<(), String> {
+        let path = self.uri.as_ref().map(|template| template.render_path(x, host)).transpose()?;
+        if let Some(path) = path.flatten() {
             x.destination.path.clear();
             gibbon_message::uri::escape_into(&mut x.destination.path, path.as_bytes());
         }
@@ -141,39 +161,46 @@ impl Transformer {
             self.change_method(x, method);
         }
         if !self.headers.is_empty() {
-            self.change_headers(x);
+            self.change_headers(x, host)?;
         }
         if !self.body.is_empty() {
-            self.change_body(x);
+            self.change_body(x, host)?;
         }
         if !self.query.is_empty() {
-            self.change_query(x);
+            self.change_query(x, host)?;
         }
+        Ok(())
     }
 
-    fn change_headers(&self, x: &mut Exchange) {
-        let changes = self.headers.fill(x);
+    fn change_headers(&self, x: &mut Exchange, host: &Host) -> Result<(), String> {
+        let changes = self.headers.fill(x, host)?;
         let host = changes.replace.iter().find(|(n, _)| n.eq_ignore_ascii_case("host")).map(|(_, v)| v.clone());
         apply_to_headers(&mut x.request.headers, &changes);
         if let Some(host) = host {
             x.destination.host_header = Some(host.into_bytes());
         }
+        Ok(())
     }
 
-    fn change_body(&self, x: &mut Exchange) {
+    fn change_body(&self, x: &mut Exchange, host: &Host) -> Result<(), String> {
         let content_type = x.request.headers.get_str("content-type").unwrap_or_default().to_owned();
-        let Some(before) = x.body.bytes() else { return };
-        let changes = self.body.fill(x);
-        if let Some(after) = body::transform(&changes, &content_type, before) {
+        if x.body.bytes().is_none() {
+            return Ok(());
+        }
+        let changes = self.body.fill(x, host)?;
+        let after = x.body.bytes().and_then(|before| body::transform(&changes, &content_type, before));
+        if let Some(after) = after {
             x.body = RequestBody::Whole(Bytes::from(after));
         }
+        Ok(())
     }
 
-    fn change_query(&self, x: &mut Exchange) {
-        let changes = self.query.fill(x);
+    fn change_query(&self, x: &mut Exchange, host: &Host) -> Result<(), String> {
+        let changes = self.query.fill(x, host)?;
         let mut all = Arguments::parse(x.query().unwrap_or_default());
         changes.apply_to_arguments(&mut all);
         x.destination.query = Some(all.encode(true));
+        Ok(())
     }
 
     fn change_method(&self, x: &mut Exchange, method: &Method) {
@@ -236,7 +263,6 @@ impl Handler for Transformer {
         if self.is_in_file(x) {
             return Step::Later(Box::pin(self.access_from_file(x, host)));
         }
-        self.change(x);
-        Step::NEXT
+        self.changed(x, host).into()
     }
 }

@@ -25,5 +25,8 @@ pub const PART: Part = Part {
     protocols: crate::ALL,
     scopes: Scopes { route: true, service: true, consumer: true, consumer_group: true },
     schema: Config::record,
-    build: |document, _| Ok(Arc::new(Transformer::new(crate::config::<Config>(PART.name, document)?)?)),
+    build: |document, build| {
+        let config = crate::config::<Config>(PART.name, document)?;
+        Ok(Arc::new(Transformer::new(config, &*build.scripting)?))
+    },
 };

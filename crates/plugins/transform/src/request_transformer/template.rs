@@ -1,23 +1,22 @@
-//! Values with `$(…)` in them: a look-up in the request's headers, query, path captures or in what earlier plugins
-//! shared, with literal fall-backs (`$(headers.x or "none")`). Compiled once per configuration.
-//!
-//! Whole expressions of Lua need the Lua host; one that goes beyond look-ups is refused when the configuration is
-//! read, so that no request fails for it.
+//! Values with `$(…)` in them. What stands between the brackets is an expression of Lua over `headers`, `query_params`,
+//! `uri_captures` and `shared`. The usual ones, look-ups with literal fall-backs (`$(headers.x or "none")`), are done
+//! here; the Lua host computes the others.
+
+use std::sync::Arc;
 
 use gibbon_message::uri;
-use gibbon_pdk::Exchange;
+use gibbon_pdk::{Exchange, Expression, Host, Scripting};
 
 /// A text with places to fill in.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
     /// The first alternative that has a value.
     Look(Vec<Look>),
+    Lua(Arc<dyn Expression>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,6 @@ enum Look {
     Header(String),
     Query(String),
     Capture(String),
-    Shared(String),
     Literal(String),
 }
 
@@ -34,60 +32,104 @@ enum Look {
 #[error("value '{text}' is not in supported format: {cause}")]
 pub struct TemplateError {
     text: String,
-    cause: &'static str,
+    cause: String,
+}
+
+/// A piece of a text.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Text(&'a str),
+    Expression(&'a str),
+}
+
+/// Checks that every `$(` is closed.
+///
+/// # Errors
+/// It is not.
+pub fn check(text: &str) -> Result<(), TemplateError> {
+    pieces(text).map(drop)
+}
+
+/// Takes a text apart. An expression ends where its brackets are even, as in Kong's templates.
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("$(") {
+        if !before.is_empty() {
+            found.push(Piece::Text(before));
+        }
+        let mut open = 1;
+        let end = after.bytes().position(|byte| {
+            open += i32::from(byte == b'(') - i32::from(byte == b')');
+            open == 0
+        });
+        let unclosed = || TemplateError { text: text.to_owned(), cause: "'$(' without ')'".to_owned() };
+        let (expression, behind) = end.and_then(|end| after.split_at_checked(end)).ok_or_else(unclosed)?;
+        found.push(Piece::Expression(expression));
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        found.push(Piece::Text(rest));
+    }
+    Ok(found)
 }
 
 impl Template {
-    /// Reads a template.
+    /// Compiles a template.
     ///
     /// # Errors
-    /// An expression that is not closed, or is more than a look-up.
-    pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let failed = |cause| TemplateError { text: text.to_owned(), cause };
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("$(") {
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+    /// An expression that is not closed or does not parse.
+    pub fn compile(text: &str, scripting: &dyn Scripting) -> Result<Template, TemplateError> {
+        let part = |piece| match piece {
+            Piece::Text(text) => Ok(Part::Text(text.to_owned())),
+            Piece::Expression(source) => {
+                expression(source, scripting).map_err(|cause| TemplateError { text: text.to_owned(), cause })
             }
-            let (expression, behind) = after.split_once(')').ok_or_else(|| failed("'$(' without ')'"))?;
-            let looks: Option<Vec<Look>> = expression.split(" or ").map(|e| look(e.trim())).collect();
-            parts.push(Part::Look(
-                looks.ok_or_else(|| failed("only look-ups in headers, query_params, uri_captures and shared are"))?,
-            ));
-            rest = behind;
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Template { parts })
+        };
+        Ok(Template { parts: pieces(text)?.into_iter().map(part).collect::<Result<_, _>>()? })
     }
 
     /// The text for a request; `None` if it came out empty.
-    #[must_use]
-    pub fn render(&self, x: &Exchange) -> Option<String> {
-        self.fill(x, |value| value)
+    ///
+    /// # Errors
+    /// What an expression raised.
+    pub fn render(&self, x: &mut Exchange, host: &Host) -> Result<Option<String>, String> {
+        self.fill(x, host, |value| value)
     }
 
     /// As [`render`](Self::render), for a path: what is looked up stays inside it, and begins neither query nor fragment.
-    #[must_use]
-    pub fn render_path(&self, x: &Exchange) -> Option<String> {
-        self.fill(x, |value| value.replace('?', "%3F").replace('#', "%23"))
+    ///
+    /// # Errors
+    /// What an expression raised.
+    pub fn render_path(&self, x: &mut Exchange, host: &Host) -> Result<Option<String>, String> {
+        self.fill(x, host, |value| value.replace('?', "%3F").replace('#', "%23"))
     }
 
-    fn fill(&self, x: &Exchange, write: impl Fn(String) -> String) -> Option<String> {
+    fn fill(&self, x: &mut Exchange, host: &Host, write: impl Fn(String) -> String) -> Result<Option<String>, String> {
         let mut out = String::new();
         for part in &self.parts {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Look(looks) => {
-                    if let Some(value) = looks.iter().find_map(|l| l.value(x)) {
-                        out.push_str(&write(value));
-                    }
+            let value = match part {
+                Part::Text(text) => {
+                    out.push_str(text);
+                    continue;
                 }
+                Part::Look(looks) => looks.iter().find_map(|look| look.value(x)),
+                Part::Lua(expression) => expression.value(x, host)?,
+            };
+            if let Some(value) = value {
+                out.push_str(&write(value));
             }
         }
-        (!out.is_empty()).then_some(out)
+        Ok((!out.is_empty()).then_some(out))
+    }
+}
+
+/// Where Lua in configurations is switched off, look-ups are too: what fails is the request, as in Kong.
+fn expression(source: &str, scripting: &dyn Scripting) -> Result<Part, String> {
+    let looks: Option<Vec<Look>> = source.split(" or ").map(|alternative| look(alternative.trim())).collect();
+    match looks.filter(|_| scripting.is_allowed()) {
+        Some(looks) => Ok(Part::Look(looks)),
+        None => scripting.expression(source).map(Part::Lua),
     }
 }
 
@@ -114,7 +156,6 @@ fn look(expression: &str) -> Option<Look> {
         "headers" => Look::Header(name.replace('_', "-")),
         "query_params" => Look::Query(name),
         "uri_captures" => Look::Capture(name),
-        "shared" => Look::Shared(name),
         _ => return None,
     })
 }
@@ -133,10 +174,6 @@ impl Look {
                 Some(found.map_or_else(|| "true".to_owned(), |v| String::from_utf8_lossy(&v).into_owned()))
             }
             Look::Capture(name) => x.captures.iter().find(|(n, _)| **n == **name).map(|(_, v)| v.to_string()),
-            Look::Shared(name) => {
-                let (_, value) = x.log_values.iter().rev().find(|(n, _)| **n == **name)?;
-                Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            }
         }
     }
 }
@@ -144,6 +181,8 @@ impl Look {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use gibbon_pdk::NoScripting;
+
     use super::*;
 
     fn rendered(text: &str) -> Option<String> {
@@ -152,7 +191,7 @@ mod tests {
         x.request.headers.append("X-Id", "7");
         x.captures.push(("name".into(), "n".into()));
         x.captures.push(("1".into(), "one".into()));
-        Template::parse(text).unwrap().render(&x)
+        Template::compile(text, &NoScripting).unwrap().render(&mut x, &gibbon_rig::Rig::new().host).unwrap()
     }
 
     #[test]
@@ -166,8 +205,9 @@ mod tests {
     fn what_is_looked_up_stays_inside_a_path() {
         let mut x = Exchange::default();
         x.request.headers.append("X-Id", "a?admin=1#f");
-        let template = Template::parse("/u/$(headers.x_id)?fixed=1").unwrap();
-        assert_eq!(template.render_path(&x).as_deref(), Some("/u/a%3Fadmin=1%23f?fixed=1"));
+        let template = Template::compile("/u/$(headers.x_id)?fixed=1", &NoScripting).unwrap();
+        let path = template.render_path(&mut x, &gibbon_rig::Rig::new().host).unwrap();
+        assert_eq!(path.as_deref(), Some("/u/a%3Fadmin=1%23f?fixed=1"));
     }
 
     #[test]
@@ -177,9 +217,32 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_look_up_is_refused() {
-        for text in ["$(os.execute('x'))", "$(headers.x", "$(1 + 1)", "$(headers)"] {
-            assert!(Template::parse(text).is_err(), "{text}");
+    fn an_expression_ends_where_its_brackets_are_even() {
+        use Piece::{Expression, Text};
+        let text = "a-$(headers.x:sub(1, (2)))-b$(1)";
+        let expected = [Text("a-"), Expression("headers.x:sub(1, (2))"), Text("-b"), Expression("1")];
+        assert_eq!(pieces(text).unwrap(), expected);
+        assert!(check("$(headers.x").is_err() && check("$((1)").is_err() && check("$ (").is_ok());
+    }
+
+    #[test]
+    fn more_than_a_look_up_is_asked_of_lua() {
+        for text in ["$(os.execute('x'))", "$(1 + 1)", "$(headers)", "$(shared.x)"] {
+            let refused = Template::compile(text, &NoScripting).err().unwrap();
+            assert!(refused.to_string().contains("there is no Lua here"), "{refused}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_taken_apart_whole(text in "[$()ä.a ]{0,40}") {
+            if let Ok(pieces) = pieces(&text) {
+                let whole: String = pieces.iter().map(|piece| match piece {
+                    Piece::Text(text) => (*text).to_owned(),
+                    Piece::Expression(source) => format!("$({source})"),
+                }).collect();
+                proptest::prop_assert_eq!(whole, text);
+            }
         }
     }
 }

@@ -226,7 +226,7 @@ pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn job<'a>(key: &'a [u8], iv: &'a [u8], data: &'a [u8], encrypt: bool) -> Job<'a> {
