@@ -16,6 +16,9 @@ FILES = min(200_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])     # descri
 CONNECTIONS = min(60_000, FILES // 2 - 100)
 
 
+STREAMS = ("events", "chat-stream", "chat-block", "chat-held")          # upstreams whose answers must not be held back
+
+
 @dataclass(frozen=True)
 class Setup:
     """What the gateway in the middle is to do."""
@@ -30,6 +33,7 @@ class Setup:
     workers: int = 1
     database: bool = False              # the configuration in the embedded database instead of a file
     changing: bool = False              # one route is changed every second, through the Admin API
+    ai: str = ""                        # the upstream is a model of this provider, asked through ai-proxy
     yaml: bool = False                  # the declarative file as YAML instead of JSON
     settings: tuple = field(default=())  # more of Gibbon's settings, as (name, value)
 
@@ -90,7 +94,7 @@ class Gateway:
     @classmethod
     def lacks(cls, setup):
         """Why this gateway cannot do what a setup asks; none if it can."""
-        if setup.plugins or setup.consumers:
+        if setup.plugins or setup.consumers or setup.ai:
             return "has no Kong plugins"
         if setup.routes > 1:
             return "not measured with many routes"
@@ -117,6 +121,10 @@ class Gateway:
             except OSError:
                 time.sleep(0.02)
         sys.exit(f"{self.label} does not listen after {START_SECONDS} s:\n{self.tail()}")
+
+    def asked(self, load):
+        """The load as this gateway wants to be asked."""
+        return load
 
     def restart(self):
         """A fresh process: what an earlier round left in its memory must not count."""
@@ -204,7 +212,7 @@ class Nginx(Gateway):
         module = forward.split()[0].partition("_")[0]
         header = f"{module}_set_header"
         forward = forward.rpartition(";")[0] + ";"
-        buffering = "proxy_buffering off;" if self.setup.upstream in ("events", "chat-stream") else ""
+        buffering = "proxy_buffering off;" if self.setup.upstream in STREAMS else ""
         if self.setup.stream_bodies:
             buffering += " proxy_request_buffering off;"
         self.write("nginx.conf", f"""
@@ -426,10 +434,21 @@ PLUGINS = {
 }
 
 
+def ai_proxy(setup, upstream):
+    """A model at the upstream. What it used is logged, so it is counted."""
+    options = {"upstream_url": f"http://127.0.0.1:{upstream}/v1"}
+    if setup.ai == "anthropic":
+        options["anthropic_version"] = "2023-06-01"
+    return {"route_type": "llm/v1/chat", "auth": {"header_name": "Authorization", "header_value": "Bearer stand"}, "logging": {"log_statistics": True},
+            "model": {"provider": setup.ai, "options": options}}
+
+
 def declarative(setup, upstream):
     """A kong.yml, as a dictionary, that does what a setup says."""
     service = {"name": "bench", "protocol": "grpc" if setup.grpc else "http", "host": "127.0.0.1", "port": upstream, "retries": 5}
     service["routes"] = [route(n, setup) for n in range(setup.routes)]
+    if setup.ai:
+        service["plugins"] = [{"name": "ai-proxy", "config": ai_proxy(setup, upstream)}]
     if setup.plugins:
         own = dict(setup.configs)
         service["plugins"] = [{"name": name, "config": own.get(name) or PLUGINS[name]} for name in setup.plugins]
@@ -457,7 +476,7 @@ def route(n, setup):
         r.pop("strip_path")
     if setup.stream_bodies:
         r["request_buffering"] = False
-    if setup.upstream in ("events", "chat-stream"):
+    if setup.upstream in STREAMS:
         r["response_buffering"] = False
     return r
 
@@ -469,4 +488,77 @@ def find(name):
     return path
 
 
-ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy)}
+PEERS = os.path.join(ROOT, "target", "bench-peers")                     # where bench/peers puts what is not in Debian
+
+
+class LiteLLM(Gateway):
+    """LiteLLM's proxy, in Python: one worker, no logging."""
+    name = "litellm"
+    binary = os.path.join(PEERS, "litellm", "bin", "litellm")
+
+    @classmethod
+    def lacks(cls, setup):
+        if not os.path.exists(cls.binary):
+            return "not installed: run bench/peers"
+        return None if setup.ai else "only speaks to models"
+
+    @classmethod
+    def version(cls):
+        pip = os.path.join(os.path.dirname(cls.binary), "pip")
+        shown = subprocess.run([pip, "show", "litellm"], capture_output=True, text=True).stdout if os.path.exists(pip) else ""
+        return next((line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Version")), "not installed")
+
+    def prepare(self):
+        base = f"http://127.0.0.1:{self.upstream}" + ("/v1" if self.setup.ai == "openai" else "")
+        model = {"model_name": "stand", "litellm_params": {"model": f"{self.setup.ai}/stand", "api_base": base, "api_key": "stand"}}
+        config = self.write("config.yaml", json.dumps({"model_list": [model], "litellm_settings": {"telemetry": False, "num_retries": 0}}))
+        env = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+        return [self.binary, "--config", config, "--host", "127.0.0.1", "--port", str(self.plain), "--num_workers", "1", "--telemetry", "False"], env
+
+
+class Portkey(Gateway):
+    """Portkey's open gateway, on Node: told by headers where to go."""
+    name = "portkey"
+    script = os.path.join(PEERS, "portkey", "node_modules", "@portkey-ai", "gateway", "build", "start-server.js")
+
+    @classmethod
+    def lacks(cls, setup):
+        if not os.path.exists(cls.script):
+            return "not installed: run bench/peers"
+        return None if setup.ai else "only speaks to models"
+
+    @classmethod
+    def version(cls):
+        package = os.path.join(os.path.dirname(os.path.dirname(cls.script)), "package.json")
+        return json.load(open(package))["version"] if os.path.exists(package) else "not installed"
+
+    def prepare(self):
+        return ["node", self.script, f"--port={self.plain}", "--headless"], {"NODE_ENV": "production"}
+
+    def asked(self, load):
+        told = [["x-portkey-provider", self.setup.ai], ["x-portkey-custom-host", f"http://127.0.0.1:{self.upstream}/v1"], ["Authorization", "Bearer stand"]]
+        return {**load, "requests": {**load["requests"], "headers": load["requests"]["headers"] + told}}
+
+
+class Direct(Gateway):
+    """Nobody in between: what a gateway adds is its figure less this one."""
+    name = "direct"
+
+    def __init__(self, setup, upstream_port, label):
+        self.setup, self.label, self.plain, self.began = setup, label, upstream_port, time.monotonic()
+
+    @staticmethod
+    def version():
+        return "no gateway"
+
+    def pids(self):
+        return []
+
+    def restart(self):
+        pass
+
+    def stop(self):
+        pass
+
+
+ALL = {g.name: g for g in (Gibbon, Nginx, Haproxy, Envoy, LiteLLM, Portkey, Direct)}

@@ -104,7 +104,7 @@ def idle_section(title, result):
         s = {k: summarise(cells, label, label, k) for k in ("per_client", "before", "after")}
         rows.append([label, number(s["per_client"]["median"], 0) + percent(s["per_client"]["spread"]), number((s["before"]["median"] or 0) / 2**20), number((s["after"]["median"] or 0) / 2**20),
                      str(s["per_client"]["rounds"])])
-    return "\n".join([f"### {title}", "", table(["", "bytes per idle client", "MiB before", "MiB with them", "rounds"], rows)])
+    return "\n".join([f"### {title}", "", table(["", "bytes per client", "MiB before", "MiB with them", "rounds"], rows)])
 
 
 def start_section(title, result):
@@ -116,7 +116,7 @@ def start_section(title, result):
     return "\n".join([f"### {title}", "", table(["", "ms until the first answer", "MiB then", "rounds"], rows)])
 
 
-SECTIONS = {"drive": drive_section, "idle": idle_section, "start": start_section}
+SECTIONS = {"drive": drive_section, "idle": idle_section, "streams": idle_section, "start": start_section}
 
 
 def markdown(run):

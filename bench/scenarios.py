@@ -18,8 +18,9 @@ class Scenario:
     load: dict = field(default_factory=dict)        # for the stand's `drive`: protocol, tls, connections, streams, requests
     against: tuple = EVERY                          # gateways with this setup
     baseline: tuple = ()                            # (label, setup, load) of Gibbon itself, to compare with
-    kind: str = "drive"                             # drive | idle | start
+    kind: str = "drive"                             # drive | idle | streams | start
     fixed_rate: bool = True                         # measure latency at a fixed rate as well
+    rate: int = 0                                   # that rate per second, in place of a share of what is possible
     slow: bool = False                              # only with --all or by name: takes minutes to set up
     bar: tuple = ()                                 # what is to hold of CPU per request against a contender: (label, at most, "times" | "µs more")
 
@@ -61,6 +62,18 @@ def consumers(count, **more):
 
 CHAT = '{"model":"stand","messages":[{"role":"user","content":"What is the answer?"}]}'
 
+
+def chat(connections=64, stream=False, **more):
+    """A chat of 1 KB."""
+    text = '{"model":"stand"' + (',"stream":true' if stream else "") + ',"messages":[{"role":"user","content":"' + "What is the answer? " * 48 + '"}]}'
+    return load(method="POST", path="/v1/chat/completions", text=text, headers=[["Content-Type", "application/json"]], connections=connections, **more)
+
+
+def chats(name, title, setup, direct, **more):
+    """A chat through ai-proxy, beside the same one without a gateway."""
+    return Scenario(name, title, setup, chat(), ("gibbon", "litellm", "portkey"), (("direct", Setup(direct), chat()),), rate=1000, **more)
+
+
 SCENARIOS = [
     Scenario("plain-200", "plain proxy, 200-byte answers", load=PLAIN),
     Scenario("plain-10k", "plain proxy, 10 KB answers", Setup("medium"), PLAIN),
@@ -80,6 +93,13 @@ SCENARIOS = [
     Scenario("churn", "an upstream that closes after each answer", Setup("closing"), PLAIN, fixed_rate=False),
     Scenario("chat", "LLM chat passed through, 700-byte answers", Setup("chat"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
     Scenario("chat-stream", "LLM stream passed through, 52 events an answer", Setup("chat-stream"), load(method="POST", text=CHAT, headers=[["Content-Type", "application/json"]]), fixed_rate=False),
+    chats("ai-chat", "LLM chat of 1 KB through ai-proxy, as it is", Setup("chat", ai="openai"), "chat"),
+    chats("ai-convert", "LLM chat of 1 KB through ai-proxy, OpenAI's format in, Anthropic's out", Setup("message", ai="anthropic"), "message"),
+    Scenario("ai-stream", "LLM streams through ai-proxy, 52 events an answer, each in a segment of its own, 1,000 clients", Setup("chat-stream", ai="openai"),
+             chat(1000, stream=True), ("gibbon",), fixed_rate=False),
+    Scenario("ai-block", "LLM streams through ai-proxy, 1,002 events an answer, in blocks", Setup("chat-block", ai="openai"), chat(stream=True), ("gibbon",), fixed_rate=False),
+    Scenario("ai-held", "memory per open LLM stream, 8,000 of them", Setup("chat-held", ai="openai"), chat(8000, stream=True), ("gibbon",), kind="streams"),
+    Scenario("ai-held-1000", "memory per open LLM stream, 1,000 of them", Setup("chat-held", ai="openai"), chat(1000, stream=True), ("gibbon",), kind="streams"),
     Scenario("auth-limit", "key-auth + rate-limiting", Setup(plugins=AUTH, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=times(1.05)),
     Scenario("ten-plugins", "ten plugins", Setup(plugins=TEN, consumers=1), KEYED, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=more(1.0)),
     Scenario("prometheus", "key-auth + prometheus with figures of 1,000 consumers", Setup(plugins=("key-auth", "prometheus"), consumers=1000, configs=EVERY_FIGURE),
@@ -105,7 +125,7 @@ def contenders(scenario, names):
     """(label, gateway name, setup, load) of everyone who takes part, in order."""
     out = [(name, name, scenario.setup, scenario.load) for name in scenario.against if name in names]
     if "gibbon" in names:
-        out += [(label, "gibbon", setup, load) for label, setup, load in scenario.baseline]
+        out += [(label, "direct" if label == "direct" else "gibbon", setup, load) for label, setup, load in scenario.baseline]
     return out
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The official SDKs of OpenAI, Anthropic and Google against a built gateway, in front of a stand-in provider.
+"""The official SDKs of OpenAI, Anthropic and Google, and LangChain, against a built gateway, in front of a stand-in provider.
 
     tests/sdk/run.py            needs the Python of target/sdk, which tests/install makes, and a built gateway
 
 Each client talks to a provider of another format: chat, streams, tools, errors, and the faults a provider has on a bad
 day. The stand-in answers with documented wire traffic; what it is asked decides which.
 """
-import json, os, socket, subprocess, sys, tempfile, threading, time, http.server
+import base64, json, os, socket, struct, subprocess, sys, tempfile, threading, time, http.server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -15,6 +15,8 @@ PATIENCE = 60
 import anthropic, openai  # noqa: E402
 from google import genai  # noqa: E402
 from google.genai import errors as genai_errors  # noqa: E402
+from langchain_anthropic import ChatAnthropic  # noqa: E402
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings  # noqa: E402
 
 
 # ---------------------------------------------------------------- the stand-in
@@ -84,6 +86,13 @@ class Provider(http.server.BaseHTTPRequestHandler):
                  "anthropic": {"type": "error", "error": {"type": "overloaded_error", "message": "bad day"}}}[form]
         if fault.isdigit():
             return self.answer(int(fault), json.dumps(error).encode(), [("Retry-After", "1")])
+        if fault == "embeddings":
+            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+            vector = [0.5, -0.25] + [0.0] * 14
+            if body.get("encoding_format") == "base64":
+                vector = base64.b64encode(struct.pack("<16f", *vector)).decode()
+            data = [{"object": "embedding", "index": n, "embedding": vector} for n in range(len(texts))]
+            return self.answer(200, json.dumps({"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 2, "total_tokens": 2}}).encode())
         if fault == "garbage":
             return self.answer(200, b"{not json")
         tools = bool(body.get("tools"))
@@ -120,6 +129,10 @@ def free_port():
         return s.getsockname()[1]
 
 
+def route(path, config):
+    return {"name": path.strip("/").replace("/", "-"), "paths": [path], "plugins": [{"name": "ai-proxy", "config": config}]}
+
+
 class Gateway:
     def __init__(self, provider):
         self.port, self.folder = free_port(), tempfile.mkdtemp(prefix="sdk-gateway-")
@@ -132,8 +145,11 @@ class Gateway:
                         options["anthropic_version"] = "2023-06-01"
                     config = {"route_type": "llm/v1/chat", "llm_format": form, "auth": {"header_name": "x-key", "header_value": "k"},
                               "model": {"provider": upstream, "options": options}}
-                    path = f"/{form}/{upstream}/{fault}"
-                    routes.append({"name": path.strip("/").replace("/", "-"), "paths": [path], "plugins": [{"name": "ai-proxy", "config": config}]})
+                    routes.append(route(f"/{form}/{upstream}/{fault}", config))
+            named = {"provider": "openai", "name": "fast", "options": {"upstream_url": f"http://127.0.0.1:{provider}/openai/fine"}}
+            routes.append(route(f"/{form}/openai/named", {"route_type": "llm/v1/chat", "llm_format": form, "model": named}))
+        embedding = {"provider": "openai", "options": {"upstream_url": f"http://127.0.0.1:{provider}/openai/embeddings"}}
+        routes.append(route("/openai/openai/embeddings", {"route_type": "llm/v1/embeddings", "genai_category": "text/embeddings", "model": embedding}))
         text = json.dumps({"_format_version": "3.0", "services": [{"name": "llm", "url": "http://127.0.0.1:1", "routes": routes}]})
         with open(os.path.join(self.folder, "config.json"), "w") as f:
             f.write(text)
@@ -223,6 +239,45 @@ def test_google_chats_streams_and_calls_tools_with_both(gateway):
     config = genai.types.GenerateContentConfig(tools=[tool])
     whole = google_client(gateway, "openai").models.generate_content(model="m", contents="Hi", config=config)
     assert dict(whole.function_calls[0].args) == {"city": "Oslo"}, whole
+
+
+def test_langchain_chats_streams_and_calls_tools_with_both(gateway):
+    for upstream in ("openai", "anthropic"):
+        for model in (ChatOpenAI(model="m", base_url=gateway.url("openai", upstream), api_key="client", max_retries=0, timeout=PATIENCE),
+                      ChatAnthropic(model="m", base_url=gateway.url("anthropic", upstream), api_key="client", max_retries=0, timeout=PATIENCE, max_tokens=9)):
+            whole = model.invoke("Hi")
+            assert (text_of(whole), whole.usage_metadata["total_tokens"]) == ("Hello there", 17), whole
+            assert "".join(text_of(piece) for piece in model.stream("Hi")) == "Hello there"
+            if upstream == "openai":
+                bound = model.bind_tools([{"name": "weather", "description": "The weather.", "parameters": WEATHER}])
+                for answer in (bound.invoke("Hi"), sum_of(bound.stream("Hi"))):
+                    assert [(c["name"], c["args"]) for c in answer.tool_calls] == [("weather", {"city": "Oslo"})], answer
+
+
+def text_of(message):
+    parts = message.content if isinstance(message.content, list) else [message.content]
+    return "".join(p if isinstance(p, str) else p.get("text", "") for p in parts)
+
+
+def sum_of(pieces):
+    whole = None
+    for piece in pieces:
+        whole = piece if whole is None else whole + piece
+    return whole
+
+
+def test_openai_and_langchain_embed(gateway):
+    url = gateway.url("openai", "openai", "embeddings")
+    answer = openai.OpenAI(base_url=url, api_key="client", max_retries=0).embeddings.create(model="m", input=["a", "b"])
+    assert ([d.embedding[:2] for d in answer.data], answer.usage.total_tokens) == ([[0.5, -0.25], [0.5, -0.25]], 2), answer
+    vectors = OpenAIEmbeddings(model="m", base_url=url, api_key="client", max_retries=0, check_embedding_ctx_length=False).embed_documents(["a", "b"])
+    assert [v[:2] for v in vectors] == [[0.5, -0.25], [0.5, -0.25]], vectors
+
+
+def test_models_are_listed_in_every_format(gateway):
+    assert [m.id for m in openai_client(gateway, "openai", "named").models.list()] == ["fast"]
+    assert [m.id for m in anthropic_client(gateway, "openai", "named").models.list()] == ["fast"]
+    assert [m.name for m in google_client(gateway, "openai", "named").models.list()] == ["models/fast"]
 
 
 def test_errors_are_the_clients_own(gateway):

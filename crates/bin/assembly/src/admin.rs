@@ -19,7 +19,7 @@ use gibbon_plan::Plugins;
 use gibbon_ports::NodeMetrics;
 use gibbon_proxy::{Node, live_of};
 use gibbon_store::Documents;
-use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ServerTls};
+use gibbon_tls::{Certificate, CertificatePair, CertificateSource, ClientHello, ClientRule, ServerTls};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -84,7 +84,7 @@ fn typed(value: Typed) -> Value {
 
 impl NodeView for ThisNode {
     fn plugin_paths(&self, first: &str) -> Option<Arc<dyn AdminPaths>> {
-        self.plugin_paths.iter().find(|(root, _)| *root == first).map(|(_, paths)| Arc::clone(paths))
+        self.plugin_paths.iter().find(|(root, _)| root == first).map(|(_, paths)| Arc::clone(paths))
     }
 
     fn about(&self) -> &About {
@@ -203,6 +203,7 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 struct Bound {
     socket: BoundSocket,
     tls: Option<ServerTls>,
+    clients: Option<ClientRule>,
     surface: Surface,
     log: Option<CallLog>,
 }
@@ -234,10 +235,10 @@ impl Interfaces {
 
     fn serve_those_of(&mut self, surface: Surface) -> std::io::Result<()> {
         let mut served = Served { retire: watch::Sender::new(false), tasks: JoinSet::new() };
-        for Bound { socket, tls, log, .. } in self.bound.iter().filter(|bound| bound.surface == surface) {
+        for Bound { socket, tls, clients, log, .. } in self.bound.iter().filter(|bound| bound.surface == surface) {
             let retire = served.retire.subscribe();
-            let (socket, tls, log) = (socket.try_clone()?, tls.clone(), log.clone());
-            let listener = AdminListener { socket, tls, surface, log, retire };
+            let (socket, tls, clients, log) = (socket.try_clone()?, tls.clone(), clients.clone(), log.clone());
+            let listener = AdminListener { socket, tls, clients, surface, log, retire };
             let serving = serve(Arc::clone(&self.admin), listener);
             let serving = async move {
                 if let Err(error) = serving.await {
@@ -328,19 +329,25 @@ pub fn interfaces(
     );
     control.spawn(Arc::clone(&admin).run_hooks());
     let tls = &settings.tls;
+    let asked = &tls.client_verification;
     let interfaces = [
-        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default", &logs.admin),
-        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default", &logs.status),
+        (Surface::Admin, &settings.listeners.admin, &tls.admin, "admin-kong-default", &logs.admin, &asked.admin),
+        (Surface::Status, &settings.listeners.status, &tls.status, "status-kong-default", &logs.status, &asked.status),
     ];
     let mut bound = Vec::new();
-    for (surface, listeners, pairs, default, log) in interfaces {
+    for (surface, listeners, pairs, default, log, asked) in interfaces {
         let log = log.clone().map(|(format, handle)| CallLog::new(format, handle));
         for listener in listeners {
-            let tls = if listener.ssl { Some(own_tls(settings, listener, pairs, default)?) } else { None };
+            let clients = asked.as_ref().filter(|_| listener.ssl).map(listen::client_rule).transpose()?;
+            let tls = match listener.ssl {
+                true => Some(own_tls(settings, listener, pairs, default, clients.as_ref())?),
+                false => None,
+            };
             let sockets = bind(&listen::spec(listener)?, 1, inherited)?;
             bound.extend(sockets.into_iter().map(|socket| Bound {
                 socket,
                 tls: tls.clone(),
+                clients: clients.clone(),
                 surface,
                 log: log.clone(),
             }));
@@ -363,7 +370,8 @@ fn own_tls(
     listener: &Listener,
     pairs: &[KeyPairSource],
     default: &str,
+    clients: Option<&ClientRule>,
 ) -> anyhow::Result<ServerTls> {
     let pair = listen::default_pair(pairs, &settings.prefix, default)?;
-    listen::server_tls(settings, Arc::new(Own(pair)), listen::http_alpn(listener.http2))
+    listen::server_tls(settings, Arc::new(Own(pair)), listen::http_alpn(listener.http2), clients)
 }

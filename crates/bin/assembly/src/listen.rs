@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gibbon_conf::listen::{Address, SoKeepalive};
-use gibbon_conf::{KeyPairSource, Listener, Material, Settings};
+use gibbon_conf::{ClientVerification, KeyPairSource, Listener, Material, Settings, VerifyClient};
 use gibbon_net::{Inherited, Keepalive, ListenAddress, ListenSpec, SocketKind, bind};
 use gibbon_proxy::{Kind, Listening, Mode, Node, PlanCertificates};
 use gibbon_tls::{
-    Certificate, CertificatePair, CertificateSource, Ciphers, Protocols, ServerTls, ServerTlsSettings, SessionTickets,
+    Certificate, CertificatePair, CertificateSource, Ciphers, ClientCertificates, ClientRule, ClientTrust, Protocols,
+    ServerTls, ServerTlsSettings, SessionTickets, TrustStore,
 };
 
 use crate::settings::text_of;
@@ -31,8 +32,12 @@ pub fn traffic(
     for (listener, kind) in http.chain(stream) {
         let sockets = bind(&spec(listener)?, workers, inherited)?;
         let http2 = listener.http2 && kind == Kind::Http;
-        let tls = if listener.ssl { Some(traffic_tls(settings, node, kind, http2)?) } else { None };
-        listening.push(Listening { sockets, mode: Mode { kind, tls, http2, proxy_protocol: listener.proxy_protocol } });
+        let asked = &settings.tls.client_verification;
+        let asked = if kind == Kind::Http { &asked.proxy } else { &asked.stream };
+        let clients = asked.as_ref().filter(|_| listener.ssl).map(client_rule).transpose()?;
+        let tls = if listener.ssl { Some(traffic_tls(settings, node, kind, http2, clients.as_ref())?) } else { None };
+        let mode = Mode { kind, tls, clients, http2, proxy_protocol: listener.proxy_protocol };
+        listening.push(Listening { sockets, mode });
     }
     Ok(listening)
 }
@@ -70,11 +75,37 @@ pub fn spec(listener: &Listener) -> anyhow::Result<ListenSpec> {
     Ok(spec)
 }
 
-fn traffic_tls(settings: &Settings, node: &Arc<Node>, kind: Kind, http2: bool) -> anyhow::Result<ServerTls> {
+/// What the settings ask of clients' certificates.
+///
+/// # Errors
+/// A file of authorities that cannot be read or used, named.
+pub fn client_rule(asked: &ClientVerification) -> anyhow::Result<ClientRule> {
+    let authorities = match &asked.authorities {
+        None => TrustStore::empty(),
+        Some(path) => {
+            let name = path.display().to_string();
+            let pem = std::fs::read(path).with_context(|| format!("ssl_client_certificate '{name}'"))?;
+            TrustStore::from_pem([(name.as_str(), pem.as_slice())])?
+        }
+    };
+    Ok(ClientRule {
+        trust: ClientTrust::new(authorities, asked.depth),
+        required: asked.mode == VerifyClient::Required,
+        any_authority: asked.mode == VerifyClient::OptionalNoCa,
+    })
+}
+
+fn traffic_tls(
+    settings: &Settings,
+    node: &Arc<Node>,
+    kind: Kind,
+    http2: bool,
+    clients: Option<&ClientRule>,
+) -> anyhow::Result<ServerTls> {
     let default = default_pair(&settings.tls.proxy, &settings.prefix, "kong-default")?;
     let source = Arc::new(PlanCertificates::new(Arc::clone(node), default));
     let alpn = if kind == Kind::Http { http_alpn(http2) } else { Vec::new() };
-    server_tls(settings, source, alpn)
+    server_tls(settings, source, alpn, clients)
 }
 
 /// What a listener of HTTP agrees on.
@@ -93,6 +124,7 @@ pub fn server_tls(
     settings: &Settings,
     source: Arc<dyn CertificateSource>,
     alpn: Vec<Vec<u8>>,
+    clients: Option<&ClientRule>,
 ) -> anyhow::Result<ServerTls> {
     let tls = &settings.tls;
     let ciphers = match &tls.ciphers {
@@ -108,6 +140,9 @@ pub fn server_tls(
         session_lifetime: tls.session_timeout,
         // About 250 bytes a session, as nginx counts four thousand to the megabyte.
         session_cache: (tls.session_cache_size / 256) as usize,
+        client_certificates: clients.map_or(ClientCertificates::Ignore, |rule| ClientCertificates::Request {
+            authorities: rule.trust.authorities().clone(),
+        }),
         ..ServerTlsSettings::default()
     };
     Ok(ServerTls::new(&server, source)?)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gibbon_conf::{Settings, Values, Workers as WorkerCount};
 use gibbon_journal::{AccessLog, Handle, LevelControl};
 use gibbon_model::Registry;
@@ -12,6 +13,7 @@ use gibbon_plan::{Change, CompileError, Compiler, Funnel, Plan, Plugins, Publish
 use gibbon_ports::SystemClock;
 use gibbon_proxy::{Listening, Names, Node, Remote, Stage, Start, Upstreams, WorkerParts, Workers};
 use gibbon_router::Flavor;
+use gibbon_store::Documents;
 
 use crate::admin::{Interfaces, ThisNode};
 use crate::declared::Declarative;
@@ -94,7 +96,7 @@ impl Engine {
         let node = Arc::new(Node::new(Arc::clone(&publisher), clock, upstreams, facts.worker_count));
         let ports = Arc::new(Ports::new(settings, &node, facts.clone(), Arc::clone(&lua), access_logs, control)?);
         let plugins = Arc::new(parts::loaded(settings, &lua));
-        let registry = registry(settings, &plugins);
+        let registry = registry(settings, &plugins, lua.entities());
         let compiler = Compiler::new(flavor, Arc::clone(&plugins));
         let funnel = Arc::new(Funnel::new(compiler, Box::new(SharedPorts(Arc::clone(&ports))), publisher));
         Ok(Engine { node, ports, plugins, registry, funnel })
@@ -121,12 +123,13 @@ impl Running {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let facts = facts(of, count);
+        let facts = facts(of, count)?;
         let engine = Engine::build(settings, &facts, &of.access_logs, admin::shown(of.values), control.handle())?;
         let about = admin::about(&facts, of.values, &engine.plugins);
         let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
-        ports.store.connect(documents.conductor.clone(), Arc::clone(&documents.registry));
+        ports.store.connect(&documents);
+        tell_lua(&documents, &ports);
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
         // Before anything listens: whoever is let in finds the configuration in force.
@@ -142,7 +145,7 @@ impl Running {
             declarative: documents.conductor.is_declarative(),
             control: control.handle().clone(),
             metrics: Arc::clone(&ports.metrics),
-            plugin_paths: parts::admin_paths(&ports),
+            plugin_paths: parts::admin_paths(&ports)?,
         };
         let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let http = Arc::clone(&ports.http);
@@ -254,15 +257,34 @@ impl Running {
     }
 }
 
-fn facts(of: &NodeSettings<'_>, worker_count: usize) -> NodeFacts {
-    NodeFacts {
+fn facts(of: &NodeSettings<'_>, worker_count: usize) -> anyhow::Result<NodeFacts> {
+    Ok(NodeFacts {
         id: of.node_id.parse().unwrap_or_default(),
         hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         server_token: settings::SERVER_TOKEN.to_owned(),
         kong_version: of.settings.compat.version().to_owned(),
         worker_count,
         tracing: tracing(&of.settings.tracing),
-    }
+        price_list: of.values.text("ai_price_list").map(price_list).transpose()?,
+    })
+}
+
+fn price_list(path: &str) -> anyhow::Result<Arc<str>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("ai_price_list: cannot read '{path}'"))?;
+    gibbon_ai::check_price_list(&text).with_context(|| format!("ai_price_list: '{path}'"))?;
+    Ok(text.into())
+}
+
+/// Lua plugins are told what changes, so that what they cached of it goes.
+fn tell_lua(documents: &Documents, ports: &Arc<Ports>) {
+    let (registry, lua, node) = (Arc::clone(&documents.registry), Arc::clone(&ports.lua), ports.facts.id);
+    documents.conductor.watch(move |changes| {
+        for change in changes {
+            if let Some(def) = registry.get(&change.entity) {
+                lua.entity_changed(def, node, change.workspace, change.before.as_deref(), change.after.as_deref());
+            }
+        }
+    });
 }
 
 fn tracing(of: &gibbon_conf::Tracing) -> TraceSettings {

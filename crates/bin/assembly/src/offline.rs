@@ -59,7 +59,7 @@ impl Offline {
     /// Entities that are not sound here, all of them, or what contradicts them; then nothing is written.
     pub fn take_over(&self, settings: &Settings) -> anyhow::Result<TakenOver> {
         let (registry, compat) = (&*self.documents.registry, self.documents.compat);
-        let found = KongTables::read(&store::postgres(settings)?, self.runtime.handle(), registry, compat)?;
+        let found = KongTables::read(&store::primary(settings)?, self.runtime.handle(), registry, compat)?;
         if !found.faulty.is_empty() {
             let list: Vec<String> =
                 found.faulty.iter().map(|(kind, id, fault)| format!("{kind} '{id}': {fault}")).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gibbon_lua::{LoadError, LuaHost};
 use gibbon_pdk::{AdminRoot, Part, Plugin};
 use gibbon_plan::Plugins;
+use gibbon_proxy::WorkerParts as _;
 
 use crate::ports::Ports;
 
@@ -55,8 +56,14 @@ pub fn bundled() -> Plugins {
 }
 
 /// Paths that plugins add to the Admin API.
-pub fn admin_paths(ports: &Ports) -> Vec<AdminRoot> {
+///
+/// # Errors
+/// A Lua plugin whose `api.lua` does not load.
+pub fn admin_paths(ports: &Arc<Ports>) -> Result<Vec<AdminRoot>, LoadError> {
     let mut paths = gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock));
     paths.extend(gibbon_security::admin_paths(&*ports.state));
-    paths
+    let for_lua = Arc::clone(ports);
+    let number = ports.facts.worker_count;
+    paths.extend(ports.lua.admin_paths(Arc::new(move || for_lua.host(number)))?);
+    Ok(paths)
 }

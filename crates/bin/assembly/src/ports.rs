@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::figures;
 use crate::node::AccessLogs;
-use crate::vaults::vaults;
+use crate::vaults::{ByReference, vaults};
 
 /// The ports of a node; workers and the plan compiler are given theirs from here.
 pub struct Ports {
@@ -39,7 +39,7 @@ pub struct Ports {
     compute: Arc<ComputePool>,
     /// Connected once the node's store is open.
     pub store: Arc<StorePort>,
-    lua: Arc<LuaHost>,
+    pub lua: Arc<LuaHost>,
     pub vaults: Arc<Vaults>,
     access_logs: AccessLogs,
 }
@@ -111,6 +111,7 @@ impl Builder for Ports {
             store: self.store.clone(),
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
+            node: Arc::clone(&self.facts),
             open_kv: &open_kv,
         };
         scope.fill(&mut build);
@@ -139,6 +140,8 @@ impl WorkerParts for Ports {
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             node: Arc::clone(&self.facts),
+            scripts: self.lua.scripts(),
+            secrets: Arc::new(ByReference { vaults: Arc::clone(&self.vaults), store: Arc::clone(&self.store) }),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gibbon_conf::Settings;
-use gibbon_model::{PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
+use gibbon_model::{EntityDef, PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
 use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
 use gibbon_schema::{Field, Record};
@@ -23,13 +23,13 @@ impl PluginSchemas for Loaded {
     }
 }
 
-/// Builds the registry for the plugins that the settings let in.
+/// Builds the registry for the plugins that the settings let in, with the kinds of entities that some bring.
 #[must_use]
-pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
+pub fn registry(settings: &Settings, plugins: &Plugins, brought: &[EntityDef]) -> Arc<Registry> {
     let mut schemas: Vec<PluginSchema> = plugins.values().map(schema).collect();
     schemas.sort_by(|a, b| a.name.cmp(&b.name));
     let flavor = crate::node::flavor(settings);
-    Arc::new(Registry::new(&RegistryOptions {
+    let mut registry = Registry::new(&RegistryOptions {
         expression_check: Some(Arc::new(move |route| gibbon_plan::check_route(flavor, &Value::Object(route.clone())))),
         router_flavor: match settings.router_flavor {
             gibbon_conf::RouterFlavor::TraditionalCompatible => RouterFlavor::TraditionalCompatible,
@@ -39,7 +39,11 @@ pub fn registry(settings: &Settings, plugins: &Plugins) -> Arc<Registry> {
         plugins: Arc::new(Loaded(schemas)),
         vaults: vaults(settings),
         ..RegistryOptions::default()
-    }))
+    });
+    for def in brought {
+        registry.add(def.clone());
+    }
+    Arc::new(registry)
 }
 
 /// The vaults that the `vaults` setting lets in.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_conf::{Compat, Database, PostgresTlsVersion, Settings};
+use gibbon_conf::{Compat, Database, Postgres as PostgresConf, PostgresTlsVersion, Settings};
 use gibbon_model::Registry;
 use gibbon_plan::Funnel;
 use gibbon_store::{
@@ -43,12 +43,18 @@ pub fn open(
             over(making, Arc::new(reader), Box::new(writer))?
         }
         Database::Postgres => {
-            let place = postgres(settings)?;
+            let place = primary(settings)?;
             readiness(&Migrations::open(&place, control)?.state()?)?;
             let (reader, writer) = Postgres::open(&place, control)?;
             let conductor = over(making, Arc::new(reader), Box::new(writer))?;
             control.spawn(listen_to_postgres(place, conductor.clone()));
-            conductor
+            match &settings.datastore.postgres_replica {
+                None => conductor,
+                Some(from) => {
+                    let reader = Postgres::read_only(&postgres(settings, from)?, control);
+                    conductor.with_replica(Arc::new(reader))
+                }
+            }
         }
     };
     control.spawn(keep_up(conductor.clone(), settings.datastore.update_frequency));
@@ -126,13 +132,17 @@ impl Tables {
     /// A server that cannot be reached, or TLS settings that cannot be used.
     pub fn open(settings: &Settings) -> anyhow::Result<Tables> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let migrations = Migrations::open(&postgres(settings)?, runtime.handle())?;
+        let migrations = Migrations::open(&primary(settings)?, runtime.handle())?;
         Ok(Tables { migrations, _runtime: runtime })
     }
 }
 
-pub(crate) fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> {
-    let from = &settings.datastore.postgres;
+/// The PostgreSQL that all is written to.
+pub(crate) fn primary(settings: &Settings) -> anyhow::Result<PostgresSettings> {
+    postgres(settings, &settings.datastore.postgres)
+}
+
+fn postgres(settings: &Settings, from: &PostgresConf) -> anyhow::Result<PostgresSettings> {
     Ok(PostgresSettings {
         host: from.host.clone(),
         port: from.port,
@@ -140,7 +150,7 @@ pub(crate) fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> 
         password: from.password.clone(),
         database: from.database.clone(),
         schema: from.schema.clone(),
-        tls: if from.tls { Some(postgres_tls(settings)?) } else { None },
+        tls: if from.tls { Some(postgres_tls(settings, from)?) } else { None },
         timeout: from.timeout,
         pool_size: from.pool_size.map(|size| size as usize),
         max_concurrent: from.max_concurrent_queries.map(|most| most as usize),
@@ -150,8 +160,7 @@ pub(crate) fn postgres(settings: &Settings) -> anyhow::Result<PostgresSettings> 
     })
 }
 
-fn postgres_tls(settings: &Settings) -> anyhow::Result<PostgresTls> {
-    let from = &settings.datastore.postgres;
+fn postgres_tls(settings: &Settings, from: &PostgresConf) -> anyhow::Result<PostgresTls> {
     let verify = match from.tls_verify {
         false => Verify::Off,
         true => {

@@ -5,11 +5,10 @@ use anyhow::bail;
 use gibbon_conf::{Role, Settings};
 
 /// Directives that keep people out. Going on without them would let everybody in.
-const GUARDS: &[&str] =
-    &["ssl_verify_client", "allow", "deny", "auth_basic", "auth_request", "limit_except", "limit_req", "limit_conn"];
+const GUARDS: &[&str] = &["allow", "deny", "auth_basic", "auth_request", "limit_except", "limit_req", "limit_conn"];
 
 /// Values that ask for no guard.
-const NO_GUARD: &[&str] = &["off", "optional_no_ca", "all"];
+const NO_GUARD: &[&str] = &["off", "all"];
 
 /// Refuses settings under which the node would not do what it was trusted to do.
 ///

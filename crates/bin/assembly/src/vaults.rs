@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use gibbon_conf::vault::{Options, Reference, VaultError};
+use gibbon_model::DEFAULT_WORKSPACE_ID;
 use gibbon_outcall::{Client, Reach};
-use gibbon_pdk::HttpClient;
-use gibbon_ports::HttpPort;
+use gibbon_pdk::{EntityKey, HttpClient, SecretReader, SendFuture, Store as _};
+use gibbon_ports::{HttpPort, StorePort};
 use gibbon_vaults::strategy::Surroundings;
 use gibbon_vaults::{Config, ReadError, Vaults};
+use uuid::Uuid;
 
 /// Vaults that are asked through `http`.
 pub fn vaults(options: &Options, http: Arc<dyn HttpClient>) -> Arc<Vaults> {
@@ -17,6 +19,29 @@ pub fn vaults(options: &Options, http: Arc<dyn HttpClient>) -> Arc<Vaults> {
     };
     let variable = Arc::new(|name: &str| std::env::var(name).ok());
     Vaults::new(Surroundings { variable, http }, Box::new(by_settings))
+}
+
+/// Reads secrets for whoever asks by reference while the node runs, from the vaults that entities describe as well.
+pub struct ByReference {
+    pub vaults: Arc<Vaults>,
+    pub store: Arc<StorePort>,
+}
+
+impl SecretReader for ByReference {
+    fn read<'a>(&'a self, reference: &'a str) -> SendFuture<'a, Result<String, String>> {
+        Box::pin(async move {
+            let parsed = Reference::parse(reference).map_err(|error| error.to_string())?;
+            let workspace = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
+            let key = EntityKey::Unique { field: "prefix".to_owned(), value: parsed.vault.clone() };
+            let vault = match self.store.entities() {
+                Some(entities) => {
+                    entities.select(workspace, "vaults".to_owned(), key).await.map_err(|e| e.to_string())?
+                }
+                None => None,
+            };
+            self.vaults.read_from(&parsed, vault.as_ref()).await.map_err(|error| error.to_string())
+        })
+    }
 }
 
 /// Reads the secret behind a reference, where no node runs: for settings and commands. Certificates of vaults are

@@ -10,6 +10,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaEncoding, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::{Files, Gateway};
@@ -97,6 +100,77 @@ fn a_relying_party_asks_the_provider_and_remembers() {
     assert_eq!(statuses(&crowd(&gateway, head, "")), [200; 12]);
     let again = provider.requests().len();
     assert!(again <= 2, "each of two workers may have to ask once more, not {again} times");
+}
+
+/// A token with these claims, signed by `sign`.
+fn token(algorithm: &str, kid: &str, claims: &serde_json::Value, sign: &dyn Fn(&[u8]) -> Vec<u8>) -> String {
+    let header = json!({"alg": algorithm, "kid": kid, "typ": "JWT"});
+    let signed = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+#[test]
+fn a_relying_party_checks_signatures_by_the_keys_of_the_provider() {
+    let random = SystemRandom::new();
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let ec = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let ed = Ed25519KeyPair::generate().unwrap();
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (n, e) = (rsa.public_key().modulus(), rsa.public_key().exponent());
+    let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
+    let keys = json!({"keys": [
+        {"kid": "rsa", "kty": "RSA", "n": text(n.big_endian_without_leading_zero()),
+            "e": text(e.big_endian_without_leading_zero())},
+        {"kid": "ec", "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y)},
+        {"kid": "ed", "kty": "OKP", "crv": "Ed25519", "x": text(ed.public_key().as_ref())},
+    ]})
+    .to_string();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", keys.len());
+    let provider = upstream::raw(head + &keys).unwrap();
+    let config = format!("{{jwks_uri: 'http://{}/jwks', issuer: 'https://id.test'}}", provider.address());
+    let gateway = gateway("relying-party", &config);
+    let by_rsa = |encoding: &'static dyn RsaEncoding, message: &[u8]| {
+        let mut out = vec![0; rsa.public_modulus_len()];
+        rsa.sign(encoding, &random, message, &mut out).unwrap();
+        out
+    };
+    let claims = json!({"iss": "https://id.test", "sub": "ann", "exp": 4_000_000_000_u64});
+    let good = [
+        token("RS256", "rsa", &claims, &|m| by_rsa(&signature::RSA_PKCS1_SHA256, m)),
+        token("PS256", "rsa", &claims, &|m| by_rsa(&signature::RSA_PSS_SHA256, m)),
+        token("ES256", "ec", &claims, &|m| ec.sign(&random, m).unwrap().as_ref().to_vec()),
+        token("EdDSA", "ed", &claims, &|m| ed.sign(m).as_ref().to_vec()),
+    ];
+    for token in &good {
+        let head = format!("GET / HTTP/1.1\r\nAuthorization: Bearer {token}");
+        let answers = crowd(&gateway, &head, "");
+        assert_eq!(statuses(&answers), [200; 12], "{}", answers[0].text());
+        assert!(gateway.upstream.requests().iter().all(|request| request.header("x-subject") == Some("ann")));
+    }
+    let changed = |token: &str| {
+        let parts: Vec<&str> = token.split('.').collect();
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"https://id.test","sub":"root","exp":4000000000}"#);
+        format!("{}.{claims}.{}", parts[0], parts[2])
+    };
+    let expired = json!({"iss": "https://id.test", "sub": "ann", "exp": 1});
+    let foreign = json!({"iss": "https://other.test", "sub": "ann", "exp": 4_000_000_000_u64});
+    let bad = [
+        (changed(&good[0]), "bad signature"),
+        (changed(&good[1]), "bad signature"),
+        (changed(&good[2]), "bad signature"),
+        (changed(&good[3]), "bad signature"),
+        (token("RS256", "rsa", &expired, &|m| by_rsa(&signature::RSA_PKCS1_SHA256, m)), "token expired"),
+        (token("RS256", "rsa", &foreign, &|m| by_rsa(&signature::RSA_PKCS1_SHA256, m)), "wrong issuer"),
+        (token("RS256", "none", &claims, &|m| by_rsa(&signature::RSA_PKCS1_SHA256, m)), "unknown key"),
+        (token("none", "rsa", &claims, &|_| vec![1]), "algorithm not allowed"),
+        // A key of one kind is of no use to the algorithm of another.
+        (token("ES256", "rsa", &claims, &|m| ec.sign(&random, m).unwrap().as_ref().to_vec()), "bad signature"),
+    ];
+    for (token, wrong) in bad {
+        let answer = gateway.send(&format!("GET / HTTP/1.1\r\nAuthorization: Bearer {token}"), "");
+        assert_eq!((answer.status(), &answer.json().unwrap()["message"]), (401, &json!(wrong)), "{token}");
+    }
 }
 
 #[test]

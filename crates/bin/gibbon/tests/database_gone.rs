@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gibbon_testkit::gateway::{Gateway, Settings};
-use gibbon_testkit::{servers, upstream};
+use gibbon_testkit::{client, servers, upstream};
 use serde_json::{Value, json};
 
 /// A way to a server that can be cut and mended.
@@ -188,4 +188,56 @@ fn one_transaction_at_a_time_is_enough_to_go_on_with() {
             });
         }
     });
+}
+
+#[test]
+fn tokens_are_looked_up_on_the_read_only_server_and_what_has_not_arrived_there_where_it_was_made() {
+    // The tables of another node, in another schema, stand for a server that follows: so it can be seen which was asked.
+    let server = servers::postgres().unwrap();
+    let upstream = upstream::echo().unwrap();
+    let following = || node(server.address()).set("pg_schema", "following");
+    let leading = || node(server.address()).set("pg_ro_host", "127.0.0.1").set("pg_ro_schema", "following");
+    for settings in [leading(), following()] {
+        assert!(settings.command_line(&["migrations", "bootstrap"]).unwrap().status.success());
+    }
+    let (gateway, follower) = (leading().start().unwrap(), following().start().unwrap());
+    let credential = "10000000-0000-4000-8000-000000000001";
+    for node in [&gateway, &follower] {
+        assert_eq!(post(node, "/consumers", &json!({"username": "bob"})).0, 201);
+        let client = json!({"id": credential, "name": "app", "redirect_uris": ["https://a.test"]});
+        assert_eq!(post(node, "/consumers/bob/oauth2", &client).0, 201);
+    }
+    post(&gateway, "/services", &json!({"name": "s", "url": format!("http://{}", upstream.address())}));
+    post(&gateway, "/services/s/routes", &json!({"paths": ["/"]}));
+    let config = json!({"enable_client_credentials": true, "global_credentials": true});
+    let (status, answer) = post(&gateway, "/services/s/plugins", &json!({"name": "oauth2", "config": config}));
+    assert_eq!(status, 201, "{answer}");
+    let token = |node: &Gateway, token: &str| {
+        let row = json!({"access_token": token, "expires_in": 3600, "credential": {"id": credential}});
+        let (status, answer) = post(node, "/oauth2_tokens", &row);
+        assert_eq!(status, 201, "{answer}");
+    };
+    let ask = |token: &str| {
+        let head =
+            format!("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+        client::once(gateway.addresses().proxy, head).unwrap().status()
+    };
+
+    token(&follower, "followed");
+    assert_eq!(ask("followed"), 200, "only the server that follows has it");
+    token(&gateway, "fresh");
+    assert_eq!(ask("fresh"), 200, "it has not arrived there yet");
+    assert_eq!(ask("nobody"), 401);
+    assert_eq!(
+        gateway.admin("GET", "/oauth2_tokens", "").unwrap().json().unwrap()["data"].as_array().unwrap().len(),
+        1
+    );
+
+    let alone = node(server.address()).set("pg_ro_host", "127.0.0.1").set("pg_ro_port", "1").start().unwrap();
+    let head = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nAuthorization: Bearer fresh\r\n\r\n";
+    assert_eq!(
+        client::once(alone.addresses().proxy, head).unwrap().status(),
+        200,
+        "without it all is asked where it is written"
+    );
 }

@@ -42,16 +42,6 @@ pub(crate) fn combinations(settings: &Settings, values: &Values, faults: &mut Ve
             fault(name, format!("{name} must be 0 or greater"));
         }
     }
-    if let Some(verification) = &settings.tls.client_verification {
-        use crate::settings::VerifyClient::{Optional, Required};
-        if matches!(verification.mode, Required | Optional) && verification.authorities.is_none() {
-            fault(
-                "nginx_proxy_ssl_verify_client",
-                "ssl_verify_client needs ssl_client_certificate, the authorities client certificates must come from"
-                    .to_owned(),
-            );
-        }
-    }
 }
 
 fn control_plane(settings: &Settings, fault: &mut impl FnMut(&str, String)) {

@@ -1,5 +1,6 @@
 //! Paths that a plugin adds to the Admin API, e.g. `/proxy-cache`. They run on the control runtime.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use gibbon_message::Method;
@@ -50,4 +51,4 @@ pub trait AdminPaths: Send + Sync {
 }
 
 /// A first segment, and what answers below it.
-pub type AdminRoot = (&'static str, Arc<dyn AdminPaths>);
+pub type AdminRoot = (Cow<'static, str>, Arc<dyn AdminPaths>);

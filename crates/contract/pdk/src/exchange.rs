@@ -248,6 +248,16 @@ pub struct Latencies {
     pub end: u64,
 }
 
+/// What the certificate phase may ask of the TLS handshake it runs in; in no other phase does it mean anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandshakeWishes {
+    /// The client is asked for a certificate, which it need not have. The chain is then in
+    /// [`TlsFacts::client_chain`], not yet judged.
+    pub client_certificate: bool,
+    /// The session is not resumed later, so that the phase runs again for the client's next connection.
+    pub no_resumption: bool,
+}
+
 /// Values that plugins keep for one exchange, by type. Few and short-lived, so a list.
 #[derive(Default)]
 pub struct Slots(SmallVec<[(TypeId, Box<dyn Any>); 2]>);
@@ -298,6 +308,7 @@ pub struct Exchange {
     /// Wall clock at the start, nanoseconds since the epoch.
     pub started_ns: u64,
     pub client: Client,
+    pub handshake: HandshakeWishes,
     /// The request. Method and headers may be changed and go upstream as they then are; `target`
     /// stays what the client sent.
     pub request: RequestHead,
@@ -360,6 +371,7 @@ impl Exchange {
             id,
             started_ns,
             client,
+            handshake,
             request,
             body,
             body_limit,
@@ -394,6 +406,7 @@ impl Exchange {
         *id = RequestId::default();
         *started_ns = 0;
         *client = Client::default();
+        *handshake = HandshakeWishes::default();
         request.clear();
         *body = RequestBody::Empty;
         *body_limit = None;
@@ -429,6 +442,13 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Route> {
         self.matched.as_deref().map(|m| &*m.route)
+    }
+
+    /// The wall clock, in nanoseconds since the epoch, at a moment of the monotonic clock: one reading of a clock serves
+    /// both.
+    #[must_use]
+    pub fn wall_at(&self, monotonic_ns: u64) -> u64 {
+        self.started_ns + monotonic_ns.saturating_sub(self.latencies.start)
     }
 
     /// Whether it is a connection or session of layer 4, which has no request and no answer.

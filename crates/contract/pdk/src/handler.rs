@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Exchange, Fault, Host, Reply};
+use crate::{Exchange, Fault, Host, Phases, Reply};
 
 /// A future of one worker; workers are single-threaded, so it need not be `Send`.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -97,6 +97,12 @@ pub trait Handler: Send + Sync + 'static {
     /// as soon as it knows that it does not want an exchange.
     fn traces(&self) -> bool {
         false
+    }
+
+    /// Phases of its plugin in which this configuration has nothing to do: an answer that no body filter waits for streams
+    /// through untouched.
+    fn idle_phases(&self) -> Phases {
+        Phases::NONE
     }
 
     /// During the TLS handshake; only global configurations run.

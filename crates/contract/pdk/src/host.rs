@@ -11,7 +11,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Exporter, LocalFuture, SendFuture, TraceSettings};
+use crate::{Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -24,6 +24,8 @@ pub struct Host {
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
     pub node: Arc<NodeFacts>,
+    pub scripts: Arc<dyn Scripts>,
+    pub secrets: Arc<dyn SecretReader>,
 }
 
 /// Facts of this node that answers and logs show.
@@ -37,6 +39,8 @@ pub struct NodeFacts {
     pub kong_version: String,
     pub worker_count: usize,
     pub tracing: TraceSettings,
+    /// What models cost, as the text that the settings name.
+    pub price_list: Option<Arc<str>>,
 }
 
 /// Time. On the request path it is read once per batch of events, so it costs nothing.
@@ -254,6 +258,10 @@ pub trait Store: Send + Sync {
     fn increment<'a>(&'a self, key: &'a str, by: i64, ttl: Duration) -> SendFuture<'a, Result<i64, StoreError>>;
     /// Whether there is a datastore at all (not in DB-less mode).
     fn is_present(&self) -> bool;
+    /// The entities by their schema; nothing where only rows are kept.
+    fn entities(&self) -> Option<&dyn Entities> {
+        None
+    }
 }
 
 /// Connection settings of a key-value server (Redis).

@@ -28,6 +28,7 @@ mod attempt;
 mod body;
 mod cloud;
 mod directory;
+mod entities;
 mod entity;
 mod exchange;
 mod exposition;
@@ -40,6 +41,7 @@ mod part;
 mod phase;
 mod queue;
 mod reply;
+mod scripts;
 mod trace;
 
 pub mod redis;
@@ -49,10 +51,11 @@ pub use attempt::{AttemptSource, BodyTransformer, Piece, Resort, Turn, Turning};
 pub use body::{RequestBody, SpooledBody};
 pub use cloud::Clouds;
 pub use directory::{Consumer, ConsumerGroup, Credential, CredentialKind, Directory};
+pub use entities::{Asked, Entities, EntityFault, EntityKey, EntityPage, EntityShape};
 pub use entity::{Document, PathHandling, Protocol, Protocols, Route, Service};
 pub use exchange::{
-    BodyLimit, Client, Destination, Exchange, Latencies, Matched, RequestId, ResponseSource, Slots, Target, Timeouts,
-    TlsFacts, Try, UpstreamTls,
+    BodyLimit, Client, Destination, Exchange, HandshakeWishes, Latencies, Matched, RequestId, ResponseSource, Slots,
+    Target, Timeouts, TlsFacts, Try, UpstreamTls,
 };
 pub use exposition::{Exporter, Exposition, FamilyKind, escape_label};
 pub use fault::{Fault, FaultKind, Retry, Source};
@@ -67,7 +70,8 @@ pub use part::{Build, BuildError, Builder, Built, Part, Plugin, Scopes};
 pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
+pub use scripts::{NoScripts, NoVaults, Scripts, SecretReader};
 pub use trace::{
-    Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace, TraceContext,
-    TraceId, TraceSettings,
+    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,
+    TraceContext, TraceId, TraceSettings,
 };

@@ -9,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Clock, Compute, Deliver, Dial, Handler, HttpClient, Kv, KvSettings, Metrics, NodeState, Phases, Protocols, Queue,
-    QueueSettings, Queues, Random, Store,
+    Clock, Compute, Deliver, Dial, Handler, HttpClient, Kv, KvSettings, Metrics, NodeFacts, NodeState, Phases,
+    Protocols, Queue, QueueSettings, Queues, Random, Store,
 };
 
 /// Which scopes a plugin may be bound to besides global.
@@ -106,6 +106,7 @@ pub struct Build<'a> {
     pub store: Arc<dyn Store>,
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
+    pub node: Arc<NodeFacts>,
     pub open_kv: &'a dyn Fn(&KvSettings) -> Arc<dyn Kv>,
 }
 

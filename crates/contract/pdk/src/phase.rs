@@ -75,6 +75,12 @@ impl Phases {
         Phases(self.0 | other.0)
     }
 
+    /// These but for the others.
+    #[must_use]
+    pub const fn without(self, others: Phases) -> Phases {
+        Phases(self.0 & !others.0)
+    }
+
     pub fn iter(self) -> impl Iterator<Item = Phase> {
         Phase::ALL.into_iter().filter(move |phase| self.contains(*phase))
     }

@@ -39,7 +39,7 @@ pub struct Redis {
     pub server_name: Option<String>,
     /// Logging in with an identity of a cloud provider. This gateway does not do that: it takes the settings, so that
     /// configurations that carry them unset can be read, and refuses to run with a provider.
-    #[schema(typedef = cloud_authentication(), optional, since = "3.15")]
+    #[schema(typedef = cloud_authentication(false), optional, since = "3.15")]
     pub cloud_authentication: Value,
     /// Sentinels that are asked who the master is; `host` and `port` are not used then.
     #[schema(ours, len_min = 1)]
@@ -53,7 +53,7 @@ pub struct Redis {
 }
 
 /// A sentinel.
-#[derive(Schema, Debug)]
+#[derive(Schema, Debug, Clone)]
 pub struct SentinelNode {
     /// Where it listens.
     #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
@@ -64,7 +64,7 @@ pub struct SentinelNode {
 }
 
 /// A node of a cluster.
-#[derive(Schema, Debug)]
+#[derive(Schema, Debug, Clone)]
 pub struct ClusterNode {
     /// Where it listens.
     #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
@@ -74,24 +74,65 @@ pub struct ClusterNode {
     pub port: u16,
 }
 
-/// The settings of an identity of a cloud provider.
-fn cloud_authentication() -> Field {
+/// The settings of an identity of a cloud provider. In the enterprise plugins the provider may be a reference, and what
+/// names a role is encrypted.
+#[must_use]
+pub fn cloud_authentication(enterprise: bool) -> Field {
     let text = || Field::string().referenceable();
     let secret = || text().encrypted();
+    let role = || if enterprise { secret() } else { text() };
+    let provider = if enterprise { text() } else { Field::string() };
     let record = Record::new()
-        .field("auth_provider", Field::string().one_of(["aws", "azure", "gcp"]).description("Whose identity it is."))
+        .field("auth_provider", provider.one_of(["aws", "azure", "gcp"]).description("Whose identity it is."))
         .field("aws_cache_name", text().description("The cache's name."))
         .field("aws_region", text().description("The cache's region."))
         .field("aws_is_serverless", Field::boolean().default(true).description("Whether the cache is serverless."))
         .field("aws_access_key_id", secret().description("The id of the access key."))
         .field("aws_secret_access_key", secret().description("The access key."))
-        .field("aws_assume_role_arn", text().description("A role to take."))
-        .field("aws_role_session_name", text().description("The name of the session in that role."))
+        .field("aws_assume_role_arn", role().description("A role to take."))
+        .field("aws_role_session_name", role().description("The name of the session in that role."))
         .field("gcp_service_account_json", secret().description("The service account, as JSON."))
-        .field("azure_client_id", text().description("The client's id."))
+        .field("azure_client_id", role().description("The client's id."))
         .field("azure_client_secret", secret().description("The client's secret."))
-        .field("azure_tenant_id", text().description("The tenant's id."));
+        .field("azure_tenant_id", role().description("The tenant's id."));
     Field::record(record)
+}
+
+/// A node that says where it listens.
+pub trait Listens {
+    /// `host:port`.
+    fn endpoint(&self) -> String;
+}
+
+impl Listens for SentinelNode {
+    fn endpoint(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl Listens for ClusterNode {
+    fn endpoint(&self) -> String {
+        format!("{}:{}", self.ip, self.port)
+    }
+}
+
+/// Where nodes listen; empty without any.
+#[must_use]
+pub fn endpoints<N: Listens>(nodes: Option<&[N]>) -> Vec<String> {
+    nodes.unwrap_or_default().iter().map(Listens::endpoint).collect()
+}
+
+/// # Errors
+/// A provider is named: this gateway logs in with a password only.
+pub fn refuse_cloud_authentication(plugin: &str, settings: &Value) -> Result<(), BuildError> {
+    match settings.get("auth_provider").and_then(Value::as_str) {
+        None => Ok(()),
+        Some(provider) => {
+            let cause =
+                format!("logging in to Redis with an identity of '{provider}' is not available; use 'password'");
+            Err(BuildError { plugin: plugin.to_owned(), cause })
+        }
+    }
 }
 
 impl Redis {
@@ -99,11 +140,7 @@ impl Redis {
     /// Settings that this gateway cannot follow.
     pub fn check(&self, plugin: &str) -> Result<(), BuildError> {
         let refused = |cause: String| Err(BuildError { plugin: plugin.to_owned(), cause });
-        if let Some(provider) = self.cloud_authentication.get("auth_provider").and_then(Value::as_str) {
-            return refused(format!(
-                "logging in to Redis with an identity of '{provider}' is not available; use 'password'"
-            ));
-        }
+        refuse_cloud_authentication(plugin, &self.cloud_authentication)?;
         if self.sentinel_nodes.is_some() != self.sentinel_master.is_some() {
             return refused("'redis.sentinel_nodes' and 'redis.sentinel_master' go together".to_owned());
         }
@@ -126,8 +163,8 @@ impl Redis {
             ssl: self.ssl,
             ssl_verify: self.ssl_verify,
             server_name: self.server_name.clone(),
-            cluster_nodes: self.cluster_nodes.iter().flatten().map(|n| format!("{}:{}", n.ip, n.port)).collect(),
-            sentinel_nodes: self.sentinel_nodes.iter().flatten().map(|n| format!("{}:{}", n.host, n.port)).collect(),
+            cluster_nodes: endpoints(self.cluster_nodes.as_deref()),
+            sentinel_nodes: endpoints(self.sentinel_nodes.as_deref()),
             sentinel_master: self.sentinel_master.clone(),
         }
     }

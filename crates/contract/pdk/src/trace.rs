@@ -114,6 +114,25 @@ pub enum SpanKind {
     },
     /// A call of a plugin's own.
     Outcall(Box<Outcall>),
+    /// Work that a plugin describes itself.
+    Described(Box<Described>),
+}
+
+/// Work that a plugin describes itself, by the conventions of its field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    pub name: &'static str,
+    pub attributes: Vec<(&'static str, Attribute)>,
+    pub failed: bool,
+}
+
+/// A figure or a text about a piece of work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    Text(Box<str>),
+    Texts(Vec<Box<str>>),
+    Int(i64),
+    Number(f64),
 }
 
 /// A call of a plugin's own to an HTTP service.

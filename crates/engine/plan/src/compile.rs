@@ -17,6 +17,7 @@ use crate::certificate::{AuthorityCertificate, Certificate};
 use crate::chain::{Binding, Instance};
 use crate::change::Change;
 use crate::condition::Condition;
+use crate::content::Content;
 use crate::directory::{self, foreign, id_of, text};
 use crate::entity;
 use crate::plan::{Instances, Plan, Sni};
@@ -198,7 +199,7 @@ impl Compiler {
 
     /// Keeps the sum of the hashes of all entities, whatever the order in which they came.
     fn fold_content(&mut self, change: &Change) {
-        let hash = |v: &Arc<Value>| hash_of(&(&*change.entity, change.workspace, v.to_string()));
+        let hash = |v: &Arc<Value>| hash_of(&(&*change.entity, change.workspace, Content(v)));
         let removed = change.before.as_ref().map_or(0, hash);
         let added = change.after.as_ref().map_or(0, hash);
         self.plan.content = self.plan.content.wrapping_sub(removed).wrapping_add(added);
@@ -207,7 +208,7 @@ impl Compiler {
     fn change_service(&mut self, change: &Change, out: &mut RouterChanges) -> Result<(), CompileError> {
         let id = change.id;
         self.plan.services.remove(hash_of(&id), |s| s.id == id);
-        self.disabled_services.remove(&id);
+        let was_disabled = self.disabled_services.remove(&id).is_some();
         if let Some(document) = &change.after {
             let service = entity::service(document, change.workspace).map_err(|cause| invalid(change, cause))?;
             self.plan.services.insert(hash_of(&id), Arc::new(service), |s: &Arc<Service>| hash_of(&s.id));
@@ -215,8 +216,11 @@ impl Compiler {
                 self.disabled_services.insert(id, ());
             }
         }
-        for route in self.routes_of_service.get(&id).cloned().unwrap_or_default() {
-            self.route_or_unroute(route, out);
+        // A service may have a great many routes; most changes of it are none of theirs.
+        if was_disabled != self.disabled_services.contains_key(&id) {
+            for route in self.routes_of_service.get(&id).cloned().unwrap_or_default() {
+                self.route_or_unroute(route, out);
+            }
         }
         Ok(())
     }
@@ -315,7 +319,7 @@ impl Compiler {
             id: change.id,
             name: Arc::clone(&plugin.name),
             priority: plugin.priority,
-            phases: plugin.phases,
+            phases: plugin.phases.without(handler.idle_phases()),
             protocols: protocols_of(document, plugin.protocols),
             binding,
             workspace: change.workspace,

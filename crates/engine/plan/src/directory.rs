@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use gibbon_pdk::{Consumer, ConsumerGroup, Credential, CredentialKind};
+use indexmap::IndexSet;
 use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -24,27 +25,50 @@ const CREDENTIALS: &[(&str, Option<&str>)] = &[
     ("acls", None),
 ];
 
-/// The name with static life time, if the entity is a credential.
-fn credential_kind(entity: &str) -> Option<(CredentialKind, Option<&'static str>)> {
-    CREDENTIALS.iter().find(|(name, _)| *name == entity).map(|(name, key)| (CredentialKind(name), *key))
+/// A kind of credentials, as its place in [`CREDENTIALS`].
+type Kind = u8;
+
+fn kind_of(entity: &str) -> Option<Kind> {
+    CREDENTIALS.iter().position(|(name, _)| *name == entity).and_then(|place| Kind::try_from(place).ok())
+}
+
+fn key_field(kind: Kind) -> Option<&'static str> {
+    CREDENTIALS.get(usize::from(kind)).and_then(|(_, key)| *key)
 }
 
 /// Whether changes of this entity concern the directories (and not the plan).
 #[must_use]
 pub fn holds(entity: &str) -> bool {
-    credential_kind(entity).is_some() || matches!(entity, "consumers" | "consumer_groups" | "consumer_group_consumers")
+    kind_of(entity).is_some() || matches!(entity, "consumers" | "consumer_groups" | "consumer_group_consumers")
 }
 
+/// The workspaces there are, each known by its number: what stands in a table a million times over must be small.
+#[derive(Clone, Default)]
+struct Workspaces(Arc<IndexSet<Uuid, foldhash::fast::FixedState>>);
+
+type WorkspaceNumber = u32;
+
+impl Workspaces {
+    fn number(&self, id: Uuid) -> Option<WorkspaceNumber> {
+        self.0.get_index_of(&id).and_then(|place| WorkspaceNumber::try_from(place).ok())
+    }
+
+    fn number_or_new(&mut self, id: Uuid) -> WorkspaceNumber {
+        self.number(id).unwrap_or_else(|| Arc::make_mut(&mut self.0).insert_full(id).0 as WorkspaceNumber)
+    }
+}
+
+/// Sixteen bytes, as the next.
 #[derive(Clone)]
 struct StoredConsumer {
-    workspace: Uuid,
+    workspace: WorkspaceNumber,
     consumer: Arc<Consumer>,
 }
 
 #[derive(Clone)]
 struct StoredCredential {
-    workspace: Uuid,
-    kind: CredentialKind,
+    workspace: WorkspaceNumber,
+    kind: Kind,
     credential: Arc<Credential>,
 }
 
@@ -57,6 +81,7 @@ struct Membership {
 /// One version of all directories.
 #[derive(Clone, Default)]
 pub struct Directories {
+    workspaces: Workspaces,
     by_id: Sharded<StoredConsumer>,
     by_username: Sharded<StoredConsumer>,
     by_custom_id: Sharded<StoredConsumer>,
@@ -98,12 +123,12 @@ impl Directories {
                 }
             }
             _ => {
-                if let Some((kind, key)) = credential_kind(entity) {
+                if let Some(kind) = kind_of(entity) {
                     if let Some(id) = before.and_then(id_of) {
                         self.remove_credential(kind, id);
                     }
                     if let Some(document) = after {
-                        self.add_credential(workspace, kind, key, document);
+                        self.add_credential(workspace, kind, document);
                     }
                 }
             }
@@ -122,6 +147,7 @@ impl Directories {
 
     #[must_use]
     pub fn consumer_by_username(&self, workspace: Uuid, username: &str) -> Option<Arc<Consumer>> {
+        let workspace = self.workspaces.number(workspace)?;
         let found = self.by_username.find(hash_of(&(workspace, username)), |c| {
             c.workspace == workspace && c.consumer.username.as_deref() == Some(username)
         });
@@ -130,6 +156,7 @@ impl Directories {
 
     #[must_use]
     pub fn consumer_by_custom_id(&self, workspace: Uuid, custom_id: &str) -> Option<Arc<Consumer>> {
+        let workspace = self.workspaces.number(workspace)?;
         let found = self.by_custom_id.find(hash_of(&(workspace, custom_id)), |c| {
             c.workspace == workspace && c.consumer.custom_id.as_deref() == Some(custom_id)
         });
@@ -139,7 +166,8 @@ impl Directories {
     /// The credential with that key, unless it expired before `now` (seconds since the epoch).
     #[must_use]
     pub fn credential(&self, workspace: Uuid, kind: CredentialKind, key: &str, now: i64) -> Option<Arc<Credential>> {
-        let found = self.credentials_by_key.find(hash_of(&(workspace, kind.0, key)), |c| {
+        let (workspace, kind) = (self.workspaces.number(workspace)?, kind_of(kind.0)?);
+        let found = self.credentials_by_key.find(hash_of(&(workspace, kind, key)), |c| {
             c.workspace == workspace && c.kind == kind && &*c.credential.key == key
         });
         found.map(|c| &c.credential).filter(|c| is_live(c, now)).map(Arc::clone)
@@ -147,14 +175,16 @@ impl Directories {
 
     #[must_use]
     pub fn credential_by_id(&self, kind: CredentialKind, id: Uuid, now: i64) -> Option<Arc<Credential>> {
-        let found = self.credentials_by_id.find(hash_of(&(kind.0, id)), |c| c.kind == kind && c.credential.id == id);
+        let kind = kind_of(kind.0)?;
+        let found = self.credentials_by_id.find(hash_of(&(kind, id)), |c| c.kind == kind && c.credential.id == id);
         found.map(|c| &c.credential).filter(|c| is_live(c, now)).map(Arc::clone)
     }
 
     #[must_use]
     pub fn credentials_of(&self, kind: CredentialKind, consumer: Uuid, now: i64) -> SmallVec<[Arc<Credential>; 4]> {
+        let Some(kind) = kind_of(kind.0) else { return SmallVec::new() };
         self.credentials_by_consumer
-            .find_all(hash_of(&(kind.0, consumer)), move |c| {
+            .find_all(hash_of(&(kind, consumer)), move |c| {
                 c.kind == kind && c.credential.consumer == Some(consumer) && is_live(&c.credential, now)
             })
             .map(|c| Arc::clone(&c.credential))
@@ -187,6 +217,7 @@ impl Directories {
             created_at: integer(document, "created_at"),
             updated_at: integer(document, "updated_at"),
         });
+        let workspace = self.workspaces.number_or_new(workspace);
         let stored = StoredConsumer { workspace, consumer };
         if let Some(username) = stored.consumer.username.clone() {
             self.by_username.insert(hash_of(&(workspace, &*username)), stored.clone(), |c| {
@@ -217,37 +248,32 @@ impl Directories {
         }
     }
 
-    fn add_credential(
-        &mut self,
-        workspace: Uuid,
-        kind: CredentialKind,
-        key_field: Option<&'static str>,
-        document: &Value,
-    ) {
+    fn add_credential(&mut self, workspace: Uuid, kind: Kind, document: &Value) {
+        let key_field = key_field(kind);
         let Some(credential) = credential(key_field, document) else { return };
+        let workspace = self.workspaces.number_or_new(workspace);
         let stored = StoredCredential { workspace, kind, credential: Arc::new(credential) };
         let id = stored.credential.id;
         if key_field.is_some() {
-            let hash = hash_of(&(workspace, kind.0, &*stored.credential.key));
+            let hash = hash_of(&(workspace, kind, &*stored.credential.key));
             self.credentials_by_key
-                .insert(hash, stored.clone(), |c| hash_of(&(c.workspace, c.kind.0, &*c.credential.key)));
+                .insert(hash, stored.clone(), |c| hash_of(&(c.workspace, c.kind, &*c.credential.key)));
         }
         if let Some(consumer) = stored.credential.consumer {
-            let hash = hash_of(&(kind.0, consumer));
+            let hash = hash_of(&(kind, consumer));
             self.credentials_by_consumer
-                .insert(hash, stored.clone(), |c| hash_of(&(c.kind.0, c.credential.consumer.unwrap_or_default())));
+                .insert(hash, stored.clone(), |c| hash_of(&(c.kind, c.credential.consumer.unwrap_or_default())));
         }
-        self.credentials_by_id.insert(hash_of(&(kind.0, id)), stored, |c| hash_of(&(c.kind.0, c.credential.id)));
+        self.credentials_by_id.insert(hash_of(&(kind, id)), stored, |c| hash_of(&(c.kind, c.credential.id)));
     }
 
-    fn remove_credential(&mut self, kind: CredentialKind, id: Uuid) {
-        let removed =
-            self.credentials_by_id.remove(hash_of(&(kind.0, id)), |c| c.kind == kind && c.credential.id == id);
+    fn remove_credential(&mut self, kind: Kind, id: Uuid) {
+        let removed = self.credentials_by_id.remove(hash_of(&(kind, id)), |c| c.kind == kind && c.credential.id == id);
         let Some(old) = removed else { return };
         let same = |c: &StoredCredential| c.kind == kind && c.credential.id == id;
-        self.credentials_by_key.remove(hash_of(&(old.workspace, kind.0, &*old.credential.key)), same);
+        self.credentials_by_key.remove(hash_of(&(old.workspace, kind, &*old.credential.key)), same);
         if let Some(consumer) = old.credential.consumer {
-            self.credentials_by_consumer.remove(hash_of(&(kind.0, consumer)), same);
+            self.credentials_by_consumer.remove(hash_of(&(kind, consumer)), same);
         }
     }
 }
@@ -334,6 +360,21 @@ mod tests {
         assert_eq!(d.consumer(uuid(1)).unwrap().username.as_deref(), Some("bob"));
         assert_eq!(d.consumer_by_username(WS, "bob").unwrap().id, uuid(1));
         assert!(d.consumer_by_username(uuid(9), "bob").is_none());
+    }
+
+    #[test]
+    fn equal_names_in_two_workspaces_stand_for_two() {
+        let mut d = with_key();
+        let other = uuid(8);
+        d.apply("consumers", other, None, Some(&json!({"id": uuid(3).to_string(), "username": "bob"})));
+        assert_eq!(d.consumer_by_username(WS, "bob").unwrap().id, uuid(1));
+        assert_eq!(d.consumer_by_username(other, "bob").unwrap().id, uuid(3));
+        assert!(d.credential(other, KEYS, "k", 100).is_none());
+    }
+
+    #[test]
+    fn what_stands_in_the_tables_is_small() {
+        assert_eq!((size_of::<StoredConsumer>(), size_of::<StoredCredential>()), (16, 16));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod chain;
 mod change;
 mod compile;
 mod condition;
+mod content;
 mod directory;
 mod entity;
 mod funnel;

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use gibbon_pdk::{BuildError, Handler, Phase, Phases, Plugin, Protocol, Protocols, Scopes};
+use gibbon_message::Headers;
+use gibbon_pdk::{BuildError, CredentialKind, Handler, Phase, Phases, Plugin, Protocol, Protocols, Scopes};
 use gibbon_plan::{BuildScope, Builder, Change, Compiler, Place, Plan, Plugins, in_order_of_reference};
-use gibbon_router::{Flavor, Subsystem};
+use gibbon_router::{Flavor, Protocol as RouterProtocol, Query, Scratch, Subsystem};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -49,7 +51,22 @@ enum Act {
     Remove(&'static str, u8),
 }
 
-const KINDS: [&str; 7] = ["services", "routes", "plugins", "upstreams", "targets", "consumers", "keyauth_credentials"];
+const KINDS: [&str; 14] = [
+    "services",
+    "routes",
+    "plugins",
+    "upstreams",
+    "targets",
+    "certificates",
+    "snis",
+    "ca_certificates",
+    "consumers",
+    "consumer_groups",
+    "consumer_group_consumers",
+    "keyauth_credentials",
+    "basicauth_credentials",
+    "acls",
+];
 
 fn act() -> impl Strategy<Value = Act> {
     let kind = prop::sample::select(&KINDS[..]);
@@ -73,18 +90,45 @@ fn document(kind: &str, n: u8, variant: u8) -> Value {
             json!({"id": own, "name": format!("s{n}"), "host": format!("h{}", variant % 2), "enabled": !variant.is_multiple_of(3)})
         }
         "routes" => {
-            json!({"id": own, "protocols": ["http"], "paths": [format!("/{}", variant % 4)], "service": link("services", variant.is_multiple_of(2), variant % 4), "created_at": 1})
+            let paths = match variant {
+                0..4 => json!([format!("/{}", variant % 4)]),
+                4 | 5 => json!(["/", format!("/{}/deep", variant % 4)]),
+                6 => json!([r"~/\d$"]),
+                _ => Value::Null,
+            };
+            json!({
+                "id": own, "protocols": ["http"], "paths": paths, "service": link("services", variant.is_multiple_of(2), variant % 4),
+                "hosts": if variant.is_multiple_of(3) { json!([format!("h{}.test", variant % 2), "*.test"]) } else { Value::Null },
+                "methods": if variant == 7 { json!(["PUT"]) } else { Value::Null }, "created_at": u32::from(variant) % 3,
+            })
         }
         "plugins" => json!({
             "id": own, "name": if variant.is_multiple_of(2) { "one" } else { "two" }, "enabled": variant != 7, "config": {"v": variant},
             "route": link("routes", variant.is_multiple_of(3), n), "service": link("services", variant % 3 == 1, n),
             "consumer": link("consumers", variant.is_multiple_of(4), n),
+            "consumer_group": link("consumer_groups", variant == 5, n),
         }),
         "upstreams" => json!({"id": own, "name": format!("h{n}"), "slots": 100 + u32::from(variant)}),
         "targets" => {
             json!({"id": own, "target": format!("10.0.0.{variant}:80"), "upstream": link("upstreams", true, variant % 4), "created_at": 1.5})
         }
-        "consumers" => json!({"id": own, "username": format!("u{n}-{variant}")}),
+        "certificates" => json!({"id": own, "cert": format!("c{variant}"), "key": "k"}),
+        "ca_certificates" => json!({"id": own, "cert": format!("c{variant}")}),
+        "snis" => {
+            let name = if variant.is_multiple_of(2) { format!("h{n}.test") } else { format!("*.h{n}.test") };
+            json!({"id": own, "name": name, "certificate": link("certificates", true, variant % 4)})
+        }
+        "consumers" => {
+            json!({"id": own, "username": format!("u{n}-{variant}"), "custom_id": (variant > 4).then(|| format!("c{n}"))})
+        }
+        "consumer_groups" => json!({"id": own, "name": format!("g{}", (n + variant) % 4 + 4 * n)}),
+        "consumer_group_consumers" => json!({
+            "id": own, "consumer": link("consumers", true, n), "consumer_group": link("consumer_groups", true, variant % 4),
+        }),
+        "basicauth_credentials" => {
+            json!({"id": own, "username": format!("b{n}"), "password": variant, "consumer": link("consumers", true, n)})
+        }
+        "acls" => json!({"id": own, "group": format!("a{variant}"), "consumer": link("consumers", true, n)}),
         _ => json!({"id": own, "key": format!("k{n}-{variant}"), "consumer": link("consumers", true, variant % 4)}),
     }
 }
@@ -114,8 +158,24 @@ fn from_scratch(state: &State) -> Arc<Plan> {
     compiler.apply(&in_order_of_reference(inserts), &Build).unwrap()
 }
 
-/// What a plan does with every route that could be: its chain, in order.
+/// What a plan does: with requests of many kinds (which route, and its chain), and with every name that is looked up.
 fn behaviour(plan: &Plan) -> Vec<String> {
+    let mut seen = chains(plan);
+    seen.extend(routes(plan));
+    seen.extend(directories(plan));
+    for n in 0..4 {
+        let upstream = plan.upstream(Uuid::nil(), &format!("h{n}"));
+        let targets = upstream.map(|u| u.targets.iter().map(|t| t.id).collect::<Vec<_>>());
+        seen.push(format!("{:?} {targets:?}", upstream.map(|u| (u.id, u.content))));
+        for name in [format!("h{n}.test"), format!("a.h{n}.test")] {
+            seen.push(format!("{name}: {:?}", plan.certificate_for(&name).map(|c| (c.id, c.cert.clone()))));
+        }
+        seen.push(format!("{:?}", plan.authority(id("ca_certificates", n)).map(|c| c.cert.clone())));
+    }
+    seen
+}
+
+fn chains(plan: &Plan) -> Vec<String> {
     let mut seen = Vec::new();
     let place = Place { subsystem: Subsystem::Http, workspace: Uuid::nil() };
     for route in (0..4).map(|n| Some(id("routes", n))).chain([None]) {
@@ -126,11 +186,57 @@ fn behaviour(plan: &Plan) -> Vec<String> {
             seen.push(format!("{route:?} {service:?} {steps:?}"));
         }
     }
+    seen
+}
+
+fn routes(plan: &Plan) -> Vec<String> {
+    let (headers, mut scratch, mut seen) = (Headers::default(), Scratch::default(), Vec::new());
+    for host in ["h0.test", "h1.test", "other.test", "none"] {
+        for path in ["/", "/0", "/1/deep/x", "/2", "/3/4", "/x/7"] {
+            for method in ["GET", "PUT"] {
+                let query = Query {
+                    protocol: RouterProtocol::Http,
+                    method,
+                    host: host.as_bytes(),
+                    path: path.as_bytes(),
+                    raw_query: None,
+                    headers: &headers,
+                    sni: None,
+                    source: (Ipv4Addr::LOCALHOST.into(), 1),
+                    destination: (Ipv4Addr::LOCALHOST.into(), 80),
+                };
+                let found = plan.http.find(&query, &mut scratch);
+                let led = found.as_ref().map(|f| (f.value.id, f.matched_path.map(<[u8]>::len)));
+                let service = found.and_then(|f| f.value.service).and_then(|id| plan.service(id));
+                seen.push(format!("{method} {host}{path}: {led:?} {:?}", service.map(|s| s.host.clone())));
+            }
+        }
+    }
+    seen
+}
+
+fn directories(plan: &Plan) -> Vec<String> {
+    let all = &plan.directories;
+    let mut seen = vec![all.consumer_count().to_string()];
     for n in 0..4 {
-        let upstream = plan.upstream(Uuid::nil(), &format!("h{n}"));
-        seen.push(format!("{:?}", upstream.map(|u| (u.id, u.content, u.targets.len()))));
-        let groups = plan.directories.consumer(id("consumers", n)).map(|c| c.username.clone());
-        seen.push(format!("{groups:?}"));
+        let consumer = id("consumers", n);
+        seen.push(format!("{:?}", all.consumer(consumer).map(|c| c.username.clone())));
+        seen.push(format!("{:?}", all.consumer_by_custom_id(Uuid::nil(), &format!("c{n}")).map(|c| c.id)));
+        let groups = all.groups_of(consumer);
+        seen.push(format!("{:?}", groups.map(|groups| groups.iter().map(|g| g.name.clone()).collect::<Vec<_>>())));
+        for kind in ["keyauth_credentials", "basicauth_credentials", "acls"] {
+            let own = all.credentials_of(CredentialKind(kind), consumer, 0);
+            let mut own: Vec<Uuid> = own.iter().map(|c| c.id).collect();
+            own.sort_unstable();
+            let by_id = all.credential_by_id(CredentialKind(kind), id(kind, n), 0).is_some();
+            seen.push(format!("{kind} {own:?} {by_id}"));
+        }
+        for variant in 0..8 {
+            let named = all.consumer_by_username(Uuid::nil(), &format!("u{n}-{variant}")).map(|c| c.id);
+            let kind = CredentialKind("keyauth_credentials");
+            let key = all.credential(Uuid::nil(), kind, &format!("k{n}-{variant}"), 0).map(|c| c.consumer);
+            seen.push(format!("{named:?} {key:?}"));
+        }
     }
     seen
 }
@@ -139,7 +245,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn incremental_equals_from_scratch(lists in prop::collection::vec(prop::collection::vec(act(), 1..6), 1..8)) {
+    fn incremental_equals_from_scratch(lists in prop::collection::vec(prop::collection::vec(act(), 1..8), 1..10)) {
         let mut compiler = Compiler::new(Flavor::TraditionalCompatible, plugins());
         let mut state = State::new();
         let mut plan = None;

@@ -6,6 +6,7 @@
 mod clock;
 mod compute;
 mod directory;
+mod entities;
 mod kv;
 mod metrics;
 mod node_state;

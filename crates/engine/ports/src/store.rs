@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef, Registry};
-use gibbon_pdk::{SendFuture, Store, StoreError};
+use gibbon_pdk::{Entities, SendFuture, Store, StoreError};
 use gibbon_store::rules::{Condition, Write};
-use gibbon_store::{ChangeError, Conductor, EXPIRES_AT, Key, Row, workspace_of};
+use gibbon_store::{ChangeError, Conductor, Documents, EXPIRES_AT, Key, Row, Rows, workspace_of};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::entities::EntitiesPort;
 
 /// Rows of one list at most.
 const MAX_LISTED: usize = 10_000;
@@ -26,6 +28,7 @@ pub struct StorePort {
 struct Connected {
     conductor: Conductor,
     registry: Arc<Registry>,
+    entities: EntitiesPort,
 }
 
 impl StorePort {
@@ -36,8 +39,9 @@ impl StorePort {
     }
 
     /// Puts a store behind the port; a second one is not taken.
-    pub fn connect(&self, conductor: Conductor, registry: Arc<Registry>) {
-        let _ = self.connected.set(Connected { conductor, registry });
+    pub fn connect(&self, documents: &Documents) {
+        let (conductor, registry) = (documents.conductor.clone(), Arc::clone(&documents.registry));
+        let _ = self.connected.set(Connected { conductor, registry, entities: EntitiesPort(documents.clone()) });
     }
 
     fn connected(&self) -> Result<&Connected, StoreError> {
@@ -82,11 +86,15 @@ impl Connected {
     async fn find(&self, workspace: Uuid, kind: &str, field: &str, value: &str) -> Result<Option<Row>, StoreError> {
         let def = self.def(kind)?;
         let key = Key::of(&def, field, workspace_of(&def, workspace), value);
-        let found = self.conductor.read(move |rows| match rows.owner(&key)? {
+        let look = move |rows: &mut dyn Rows| match rows.owner(&key)? {
             Some(id) => Ok(rows.get(&key.entity, id)?.filter(|row| !row.is_expired(now()))),
             None => Ok(None),
-        });
-        found.await.map_err(|e| unavailable(&e))
+        };
+        // What was made a moment ago may not have arrived at a server that follows.
+        if let Some(row) = self.conductor.read_replica(look.clone()).await.flatten() {
+            return Ok(Some(row));
+        }
+        self.conductor.read(look).await.map_err(|e| unavailable(&e))
     }
 
     async fn put(&self, workspace: Uuid, kind: &str, row: Value, ttl: Option<Duration>) -> Result<Value, StoreError> {
@@ -199,5 +207,9 @@ impl Store for StorePort {
 
     fn is_present(&self) -> bool {
         self.present
+    }
+
+    fn entities(&self) -> Option<&dyn Entities> {
+        self.connected.get().map(|connected| &connected.entities as &dyn Entities)
     }
 }

@@ -250,7 +250,7 @@ pub fn finish_head(worker: &Worker, x: &mut Exchange, stage: &Stage<'_>) {
         response_headers::add_charset(&mut headers, charset);
     }
     let rules = &worker.settings.response_headers;
-    response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+    response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(x));
     add_debug(worker, x, &mut headers);
     x.response.headers = headers;
 }
@@ -263,25 +263,20 @@ fn merge_added(x: &mut Exchange) {
     let added = std::mem::take(&mut x.added_headers);
     for (name, value) in added.iter() {
         if name.eq_ignore_ascii_case(b"set-cookie") {
-            x.response.headers.append(name, value);
+            x.response.headers.append_clean(name, value);
         } else {
-            x.response.headers.set(name, value);
+            x.response.headers.set_clean(name, value);
         }
     }
     x.added_headers = added;
 }
 
-fn shown(worker: &Worker, x: &Exchange) -> ShownLatencies {
+fn shown(x: &Exchange) -> ShownLatencies {
     let ms = |ns: u64| ns / 1_000_000;
     let l = &x.latencies;
     ShownLatencies {
         proxy: ms(l.balancer_end.saturating_sub(l.start)),
         upstream: ms(l.first_byte.max(l.balancer_end).saturating_sub(l.balancer_end)),
-        response: if worker.settings.response_headers.response_latency {
-            ms(worker.node.clock.monotonic_ns().saturating_sub(l.start))
-        } else {
-            0
-        },
     }
 }
 
@@ -380,12 +375,14 @@ pub async fn fault(
 
 fn core_reply(worker: &Worker, x: &Exchange, status: u16, negotiable: bool) -> Reply {
     let page = match status {
+        495 => Some(error_body::nginx_page(400, Some("The SSL certificate error"))),
+        496 => Some(error_body::nginx_page(400, Some("No required SSL certificate was sent"))),
         497 => Some(error_body::nginx_page(400, Some("The plain HTTP request was sent to HTTPS port"))),
         501 => Some(error_body::nginx_page(501, None)),
         _ => None,
     };
     if let Some(page) = page {
-        return Reply::bytes(if status == 497 { 400 } else { status }, "text/html; charset=UTF-8", page);
+        return Reply::bytes(if status == 501 { status } else { 400 }, "text/html; charset=UTF-8", page);
     }
     let form = if negotiable { core_form(worker, x) } else { worker.settings.error_default };
     error_reply(worker, x, status, &error_body::core_message(status), form)
@@ -436,7 +433,7 @@ fn fill_reply(worker: &Worker, x: &mut Exchange, reply: Reply) -> Bytes {
 }
 
 fn error_reply(worker: &Worker, x: &Exchange, status: u16, message: &str, form: Form) -> Reply {
-    // 494 and 497 are nginx's own numbers and leave as 400.
+    // 494 to 497 are nginx's own numbers and leave as 400.
     let shown = if (494..=497).contains(&status) { 400 } else { status };
     if form == Form::Grpc {
         let code = error_body::grpc_status(status);
@@ -477,9 +474,10 @@ async fn send_own(
     let mut headers = std::mem::take(&mut x.response.headers);
     let rules = &worker.settings.response_headers;
     if marks.proxied {
-        response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+        response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(x));
     } else {
-        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, shown(worker, x));
+        let latency = worker.node.clock.monotonic_ns().saturating_sub(x.latencies.start) / 1_000_000;
+        response_headers::mark_own(&mut headers, x, rules, &worker.settings.server_token, latency);
         if marks.via && rules.via {
             response_headers::add_via(&mut headers, x, &worker.settings.server_token);
         }

@@ -4,11 +4,12 @@
 //! address or a name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gibbon_balance::{AddressIndex, Attempt, Lease, host_name, joined_query_values, value_hash};
 use gibbon_message::uri;
-use gibbon_pdk::{Exchange, Fault, FaultKind, Instrumentations, Retry, Source, SpanKind};
+use gibbon_pdk::{Exchange, Fault, FaultKind, Instrumentations, Matched, Retry, Source, SpanKind};
 use gibbon_plan::{HashSource, Upstream};
 use smallvec::SmallVec;
 
@@ -20,9 +21,27 @@ use crate::worker::Worker;
 pub struct Peer {
     pub address: SocketAddr,
     /// Name for Host and SNI, without port.
-    pub host: Box<str>,
+    pub host: HostName,
     /// The part of the balancer in it, to be given back when the try is over.
     pub balanced: Option<Balanced>,
+}
+
+/// The name of a peer.
+pub enum HostName {
+    /// The service's own, as nearly always: shared with the route's other requests on this worker.
+    OfService(Rc<Matched>),
+    Other(Box<str>),
+}
+
+impl std::ops::Deref for HostName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            HostName::OfService(matched) => matched.service.as_ref().map_or("", |service| &service.host),
+            HostName::Other(name) => name,
+        }
+    }
 }
 
 /// A peer that a balancer chose.
@@ -53,21 +72,20 @@ pub async fn next_peer(
     tries: &mut Tries,
 ) -> Result<Peer, Fault> {
     if let Some(target) = &x.destination.target {
-        let (host, port) = (target.host.clone(), target.port);
+        let (host, port) = (HostName::Other(target.host.clone()), target.port);
         return named(worker, x, host, port).await;
     }
     if let Some(upstream) = upstream {
         return balanced(worker, x, upstream, tries).await;
     }
-    let Some(service) = x.service() else {
+    let Some((matched, port)) = x.matched.as_ref().and_then(|m| Some((Rc::clone(m), m.service.as_ref()?.port))) else {
         return Err(Fault::internal("a try without service or target"));
     };
-    let (host, port) = (service.host.clone(), service.port);
-    named(worker, x, host, port).await
+    named(worker, x, HostName::OfService(matched), port).await
 }
 
 /// An address as it is, or a name of the DNS.
-async fn named(worker: &Worker, x: &mut Exchange, host: Box<str>, port: u16) -> Result<Peer, Fault> {
+async fn named(worker: &Worker, x: &mut Exchange, host: HostName, port: u16) -> Result<Peer, Fault> {
     if let Some(ip) = literal(&host) {
         return Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None });
     }
@@ -128,7 +146,7 @@ async fn balanced(
     let Some(address) = live.balancer.address(pick.address) else {
         return Err(no_peer(upstream, "the balancer chose an unknown address"));
     };
-    let host = host_name(address, upstream.host_header.as_deref()).into();
+    let host = HostName::Other(host_name(address, upstream.host_header.as_deref()).into());
     let socket = address.socket();
     stick(x, upstream, &live, pick.address, sticky.as_deref());
     Ok(Peer { address: socket, host, balanced: Some(Balanced { live, index: pick.address, lease: pick.lease }) })

@@ -14,6 +14,7 @@ use gibbon_http::{BodyLength, Gone, Responder};
 use gibbon_message::{Headers, Method, ResponseHead};
 use gibbon_pdk::{Exchange, Fault, FaultKind, Protocol, RequestBody, Retry, Source, SpooledBody, Timeouts, Try};
 use gibbon_plan::Upstream;
+use smallvec::SmallVec;
 
 use crate::alongside::Beside;
 use crate::answer::{self, Answered, Stage};
@@ -143,15 +144,15 @@ pub async fn attempt<'c>(
     tries: &mut Tries,
 ) -> Tried {
     let clock = &*f.worker.node.clock;
-    let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
+    let begin = clock.monotonic_ns();
     let peer = match next_peer(f.worker, x, f.upstream.as_ref(), tries).await {
         Ok(peer) => peer,
         Err(fault) => return Tried::Failed(fault, None),
     };
     x.latencies.balancer_end = clock.monotonic_ns();
-    note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    note_try(x, &peer, begin);
     if x.trace.is_on() {
-        x.trace.peer_name = Some(peer.host.clone());
+        x.trace.peer_name = Some((*peer.host).into());
     }
     let Peer { address, host, balanced } = peer;
     let link = open(f, address, &host, x).await;
@@ -214,8 +215,10 @@ pub fn end_failed(
     }
 }
 
-/// Notes a try as log entries and spans show it.
-pub fn note_try(x: &mut Exchange, peer: &Peer, wall_ns: u64, latency_ns: u64) {
+/// Notes a try, whose choice of a peer began at a moment of the monotonic clock, as log entries and spans show it.
+pub fn note_try(x: &mut Exchange, peer: &Peer, begin_ns: u64) {
+    let wall_ns = x.wall_at(begin_ns);
+    let latency_ns = x.latencies.balancer_end.saturating_sub(begin_ns);
     x.tries.push(Try {
         ip: peer.address.ip(),
         port: peer.address.port(),
@@ -239,7 +242,6 @@ async fn exchange<'c>(
     stage: &mut Stage<'_>,
 ) -> Result<Exchanged, Fault> {
     let mut headers = f.worker.take_headers();
-    let target = upstream_target(x);
     write_headers(f, &mut headers, host, link, x);
     let method = x.request.method.clone();
     let (outgoing, length) = Outgoing::of(x, body);
@@ -252,7 +254,7 @@ async fn exchange<'c>(
     let fault = |error: ClientError, body: &BodySource<'_, '_>| {
         upstream_fault(error, &method, !streamed || body.is_replayable())
     };
-    writer.head(&method, &target, &headers, length).map_err(|error| fault(error, body))?;
+    writer.head(&method, &upstream_target(x), &headers, length).map_err(|error| fault(error, body))?;
     f.worker.give_back_headers(headers);
     x.latencies.sent = f.worker.node.clock.monotonic_ns();
 
@@ -426,14 +428,14 @@ impl Outgoing {
     }
 }
 
-/// The request target: the path that routing or a plugin set, and the query behind it.
-fn upstream_target(x: &Exchange) -> Vec<u8> {
+/// The request target: the path that routing or a plugin set, and the query behind it. Few are longer than the room that
+/// it has without an allocation.
+fn upstream_target(x: &Exchange) -> SmallVec<[u8; 256]> {
     let query = match &x.destination.query {
         Some(query) => (!query.is_empty()).then_some(query.as_slice()),
         None => x.request.query(),
     };
-    let mut target = Vec::with_capacity(x.destination.path.len() + query.map_or(0, |q| q.len() + 1));
-    target.extend_from_slice(&x.destination.path);
+    let mut target = SmallVec::from_slice(&x.destination.path);
     if let Some(query) = query {
         target.push(b'?');
         target.extend_from_slice(query);
@@ -442,25 +444,22 @@ fn upstream_target(x: &Exchange) -> Vec<u8> {
 }
 
 fn write_headers(f: &Forwarding<'_>, headers: &mut Headers, host: &str, link: &Link, x: &Exchange) {
-    let mut from_target = String::new();
-    let host = host_header(f, host, link, x, &mut from_target);
-    let hop = Hop { host, upgrade: f.upgrade, http2: link.is_http2() };
+    let (host, port) = host_header(f, host, link, x);
+    let hop = Hop { host, port, upgrade: f.upgrade, http2: link.is_http2() };
     request_headers::write(headers, x, hop, &f.worker.settings.request_headers);
 }
 
-/// The Host of a try: a plugin's, the client's own with `preserve_host`, else the target's name.
-fn host_header<'h>(f: &Forwarding<'_>, host: &str, link: &Link, x: &'h Exchange, room: &'h mut String) -> &'h [u8] {
+/// The Host of a try and the port behind it: a plugin's, the client's own with `preserve_host`, else the target's name.
+fn host_header<'h>(f: &Forwarding<'_>, host: &'h str, link: &Link, x: &'h Exchange) -> (&'h [u8], Option<u16>) {
     if let Some(host) = &x.destination.host_header {
-        return host;
+        return (host, None);
     }
     if x.route().is_some_and(|r| r.preserve_host)
         && let Some(host) = x.request.headers.get("host").filter(|h| !h.is_empty())
     {
-        return host;
+        return (host, None);
     }
-    let default = if f.protocol.is_tls() { 443 } else { 80 };
-    gibbon_balance::write_host_header(room, host, link.address().port(), default);
-    room.as_bytes()
+    (host.as_bytes(), gibbon_balance::shown_port(link.address().port(), if f.protocol.is_tls() { 443 } else { 80 }))
 }
 
 /// What a wire's error means for the exchange, and whether another try is allowed.

@@ -15,6 +15,7 @@ mod certificates;
 pub mod error_body;
 mod finish;
 mod forward;
+mod handshake;
 mod link;
 mod names;
 mod node;

@@ -19,8 +19,10 @@ pub struct RequestHeaderRules {
 /// What the forwarding station knows and the exchange does not.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop<'a> {
-    /// Value of the Host header.
+    /// Value of the Host header, without a port unless the name has one of its own.
     pub host: &'a [u8],
+    /// The port behind it, unless it is the scheme's default.
+    pub port: Option<u16>,
     /// A WebSocket upgrade is asked for and passed on.
     pub upgrade: bool,
     /// The upstream is spoken to in HTTP/2 (gRPC): no Connection header.
@@ -30,7 +32,10 @@ pub struct Hop<'a> {
 /// Fills `out` with the upstream's header block. Framing headers are left to the wire.
 pub fn write(out: &mut Headers, x: &Exchange, hop: Hop<'_>, rules: &RequestHeaderRules) {
     out.clear();
-    out.append("Host", hop.host);
+    match hop.port {
+        None => out.append("Host", hop.host),
+        Some(port) => out.append_parts(b"Host", &[hop.host, b":", itoa::Buffer::new().format(port).as_bytes()]),
+    }
     if !hop.http2 {
         out.append_clean(b"Connection", if hop.upgrade { b"keep-alive, Upgrade" } else { b"keep-alive" });
     }
@@ -204,15 +209,12 @@ fn write_via(out: &mut Headers, x: &Exchange, rules: &RequestHeaderRules) {
         Version::Http10 => "1",
         other => other.number(),
     };
-    let mut value = Vec::with_capacity(32);
-    for earlier in x.request.headers.get_all("via") {
-        value.extend_from_slice(earlier);
-        value.extend_from_slice(b", ");
+    let own = [version.as_bytes(), b" ", rules.server_token.as_bytes()];
+    if !x.request.headers.contains("via") {
+        return out.append_parts(b"Via", &own);
     }
-    value.extend_from_slice(version.as_bytes());
-    value.push(b' ');
-    value.extend_from_slice(rules.server_token.as_bytes());
-    out.append("Via", &value);
+    let all: Vec<&[u8]> = x.request.headers.get_all("via").flat_map(|earlier| [earlier, b", "]).chain(own).collect();
+    out.append_parts(b"Via", &all);
 }
 
 /// Writes an address without allocation.
@@ -268,7 +270,12 @@ mod tests {
         }
         change(&mut x);
         let mut out = Headers::new();
-        write(&mut out, &x, Hop { host: b"up:1", upgrade: asks_for_websocket(&x), http2: false }, &rules());
+        write(
+            &mut out,
+            &x,
+            Hop { host: b"up", port: Some(1), upgrade: asks_for_websocket(&x), http2: false },
+            &rules(),
+        );
         out
     }
 

@@ -30,12 +30,11 @@ impl Default for ResponseHeaderRules {
     }
 }
 
-/// Milliseconds shown in the latency headers.
+/// Milliseconds shown in the latency headers of a proxied answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ShownLatencies {
     pub proxy: u64,
     pub upstream: u64,
-    pub response: u64,
 }
 
 /// Removes from an upstream's answer what belongs to its hop alone. `upgrade` keeps a 101's fields,
@@ -89,16 +88,10 @@ pub fn mark_proxied(
     mark_request_id(headers, x, rules);
 }
 
-/// Adds what an answer of the gateway's own carries.
-pub fn mark_own(
-    headers: &mut Headers,
-    x: &Exchange,
-    rules: &ResponseHeaderRules,
-    token: &str,
-    latencies: ShownLatencies,
-) {
+/// Adds what an answer of the gateway's own carries; `latency_ms` is how long it took.
+pub fn mark_own(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderRules, token: &str, latency_ms: u64) {
     if rules.response_latency {
-        append_number(headers, b"X-Kong-Response-Latency", latencies.response);
+        append_number(headers, b"X-Kong-Response-Latency", latency_ms);
     }
     if rules.server {
         headers.set("Server", token);
@@ -118,15 +111,12 @@ fn mark_request_id(headers: &mut Headers, x: &Exchange, rules: &ResponseHeaderRu
 /// `Via: 1.1 gibbon/…`, behind the upstream's own; `2` where the upstream was spoken to in HTTP/2.
 pub fn add_via(headers: &mut Headers, x: &Exchange, token: &str) {
     let version = if x.response.version == gibbon_message::Version::H2 { "2" } else { "1.1" };
-    let mut value = Vec::with_capacity(32);
-    for earlier in headers.get_all("via") {
-        value.extend_from_slice(earlier);
-        value.extend_from_slice(b", ");
+    let own = [version.as_bytes(), b" ", token.as_bytes()];
+    if !headers.contains("via") {
+        return headers.append_parts(b"Via", &own);
     }
-    value.extend_from_slice(version.as_bytes());
-    value.push(b' ');
-    value.extend_from_slice(token.as_bytes());
-    headers.set("Via", &value);
+    let all: Vec<&[u8]> = headers.get_all("via").flat_map(|earlier| [earlier, b", "]).chain(own).collect();
+    headers.set("Via", all.concat());
 }
 
 /// Writes a figure of ours, in place of one that an upstream (another gateway) may have sent.
@@ -142,8 +132,7 @@ pub fn add_charset(headers: &mut Headers, charset: &str) {
         ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
     let Some(value) = headers.get_str("content-type") else { return };
     if TEXTUAL.iter().any(|t| value.eq_ignore_ascii_case(t)) {
-        let value = format!("{value}; charset={charset}");
-        headers.set("Content-Type", value);
+        headers.extend_value("content-type", &[b"; charset=", charset.as_bytes()]);
     }
 }
 
@@ -192,13 +181,7 @@ mod tests {
     #[test]
     fn an_own_answer_has_no_via() {
         let mut headers = Headers::new();
-        mark_own(
-            &mut headers,
-            &Exchange::default(),
-            &ResponseHeaderRules::default(),
-            "gibbon/0",
-            ShownLatencies::default(),
-        );
+        mark_own(&mut headers, &Exchange::default(), &ResponseHeaderRules::default(), "gibbon/0", 0);
         assert!(!headers.contains("via") && headers.contains("x-kong-response-latency"));
         assert_eq!(headers.get_str("server"), Some("gibbon/0"));
     }

@@ -41,7 +41,8 @@ impl Service for Gateway {
             x.trace.begin(worker.host.node.tracing.instrumentations);
         }
         let mut walked = WalkedChain::new(Rc::clone(&pinned.global));
-        let ended = caught::catch(pin!(run(worker, pinned, &mut x, &mut body, &mut out, &mut walked))).await;
+        let refused = conn.info.refused;
+        let ended = caught::catch(pin!(run(worker, pinned, refused, &mut x, &mut body, &mut out, &mut walked))).await;
         if let Err(panicked) = ended {
             Box::pin(finish::panicked(worker, &mut x, &panicked, &mut out)).await;
         }
@@ -107,12 +108,20 @@ impl WalkedChain {
 async fn run<'c>(
     worker: &Rc<Worker>,
     pinned: Rc<Pinned>,
+    refused: Option<u16>,
     x: &mut Exchange,
     body: &mut BodySource<'_, 'c>,
     out: &mut Option<Responder<'c>>,
     walked: &mut WalkedChain,
 ) {
-    let ended = stations(worker, pinned, x, body, out, walked).await;
+    let ended = match refused {
+        None => stations(worker, pinned, x, body, out, walked).await,
+        Some(status) => {
+            *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
+            let cause = "the client's certificate is not accepted";
+            Err(Fault::new(FaultKind::Status(status), Source::Downstream, Retry::Never, cause).into())
+        }
+    };
     let sent = match ended {
         Ok(answered) => Ok(answered),
         Err(Ending::Reply(reply)) => Box::pin(answer::own(worker, x, *reply, out, &mut walked.stage())).await,

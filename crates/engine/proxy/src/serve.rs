@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use gibbon_http::{ConnectionEnd, Protocol, Server, ServerSettings, serve};
 use gibbon_message::Scheme;
-use gibbon_net::{
-    Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, accept_tls, read_proxy_header,
-};
+use gibbon_net::{Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, read_proxy_header};
 use gibbon_pdk::{Client, TlsFacts};
-use gibbon_tls::{ServerTls, TlsInfo};
+use gibbon_tls::{ClientRule, ClientVerdict, ServerTls, TlsInfo};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::handshake::{self, NoSession};
 use crate::real_ip::RealIpSource;
 use crate::run::Gateway;
 use crate::settings::{ConnectionFacts, ProxySettings};
+use crate::worker::Worker;
 
 /// How long a PROXY protocol header may take.
 const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
+
+/// nginx's own statuses for clients whose certificate is not accepted; they leave as 400.
+const CERTIFICATE_ERROR: u16 = 495;
+const NO_CERTIFICATE: u16 = 496;
 
 /// What is served on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub enum Kind {
 pub struct Mode {
     pub kind: Kind,
     pub tls: Option<ServerTls>,
+    /// What is asked of clients' certificates; the TLS settings then ask for them.
+    pub clients: Option<ClientRule>,
     /// HTTP/2 is spoken: after ALPN over TLS, with prior knowledge in the clear.
     pub http2: bool,
     /// A PROXY protocol header is expected.
@@ -67,25 +73,26 @@ struct Arrived {
     stream: Stream,
     protocol: Protocol,
     tls: Option<TlsFacts>,
+    refused: Option<u16>,
 }
 
 /// Reads off what comes ahead of HTTP. Serving is a task of its own, because it is smaller: connections idle by the
 /// thousand.
 async fn arrive(socket: Socket, mode: Rc<Mode>, server: Rc<Server<Gateway>>, counters: Arc<Counters>) {
-    if let Some(arrived) = unwrapped(socket, &mode, &counters).await {
+    if let Some(arrived) = unwrapped(&server.service.worker, socket, &mode, &counters).await {
         spawn_local(serving(arrived, &server));
     }
 }
 
 /// Serves a connection until it ends.
 fn serving(arrived: Arrived, server: &Rc<Server<Gateway>>) -> impl Future<Output = ConnectionEnd> + 'static {
-    let Arrived { stream, protocol, tls } = arrived;
-    let facts = facts(&stream, tls, server);
+    let Arrived { stream, protocol, tls, refused } = arrived;
+    let facts = ConnectionFacts { refused, ..facts(&stream, tls, server) };
     serve(stream, Vec::new(), protocol, facts, Rc::clone(server))
 }
 
 /// What is left of a connection without PROXY protocol and TLS. `None`: nothing.
-async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Option<Arrived> {
+async fn unwrapped(worker: &Rc<Worker>, mut socket: Socket, mode: &Mode, counters: &Counters) -> Option<Arrived> {
     if mode.proxy_protocol
         && let Err(error) = read_proxy_header(&mut socket, Instant::now() + PROXY_HEADER_TIME).await
     {
@@ -94,19 +101,27 @@ async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Opti
         return None;
     }
     let Some(tls) = &mode.tls else { return Some(Arrived::plain(socket, mode)) };
-    match accept_tls(socket, tls, counters).await {
+    match handshake::accept(worker, socket, tls, counters).await {
         Ok(TlsArrival::Tls(stream)) => {
             let info = stream.tls_info();
             let http2 = info.as_ref().is_some_and(|i| i.alpn == Some(b"h2"));
             let tls = info.map(tls_facts);
+            let (tls, refused) = match (tls, &mode.clients) {
+                (Some(facts), Some(rule)) => judged(facts, rule),
+                (tls, _) => (tls, None),
+            };
             let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-            Some(Arrived { stream, protocol, tls })
+            Some(Arrived { stream, protocol, tls, refused })
         }
         Ok(TlsArrival::Plain(socket)) => {
-            Some(Arrived { stream: Stream::Plain(socket), protocol: Protocol::PlainOnTls, tls: None })
+            Some(Arrived { stream: Stream::Plain(socket), protocol: Protocol::PlainOnTls, tls: None, refused: None })
         }
-        Err(error) => {
+        Err(NoSession::Handshake(error)) => {
             tracing::debug!("TLS handshake failed: {error}");
+            None
+        }
+        Err(refused @ NoSession::Plugin(_)) => {
+            tracing::error!("TLS handshake refused: {refused}");
             None
         }
     }
@@ -115,11 +130,19 @@ async fn unwrapped(mut socket: Socket, mode: &Mode, counters: &Counters) -> Opti
 impl Arrived {
     fn plain(socket: Socket, mode: &Mode) -> Self {
         let protocol = if mode.http2 { Protocol::Http1OrH2cPriorKnowledge } else { Protocol::Http1 };
-        Arrived { stream: Stream::Plain(socket), protocol, tls: None }
+        Arrived { stream: Stream::Plain(socket), protocol, tls: None, refused: None }
     }
 }
 
-fn tls_facts(info: TlsInfo<'_>) -> TlsFacts {
+/// The facts with the listener's judgement in them, and the status of nginx's that refuses the client.
+fn judged(mut facts: TlsFacts, rule: &ClientRule) -> (Option<TlsFacts>, Option<u16>) {
+    let verdict = rule.verdict(&facts.client_chain);
+    facts.client_verify = verdict.to_string().into();
+    let status = if verdict == ClientVerdict::NoneShown { NO_CERTIFICATE } else { CERTIFICATE_ERROR };
+    (Some(facts), rule.refuses(verdict).then_some(status))
+}
+
+pub(crate) fn tls_facts(info: TlsInfo<'_>) -> TlsFacts {
     let client_chain: Vec<Vec<u8>> = info.peer_certificates().map(<[u8]>::to_vec).collect();
     TlsFacts {
         sni: info.sni.map(Box::from),
@@ -134,7 +157,7 @@ fn facts(stream: &Stream, tls: Option<TlsFacts>, server: &Server<Gateway>) -> Co
     let socket = stream.socket();
     let mut client = stream_client(socket, &server.service.worker.settings);
     client.scheme = if matches!(stream, Stream::Plain(_)) { Scheme::Http } else { Scheme::Https };
-    ConnectionFacts { client, over_unix: socket.peer() == PeerAddress::Unix, tls: tls.map(Rc::new) }
+    ConnectionFacts { client, over_unix: socket.peer() == PeerAddress::Unix, tls: tls.map(Rc::new), refused: None }
 }
 
 /// Who is at the other end of a socket.

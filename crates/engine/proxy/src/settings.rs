@@ -80,4 +80,6 @@ pub struct ConnectionFacts {
     /// The connection came over a Unix socket.
     pub over_unix: bool,
     pub tls: Option<std::rc::Rc<TlsFacts>>,
+    /// The status that answers whatever the client asks, because its certificate is not accepted.
+    pub refused: Option<u16>,
 }

@@ -15,7 +15,7 @@ use gibbon_message::{Headers, Scheme};
 use gibbon_net::{
     ConnectAddress, Counters, Listener, ProxyHeader, ProxyVersion, RelayEnd, RelayLimits, Socket, Stream as Wire,
     Target, TlsArrival, TlsTarget, Transport, UdpListener, UdpSessionLimits, UdpSessionTotals, UdpStart, UdpTarget,
-    accept_tls, peek_client_hello, read_proxy_header, relay,
+    peek_client_hello, read_proxy_header, relay,
 };
 use gibbon_pdk::{
     Exchange, Fault, FaultKind, Instrumentations, Matched, ResponseSource, Retry, Source, TlsFacts, forget_log_lines,
@@ -29,7 +29,8 @@ use crate::body_source::BodySource;
 use crate::caught;
 use crate::finish::{log_phase, of_panic};
 use crate::forward::note_try;
-use crate::serve::{Mode, stream_client};
+use crate::handshake;
+use crate::serve::{Mode, stream_client, tls_facts};
 use crate::upstream_tls::profile;
 use crate::walk::{self, Collection, Waiting, Walked};
 use crate::worker::{Bound, Pinned, Worker};
@@ -89,14 +90,30 @@ async fn connection(
     x.client.tls = sni.map(|name| Rc::new(TlsFacts { sni: Some(name.into()), ..TlsFacts::default() }));
     let passes_through = bound.matched.route.protocols.contains(gibbon_pdk::Protocol::TlsPassthrough);
     let client = match &mode.tls {
-        Some(tls) if !passes_through => match accept_tls(socket, tls, counters).await {
-            Ok(TlsArrival::Tls(stream)) => stream,
+        Some(tls) if !passes_through => match handshake::accept(worker, socket, tls, counters).await {
+            Ok(TlsArrival::Tls(stream)) => admitted(stream, mode, x)?,
             Ok(TlsArrival::Plain(_)) => return Err(of_client("not TLS")),
             Err(error) => return Err(of_client(&error.to_string())),
         },
         _ => Wire::Plain(socket),
     };
     run(worker, pinned, &bound, client, x).await
+}
+
+/// The session with what is known of it, if its client's certificate is accepted.
+fn admitted(stream: Wire, mode: &Mode, x: &mut Exchange) -> Result<Wire, Fault> {
+    let Some(mut facts) = stream.tls_info().map(tls_facts) else { return Ok(stream) };
+    let verdict = mode.clients.as_ref().map(|rule| (rule, rule.verdict(&facts.client_chain)));
+    if let Some((_, verdict)) = verdict {
+        facts.client_verify = verdict.to_string().into();
+    }
+    x.client.tls = Some(Rc::new(facts));
+    match verdict {
+        Some((rule, verdict)) if rule.refuses(verdict) => {
+            Err(of_client(&format!("the client's certificate is not accepted: {verdict}")))
+        }
+        _ => Ok(stream),
+    }
 }
 
 fn begin(worker: &Worker, x: &mut Exchange, socket: &Socket) {
@@ -238,12 +255,12 @@ async fn forward(
 /// A peer for the next try, which is noted for log entries and spans.
 async fn noted_peer(worker: &Rc<Worker>, x: &mut Exchange, bound: &Bound, tries: &mut Tries) -> Result<Peer, Fault> {
     let clock = &*worker.node.clock;
-    let (wall, begin) = (clock.wall_ns(), clock.monotonic_ns());
+    let begin = clock.monotonic_ns();
     let peer = next_peer(worker, x, bound.upstream.as_ref(), tries).await?;
     x.latencies.balancer_end = clock.monotonic_ns();
-    note_try(x, &peer, wall, x.latencies.balancer_end - begin);
+    note_try(x, &peer, begin);
     if x.trace.is_on() {
-        x.trace.peer_name = Some(peer.host.clone());
+        x.trace.peer_name = Some((*peer.host).into());
     }
     Ok(peer)
 }

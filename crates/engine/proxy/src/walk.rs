@@ -12,7 +12,7 @@ use crate::body_source::BodySource;
 use crate::outcalls;
 
 /// The configurations that an exchange collected, in order.
-pub type Collection = SmallVec<[Collected; 8]>;
+pub type Collection = SmallVec<[Collected; 12]>;
 
 /// How a walk ended.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub enum Walked {
 /// Which method of a handler is meant; those that may wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Waiting {
+    Certificate,
     Rewrite,
     Access,
     Response,
@@ -34,6 +35,7 @@ pub enum Waiting {
 impl Waiting {
     fn phase(self) -> Phase {
         match self {
+            Waiting::Certificate => Phase::Certificate,
             Waiting::Rewrite => Phase::Rewrite,
             Waiting::Access => Phase::Access,
             Waiting::Response => Phase::Response,
@@ -46,12 +48,13 @@ impl Waiting {
         match self {
             Waiting::Rewrite => Instrumentations::PLUGIN_REWRITE,
             Waiting::Access => Instrumentations::PLUGIN_ACCESS,
-            Waiting::Response | Waiting::Preread => Instrumentations::NONE,
+            Waiting::Certificate | Waiting::Response | Waiting::Preread => Instrumentations::NONE,
         }
     }
 
     fn step<'a>(self, handler: &'a dyn Handler, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
         match self {
+            Waiting::Certificate => handler.certificate(x, host),
             Waiting::Rewrite => handler.rewrite(x, host),
             Waiting::Access => handler.access(x, host),
             Waiting::Response => handler.response(x, host),
@@ -60,8 +63,22 @@ impl Waiting {
     }
 }
 
-/// Runs one handler until it has nothing more to ask, as a span where those are recorded.
+/// Runs one handler until it has nothing more to ask. Few exchanges are traced; the others do not carry that around.
 async fn run_step(
+    which: Waiting,
+    instance: &Instance,
+    x: &mut Exchange,
+    host: &Host,
+    body: &mut BodySource<'_, '_>,
+) -> Walked {
+    if x.trace.is_on() {
+        return Box::pin(run_traced(which, instance, x, host, body)).await;
+    }
+    run_handler(which, instance, x, host, body).await
+}
+
+/// As a span, with the calls that the handler makes.
+async fn run_traced(
     which: Waiting,
     instance: &Instance,
     x: &mut Exchange,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use gibbon_http::{Drain, ServerSettings};
 use gibbon_net::{BoundSocket, ConnectionLimits, Listener, UdpListener};
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 use crate::node::Node;
 use crate::run::Gateway;
@@ -83,9 +84,7 @@ impl Workers {
                 parts: Arc::clone(&start.parts),
                 stage: watched.clone(),
             };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let name = format!("worker-{number}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || thread.run(&runtime, share))?);
+            threads.push(thread.start(share)?);
         }
         Ok(Workers { threads, stage })
     }
@@ -150,10 +149,33 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(self, runtime: &tokio::runtime::Runtime, share: Share) {
+    /// Starts the thread, and its runtime on it: one that never leaves its thread needs no second scheduler on top for what
+    /// is not `Send`.
+    fn start(self, share: Share) -> std::io::Result<JoinHandle<()>> {
+        let (made, outcome) = std::sync::mpsc::channel();
+        let name = format!("worker-{}", self.number);
+        let thread =
+            std::thread::Builder::new().name(name).spawn(
+                move || match tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default())
+                {
+                    Ok(runtime) => {
+                        let _ = made.send(Ok(()));
+                        self.run(&runtime, share);
+                    }
+                    Err(error) => {
+                        let _ = made.send(Err(error));
+                    }
+                },
+            )?;
+        outcome.recv().map_err(std::io::Error::other)??;
+        Ok(thread)
+    }
+
+    fn run(self, runtime: &LocalRuntime, share: Share) {
         gibbon_journal::set_thread_number(u32::try_from(self.number + 1).unwrap_or_default());
-        let local = LocalSet::new();
-        local.block_on(runtime, self.serve(share));
+        runtime.block_on(self.serve(share));
     }
 
     async fn serve(mut self, share: Share) {

@@ -22,8 +22,9 @@ use crate::keyring::{self, Keyring, KeyringChange, Sealed, SealedWriter};
 use crate::memory::Memory;
 use crate::query::Rows;
 use crate::references::Secrets;
+use crate::replica::Replica;
 use crate::rules::Write;
-use crate::thread::{Job, Machine};
+use crate::thread::{Job, Machine, Watcher};
 
 /// How many changes may wait for their turn; above that, writers wait to be let in.
 const QUEUE: usize = 4096;
@@ -75,6 +76,8 @@ pub struct Conductor {
     reader: Arc<dyn Reader>,
     declarative: Option<Memory>,
     keyring: Option<Arc<Keyring>>,
+    watcher: Arc<Watcher>,
+    replica: Option<Replica>,
 }
 
 impl Conductor {
@@ -126,9 +129,28 @@ impl Conductor {
 
     fn start(machine: Machine, reader: Arc<dyn Reader>, declarative: Option<Memory>) -> Result<Conductor, StoreError> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
+        let watcher = machine.watcher();
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative, keyring: None })
+        Ok(Conductor { jobs, reader, declarative, keyring: None, watcher, replica: None })
+    }
+
+    /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
+    /// asked for it is answered. Called on the thread of changes, so it must not wait; the first watcher stays.
+    pub fn watch(&self, watcher: impl Fn(&[Change]) + Send + Sync + 'static) {
+        self.watcher.set(Box::new(watcher));
+    }
+
+    /// With a server that follows the datastore, for looks that may be a little late. What is sealed in the one is sealed
+    /// in the other.
+    #[must_use]
+    pub fn with_replica(mut self, reader: Arc<dyn Reader>) -> Self {
+        let reader = match &self.keyring {
+            Some(keyring) => Arc::new(Sealed::new(reader, Arc::clone(keyring))),
+            None => reader,
+        };
+        self.replica = Some(Replica::new(reader));
+        self
     }
 
     /// Whether configuration is declarative, so that single entities cannot be changed.
@@ -208,12 +230,16 @@ impl Conductor {
         &self,
         reading: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (sender, result) = oneshot::channel();
-        let boxed = Box::new(move |rows: &mut dyn Rows| {
-            let _ = sender.send(reading(rows));
-        });
-        self.reader.read(boxed).await?;
-        result.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
+        read(&*self.reader, reading).await
+    }
+
+    /// As [`Self::read`], of the server that follows the datastore; nothing where there is none or it cannot be reached.
+    /// What is there may be gone from the datastore, and what is not may be on its way.
+    pub async fn read_replica<T: Send + 'static>(
+        &self,
+        reading: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        self.replica.as_ref()?.read(reading).await
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> Job) -> Result<T, ChangeError> {
@@ -222,6 +248,18 @@ impl Conductor {
         self.jobs.send(job(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
+}
+
+pub(crate) async fn read<T: Send + 'static>(
+    reader: &dyn Reader,
+    reading: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (sender, result) = oneshot::channel();
+    let boxed = Box::new(move |rows: &mut dyn Rows| {
+        let _ = sender.send(reading(rows));
+    });
+    reader.read(boxed).await?;
+    result.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
 }
 
 /// The workspace a row of that kind is in, for someone who works in `workspace`.

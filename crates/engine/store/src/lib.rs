@@ -16,6 +16,7 @@ mod memory;
 mod postgres;
 mod query;
 mod references;
+mod replica;
 mod row;
 pub mod rules;
 mod saved;

@@ -1,7 +1,7 @@
 //! The thread behind the conductor.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gibbon_model::Registry;
@@ -24,6 +24,10 @@ use crate::told::Told;
 const GROUP: usize = 512;
 /// How many rows or changes are read at once.
 const CHUNK: usize = 5_000;
+
+/// How many rows are compiled at once when all are, and how many such pages are read ahead.
+const PAGE: usize = 1_000;
+const PAGES_AHEAD: usize = 4;
 
 /// How long the start waits for secrets; what is not known then is used as soon as it is.
 const FIRST_SECRETS: Duration = Duration::from_secs(10);
@@ -57,6 +61,24 @@ const NOT_IN_THE_PLAN: &[&str] = &[
 /// Whether changes of that kind are compiled and told to other nodes.
 pub(crate) fn is_planned(entity: &str) -> bool {
     !NOT_IN_THE_PLAN.contains(&entity)
+}
+
+type Watching = Box<dyn Fn(&[Change]) + Send + Sync>;
+
+/// Who is told of changes that are in force.
+#[derive(Default)]
+pub(crate) struct Watcher(OnceLock<Watching>);
+
+impl Watcher {
+    pub(crate) fn set(&self, watching: Watching) {
+        let _ = self.0.set(watching);
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        if let Some(watching) = self.0.get().filter(|_| !changes.is_empty()) {
+            watching(changes);
+        }
+    }
 }
 
 type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
@@ -100,6 +122,50 @@ pub(crate) struct Machine {
     compiled: u64,
     secrets: Arc<dyn Secrets>,
     told: Told,
+    watcher: Arc<Watcher>,
+}
+
+/// All rows of a kind, page by page, as changes that bring them in.
+struct Pages {
+    /// What the next page is; nothing after the last.
+    query: Option<Query>,
+}
+
+impl Pages {
+    fn of(entity: &str) -> Pages {
+        let query = Query {
+            entity: entity.into(),
+            workspace: None,
+            parent: None,
+            tags: Tags::Whatever,
+            after: None,
+            limit: PAGE,
+        };
+        Pages { query: Some(query) }
+    }
+
+    fn are_read(&self) -> bool {
+        self.query.is_none()
+    }
+
+    fn next(&mut self, rows: &mut dyn Rows) -> Result<Vec<Change>, StoreError> {
+        let Some(query) = &mut self.query else { return Ok(Vec::new()) };
+        let page = rows.page(query)?;
+        query.after = page.last().map(|row| row.id);
+        let insert = |row: crate::Row| Change {
+            entity: Arc::clone(&query.entity),
+            id: row.id,
+            workspace: row.workspace,
+            before: None,
+            after: Some(row.document),
+        };
+        let is_last = page.len() < PAGE;
+        let changes = page.into_iter().map(insert).collect();
+        if is_last {
+            self.query = None;
+        }
+        Ok(changes)
+    }
 }
 
 /// What a group of jobs did to the plan that is being made.
@@ -107,6 +173,8 @@ pub(crate) struct Machine {
 struct Group {
     done: Vec<Done>,
     staged: Vec<Change>,
+    /// What changes in the store.
+    made: Vec<Change>,
     plan: Option<Arc<Plan>>,
     last: u64,
 }
@@ -122,7 +190,12 @@ impl Machine {
             directory: None,
             compiled: 0,
             told: Told::default(),
+            watcher: Arc::default(),
         }
+    }
+
+    pub(crate) fn watcher(&self) -> Arc<Watcher> {
+        Arc::clone(&self.watcher)
     }
 
     pub(crate) fn declare_into(&mut self, memory: Memory, directory: Option<PathBuf>) {
@@ -213,32 +286,31 @@ impl Machine {
         }
     }
 
+    /// Compiles the rows of a kind. A second thread reads and parses what comes next meanwhile: with many rows either takes
+    /// seconds. It also keeps what is thrown away soon apart from what stays, so that the memory of the one can be used
+    /// for the other.
     fn compile_kind(&mut self, rows: &mut dyn Rows, entity: &str) -> Result<(), StoreError> {
-        let mut query = Query {
-            entity: entity.into(),
-            workspace: None,
-            parent: None,
-            tags: Tags::Whatever,
-            after: None,
-            limit: CHUNK,
-        };
-        loop {
-            let page = rows.page(&query)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            query.after = Some(last.id);
-            let insert = |row: crate::Row| Change {
-                entity: Arc::clone(&query.entity),
-                id: row.id,
-                workspace: row.workspace,
-                before: None,
-                after: Some(row.document),
-            };
-            let full = page.len() == CHUNK;
-            self.compile_stored(&page.into_iter().map(insert).collect::<Vec<_>>());
-            if !full {
-                return Ok(());
-            }
+        let mut pages = Pages::of(entity);
+        let first = pages.next(rows)?;
+        if pages.are_read() {
+            self.compile_stored(&first);
+            return Ok(());
         }
+        std::thread::scope(|scope| {
+            let (ahead, read) = std::sync::mpsc::sync_channel::<Vec<Change>>(PAGES_AHEAD);
+            let compile = move || {
+                self.compile_stored(&first);
+                read.iter().for_each(|changes| drop(self.compile_stored(&changes)));
+            };
+            let thread = std::thread::Builder::new().name("compile".into());
+            thread.spawn_scoped(scope, compile).map_err(|e| StoreError::new(e.to_string()))?;
+            while !pages.are_read() {
+                if ahead.send(pages.next(rows)?).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Compiles what is stored already. What does not compile here was accepted by another version or by a node with
@@ -280,6 +352,7 @@ impl Machine {
                 if let Some(plan) = group.plan {
                     self.funnel.publish(plan);
                 }
+                self.watcher.tell(&group.made);
                 group.done.into_iter().for_each(|done| done.answer(None));
             }
             Err(error) => {
@@ -308,6 +381,7 @@ impl Machine {
             if let Some(plan) = self.compile_stored(&changes) {
                 self.funnel.publish(plan);
             }
+            self.watcher.tell(&changes);
         }
     }
 
@@ -366,6 +440,7 @@ impl Machine {
             Ok(sequence) => {
                 group.last = group.last.max(sequence);
                 group.staged.extend(told);
+                group.made.extend(changes.iter().cloned());
                 group.plan = plan.or(group.plan.take());
                 Ok(changes)
             }
@@ -430,7 +505,7 @@ impl Machine {
         let table = table_of(&self.registry, &writes, now())?;
         self.told.references().prepare(writes.iter(), &self.registry, &*self.secrets, NEW_SECRETS);
         let changes: Vec<Change> = self.memory.look(|old| difference(&self.registry, old, &table));
-        let (plan, _) = self.stage(changes, Some(declaration.hash.clone()))?;
+        let (plan, _) = self.stage(changes.clone(), Some(declaration.hash.clone()))?;
         if let Some(directory) = &self.directory
             && let Err(error) = saved::save(directory, &declaration.hash, &table)
         {
@@ -438,6 +513,7 @@ impl Machine {
         }
         self.memory.replace(table);
         self.funnel.publish(plan);
+        self.watcher.tell(&changes);
         Ok(())
     }
 }

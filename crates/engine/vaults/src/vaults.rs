@@ -93,7 +93,15 @@ impl Vaults {
     /// # Errors
     /// Why it cannot be had.
     pub async fn read_once(&self, reference: &Reference) -> Result<String, ReadError> {
-        let config = self.config(&reference.vault, None);
+        self.read_from(reference, None).await
+    }
+
+    /// As [`read_once`](Self::read_once), from the vault that an entity describes.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn read_from(&self, reference: &Reference, vault: Option<&Value>) -> Result<String, ReadError> {
+        let config = self.config(&reference.vault, vault);
         let strategy = strategy::open(&config, &self.surroundings)?;
         finish(reference, &config, strategy.read(reference).await)
     }

@@ -12,6 +12,8 @@ pub struct Seen {
     pub id: Option<String>,
     /// The latest token counts, if the provider counted.
     pub usage: Option<Usage>,
+    /// The tier in which the provider served the call, in its words, as far as it said so where this was read.
+    pub service_tier: Option<String>,
     /// Why the (first) answer stopped.
     pub finish: Option<Finish>,
     /// Characters of text, reasoning and arguments: what an estimate of the tokens starts from.

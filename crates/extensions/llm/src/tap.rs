@@ -137,6 +137,13 @@ pub(crate) fn text(value: Option<&[u8]>) -> Option<String> {
     value.and_then(scan::string).map(std::borrow::Cow::into_owned)
 }
 
+/// The service tier that a whole answer names: OpenAI beside its usage, Anthropic in it.
+#[must_use]
+pub fn service_tier(body: &[u8]) -> Option<String> {
+    let named = |object: &[u8]| text(scan::get(object, "service_tier"));
+    named(body).or_else(|| named(scan::get(body, "usage")?))
+}
+
 /// Notes a finish reason unless it is null.
 pub(crate) fn finish(seen: &mut Seen, value: Option<&[u8]>, read: impl FnOnce(&str) -> Finish) {
     if let Some(word) = value.and_then(scan::string) {

@@ -9,13 +9,16 @@ pub fn host_name<'a>(address: &'a Address, upstream_host_header: Option<&'a str>
     upstream_host_header.or(address.host.as_deref()).unwrap_or(&address.name)
 }
 
-/// Appends the Host header to `out`: `host`, and `:port` unless it is the default of the scheme.
-///
-/// `default_port` is 80 for clear-text and 443 for TLS schemes. A `host_header` that already names a port
-/// gets the target's port appended all the same, as Kong does.
+/// The port that a Host header shows: none if it is the default of the scheme, 80 for clear text and 443 for TLS.
+pub fn shown_port(port: u16, default_port: u16) -> Option<u16> {
+    (port != default_port).then_some(port)
+}
+
+/// Appends the Host header to `out`: `host`, and [the port to be shown](shown_port). A `host_header` that already names a
+/// port gets the target's port appended all the same, as Kong does.
 pub fn write_host_header(out: &mut String, host: &str, port: u16, default_port: u16) {
     out.push_str(host);
-    if port != default_port {
+    if let Some(port) = shown_port(port, default_port) {
         // Writing to a String cannot fail.
         let _ = write!(out, ":{port}");
     }

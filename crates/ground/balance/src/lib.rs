@@ -30,7 +30,7 @@ pub use health::{
     HealthView, Limits, Outcome, PassiveChecks, ProbeKind, ProbeSchedule, Source, StatusSet, TargetReport, Transition,
     UpstreamReport, WeightReport,
 };
-pub use host::{hash_cookie_header, host_name, write_host_header};
+pub use host::{hash_cookie_header, host_name, shown_port, write_host_header};
 pub use resolve::{DnsRecord, RecordKind, Resolution, TargetSpec, expand};
 pub use sticky::StickyToken;
 pub use wheel::Wheel;

@@ -84,8 +84,11 @@ impl Address {
         for (i, (key, value)) in self.query.iter().enumerate() {
             out.push(if i == 0 { '?' } else { '&' });
             encode(key, &mut out);
-            out.push('=');
-            encode(value, &mut out);
+            // A word alone stays one: to some servers `word=` is another.
+            if !value.is_empty() {
+                out.push('=');
+                encode(value, &mut out);
+            }
         }
         out
     }
@@ -129,6 +132,13 @@ fn decode(text: &str) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_written_as_it_was_read() {
+        for query in ["/p?a=1&word&b=%20x", "/p?%7B%22a%22%3A1%7D"] {
+            assert_eq!(Address::parse(&format!("http://h{query}")).unwrap().target(), query);
+        }
+    }
 
     #[test]
     fn urls_that_are_none_are_refused() {

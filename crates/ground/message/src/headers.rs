@@ -121,6 +121,28 @@ impl Headers {
         self.entries.push(Entry { name, value });
     }
 
+    /// As [`append`](Self::append), with a value in several parts that nobody has to join first.
+    pub fn append_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
+        let name = self.store_name(name);
+        let start = self.arena.len();
+        for part in parts {
+            write_escaped_value(&mut self.arena, part);
+        }
+        let value = Span::new(start, self.arena.len());
+        self.entries.push(Entry { name, value });
+    }
+
+    /// Puts more behind the first value of `name`; nothing happens without one.
+    pub fn extend_value(&mut self, name: &str, parts: &[&[u8]]) {
+        let Some(entry) = self.find(name.as_bytes()).and_then(|at| self.entries.get_mut(at)) else { return };
+        let (start, old) = (self.arena.len(), entry.value.start as usize);
+        self.arena.extend_from_within(old..old + entry.value.len as usize);
+        for part in parts {
+            write_escaped_value(&mut self.arena, part);
+        }
+        entry.value = Span::new(start, self.arena.len());
+    }
+
     /// Adds a field before the others.
     pub fn prepend(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let name = self.store_name(name.as_ref());
@@ -136,10 +158,18 @@ impl Headers {
             None => self.append(name, value),
             Some(first) => {
                 let span = self.store_value(value.as_ref());
-                if let Some(entry) = self.entries.get_mut(first) {
-                    entry.value = span;
-                }
-                self.drop_after(first, name);
+                self.replace(first, name, span);
+            }
+        }
+    }
+
+    /// As [`set`](Self::set), for bytes that are known to be harmless: see [`append_clean`](Self::append_clean).
+    pub fn set_clean(&mut self, name: &[u8], value: &[u8]) {
+        match self.find(name) {
+            None => self.append_clean(name, value),
+            Some(first) => {
+                let span = self.store(value);
+                self.replace(first, name, span);
             }
         }
     }
@@ -190,7 +220,11 @@ impl Headers {
             .position(|e| e.name.len as usize == name.len() && e.name.of(&self.arena).eq_ignore_ascii_case(name))
     }
 
-    fn drop_after(&mut self, first: usize, name: &[u8]) {
+    /// Makes `value` the only value of `name`, whose first field is known.
+    fn replace(&mut self, first: usize, name: &[u8], value: Span) {
+        if let Some(entry) = self.entries.get_mut(first) {
+            entry.value = value;
+        }
         let arena = &self.arena;
         let mut index = 0;
         self.entries.retain(|e| {
@@ -227,8 +261,7 @@ impl Headers {
 /// Appends a field value, with the control characters that could end a line (and their kin)
 /// percent-escaped, as OpenResty does.
 pub fn write_escaped_value(out: &mut Vec<u8>, value: &[u8]) {
-    // Without an early end, so that it is done many bytes at a time.
-    if !value.iter().fold(false, |found, &b| found | is_forbidden_in_value(b)) {
+    if !may_need_escapes(value) {
         out.extend_from_slice(value);
         return;
     }
@@ -237,10 +270,33 @@ pub fn write_escaped_value(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
+/// Whether some byte of a value may be one that is escaped; a tab, which is not, counts as one that may. Eight bytes at a
+/// time, because every value of every message is looked at and few are longer than a machine's vectors want.
+fn may_need_escapes(value: &[u8]) -> bool {
+    /// 1 in every byte.
+    const ONES: u64 = u64::MAX / 255;
+    let suspicious = |eight: &[u8; 8]| {
+        let word = u64::from_le_bytes(*eight);
+        let del = word ^ (0x7f * ONES);
+        // The top bit of a byte is set where it is below 0x20, and where it is 0x7f; a borrow can only come from such a byte.
+        let below = word.wrapping_sub(0x20 * ONES) & !word;
+        let equal = del.wrapping_sub(ONES) & !del;
+        (below | equal) & (0x80 * ONES) != 0
+    };
+    match value.last_chunk() {
+        // The last eight, some of which were seen before, in place of a rest that would be looked at one by one.
+        Some(last) => value.as_chunks().0.iter().chain([last]).any(suspicious),
+        None => value.iter().any(|&b| is_forbidden_in_value(b)),
+    }
+}
+
 /// Whether `name` is a `token` of RFC 9110 5.6.2, the only form a field name may have.
 #[must_use]
 pub fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&b| is_token_byte(b))
+    // Nearly every name is of letters and hyphens, which is seen many bytes at a time.
+    let is_plain = |b: u8| ((b | 0x20).wrapping_sub(b'a') < 26) | (b == b'-');
+    !name.is_empty()
+        && (name.iter().fold(true, |plain, &b| plain & is_plain(b)) || name.iter().all(|&b| is_token_byte(b)))
 }
 
 /// Which bytes may stand in a token, as one look-up each: every name of every message is looked at.
@@ -318,6 +374,34 @@ mod tests {
     fn a_line_break_in_a_value_is_escaped() {
         let headers = block(&[("X-A", "v\r\nEvil: 1"), ("X\r\nB", "ok")]);
         assert_eq!(shown(&headers), [("X-A".into(), "v%0D%0AEvil: 1".into()), ("X%0D%0AB".into(), "ok".into())]);
+    }
+
+    #[test]
+    fn every_byte_is_judged_alike_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..17 {
+                let mut value = [b'v'; 17];
+                value[at] = byte;
+                let mut written = Vec::new();
+                write_escaped_value(&mut written, &value);
+                assert_eq!(written != value, is_forbidden_in_value(byte), "{byte:#x} at {at}");
+                let mut name = [b'n'; 17];
+                name[at] = byte;
+                assert_eq!(is_token(&name), is_token_byte(byte), "{byte:#x} at {at}");
+            }
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn a_value_in_parts_is_joined_and_can_grow() {
+        let mut headers = Headers::new();
+        headers.append_parts(b"Host", &[b"a.test", b":", b"8000"]);
+        headers.append("Type", "text/plain");
+        headers.extend_value("type", &[b"; charset=", b"u\r\n8"]);
+        headers.extend_value("absent", &[b"x"]);
+        let expect = [("Host".into(), "a.test:8000".into()), ("Type".into(), "text/plain; charset=u%0D%0A8".into())];
+        assert_eq!(shown(&headers), expect);
     }
 
     #[test]

@@ -8,11 +8,15 @@
 //! Sockets, the plan and the order of plugins are the engine's business and are absent here: what Lua asks of the world
 //! goes through the ports of the plugin kit.
 
+mod admin;
 mod code;
 mod current;
+mod daos;
 mod dict;
+mod events;
 mod functions;
 mod handler;
+mod invalidations;
 mod json;
 mod limits;
 mod loader;
@@ -27,17 +31,21 @@ mod shared;
 
 use std::sync::Arc;
 
-use gibbon_pdk::{Build, Host, Phase, Phases, Plugin};
+use gibbon_model::EntityDef;
+use gibbon_pdk::{AdminRoot, Build, Exchange, Host, Phase, Phases, Plugin, Scripts};
 use mlua::Table;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::code::Code;
+use crate::events::Event;
 use crate::handler::LuaHandler;
 use crate::loader::Loader;
 use crate::machine::Machine;
 use crate::schema::{Reader, Said};
 use crate::shared::Shared;
 
+pub use admin::MakeHost;
 pub use settings::{LuaSettings, Untrusted};
 
 /// Why a plugin that is asked for does not load.
@@ -58,6 +66,9 @@ pub enum LoadError {
 pub struct LuaHost {
     shared: Arc<Shared>,
     plugins: Vec<Plugin>,
+    entities: Vec<EntityDef>,
+    /// Plugins with paths of the Admin API.
+    with_api: Vec<Arc<str>>,
 }
 
 impl LuaHost {
@@ -76,7 +87,7 @@ impl LuaHost {
         if found.is_empty() {
             let shared = Arc::new(Shared::new(settings, Vec::new()));
             let plugins = functions::plugins(&shared);
-            return Ok(LuaHost { shared, plugins });
+            return Ok(LuaHost { shared, plugins, entities: Vec::new(), with_api: Vec::new() });
         }
         // The loader needs the settings before the plugins are known.
         let reading = Arc::new(Shared::new(settings.clone(), Vec::new()));
@@ -89,16 +100,95 @@ impl LuaHost {
             read.push(plugin.map_err(broken)?.map_err(broken)?);
         }
         let codes = read.iter().map(|read| Arc::clone(&read.code)).collect();
+        let path = settings.package_path.clone();
         let shared = Arc::new(Shared::new(settings, codes));
         let mut plugins = functions::plugins(&shared);
+        let mut entities = vec![daos::cluster_events()];
+        entities.extend(read.iter().flat_map(|read| read.entities.clone()));
+        let brings_api =
+            |read: &&ReadPlugin| code::find(&format!("kong.plugins.{}.api", read.code.name), &path).is_ok();
+        let with_api = read.iter().filter(brings_api).map(|read| Arc::clone(&read.code.name)).collect();
         plugins.extend(read.into_iter().map(|read| read.plugin(&shared)));
-        Ok(LuaHost { shared, plugins })
+        Ok(LuaHost { shared, plugins, entities, with_api })
     }
 
     /// The plugins, in the form the engine and the surfaces work with.
     #[must_use]
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// What runs Lua in the configuration of native plugins.
+    #[must_use]
+    pub fn scripts(&self) -> Arc<dyn Scripts> {
+        Arc::new(LuaScripts(Arc::clone(&self.shared)))
+    }
+
+    /// The kinds of entities that plugins bring.
+    #[must_use]
+    pub fn entities(&self) -> &[EntityDef] {
+        &self.entities
+    }
+
+    /// What answers the paths that plugins add to the Admin API. `host` gives a worker's ports to the thread on which they
+    /// run; the store has to be open.
+    ///
+    /// # Errors
+    /// An `api.lua` that does not load.
+    pub fn admin_paths(&self, host: MakeHost) -> Result<Vec<AdminRoot>, LoadError> {
+        if self.with_api.is_empty() {
+            return Ok(Vec::new());
+        }
+        admin::start(&self.shared, self.with_api.clone(), host)
+            .map_err(|cause| LoadError::Broken { name: self.with_api.join(", "), cause })
+    }
+
+    /// Tells the plugins of an entity that changed, on whichever node: what caches hold of it no longer does.
+    pub fn entity_changed(
+        &self,
+        def: &EntityDef,
+        node: Uuid,
+        workspace: Uuid,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) {
+        if self.shared.codes.is_empty() {
+            return;
+        }
+        if def.name == daos::CLUSTER_EVENTS {
+            return self.cluster_event(node, after);
+        }
+        let workspace = workspace.to_string();
+        for document in [before, after].into_iter().flatten().filter_map(Value::as_object) {
+            let key = def.cache_key_of(document, &workspace);
+            self.shared.invalidations.invalidate(format!("cache:{key}").as_bytes());
+            self.shared.invalidations.invalidate(format!("core:{key}").as_bytes());
+        }
+        if self.shared.wants_crud() {
+            let operation = match (before, after) {
+                (None, _) => "create",
+                (Some(_), Some(_)) => "update",
+                (Some(_), None) => "delete",
+            };
+            let data = json!({
+                "operation": operation, "entity": after.or(before), "old_entity": after.and(before),
+                "schema": { "name": def.name },
+            });
+            for event in [def.name.to_string(), format!("{}:{operation}", def.name)] {
+                self.shared.events.post(Event::new("crud", &event, data.clone(), None, false));
+            }
+        }
+    }
+
+    /// A message of another node; this node's own does not come back to it.
+    fn cluster_event(&self, node: Uuid, after: Option<&Value>) {
+        let text = |name: &str| after.and_then(|row| row.get(name)).and_then(Value::as_str);
+        if let (Some(channel), Some(from)) = (text("channel"), text("node_id"))
+            && from != node.to_string()
+        {
+            let data = text("data").unwrap_or_default().into();
+            self.shared.events.post(Event::new("gibbon.cluster", channel, data, None, true));
+        }
     }
 
     /// Called on each worker's thread, inside its runtime, before it serves: runs `init_worker`, and tells `configure`
@@ -120,6 +210,7 @@ impl LuaHost {
                 tracing::error!("plugin '{}': init_worker: {}", code.name, machine::describe(&error));
             }
         }
+        tokio::task::spawn_local(listen(Arc::clone(&self.shared), std::rc::Rc::clone(&machine)));
         let mut changes = self.shared.watch();
         tokio::task::spawn_local(async move {
             loop {
@@ -132,8 +223,35 @@ impl LuaHost {
     }
 }
 
+/// Code in the configuration of native plugins, run in the sandbox of the settings.
+struct LuaScripts(Arc<Shared>);
+
+impl Scripts for LuaScripts {
+    fn evaluate(&self, plugin: &str, code: &str, x: &mut Exchange, host: &Host) -> Result<Value, String> {
+        let machine = Machine::here(&self.0, host).map_err(|error| machine::describe(&error))?;
+        machine.evaluate(plugin, code, x)
+    }
+}
+
+/// Hands a worker what others, and it itself, post.
+async fn listen(shared: Arc<Shared>, machine: std::rc::Rc<Machine>) {
+    let mut posted = shared.events.watch();
+    let mut seen = shared.events.number();
+    while posted.changed().await.is_ok() {
+        let (events, number, lost) = shared.events.after(seen);
+        seen = number;
+        if lost > 0 {
+            tracing::error!("worker {}: {lost} events were lost: more were posted than it takes", machine.ports.worker);
+        }
+        for event in events.iter().filter(|event| event.claim()) {
+            machine.deliver(event).await;
+        }
+    }
+}
+
 /// A plugin as its files describe it.
 struct ReadPlugin {
+    entities: Vec<EntityDef>,
     code: Arc<Code>,
     said: Said,
     priority: i64,
@@ -174,8 +292,15 @@ fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> R
     }
     let priority: Option<f64> = handler.get("PRIORITY").map_err(named)?;
     let version_text: Option<String> = handler.get("VERSION").map_err(named)?;
-    let said = Reader { lua, loader }.plugin(&schema)?;
+    let reader = Reader { lua, loader };
+    let said = reader.plugin(&schema)?;
+    let module = format!("kong.plugins.{name}.daos");
+    let entities = match code::find(&module, &machine.settings().package_path) {
+        Ok(_) => daos::entities(&reader, &require.call::<Table>(module).map_err(named)?)?,
+        Err(_) => Vec::new(),
+    };
     Ok(ReadPlugin {
+        entities,
         code: Arc::new(Code { name: name.into(), version, phases }),
         said,
         #[allow(clippy::cast_possible_truncation)] // a small whole number

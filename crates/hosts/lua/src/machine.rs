@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use gibbon_pdk::{Clock, Dial, Directory, Exchange, Host, NodeFacts, Phase, Random};
+use gibbon_pdk::{Clock, Dial, Directory, Exchange, Host, NodeFacts, Phase, Random, SecretReader, Store};
 use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, Thread, Value};
 
 use crate::code::Code;
+use crate::events::Event;
 use crate::handler::LuaHandler;
 use crate::json::{self, Nulls};
 use crate::run::{self, Frame};
@@ -24,6 +25,9 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     pub dial: Arc<dyn Dial>,
     pub node: Arc<NodeFacts>,
+    /// `None` where nothing but files is looked at.
+    pub store: Option<Arc<dyn Store>>,
+    pub secrets: Arc<dyn SecretReader>,
     pub shared: Arc<Shared>,
     pub worker: usize,
 }
@@ -90,6 +94,8 @@ impl Machine {
                 random: Arc::clone(&host.random),
                 dial: Arc::clone(&host.dial),
                 node: Arc::clone(&host.node),
+                store: Some(Arc::clone(&host.store)),
+                secrets: Arc::clone(&host.secrets),
                 shared: Arc::clone(shared),
                 worker: WORKER.with(Cell::get),
             };
@@ -230,6 +236,23 @@ impl Machine {
         Ok(Some((frame, thread, arguments)))
     }
 
+    /// What a piece of code in a configuration returns, as in the log phase. It is compiled once.
+    ///
+    /// # Errors
+    /// What it raised, or why it may not run.
+    pub fn evaluate(&self, plugin: &str, code: &str, x: &mut Exchange) -> Result<serde_json::Value, String> {
+        let run = |x: &mut Exchange| -> mlua::Result<Value> {
+            let about = self.lua.create_table()?;
+            about.raw_set("name", plugin)?;
+            let frame =
+                Frame { request: self.request(x)?, phase: Phase::Log.name(), plugin: Some(about), may_wait: false };
+            let evaluate: Function = self.lua.named_registry_value(prelude::EVALUATE)?;
+            self.enter(&frame, x, || evaluate.call((code, plugin)))?
+        };
+        let value = run(x).map_err(|error| describe(&error))?;
+        json::from_lua(&self.lua, &value)
+    }
+
     /// One line that says what was raised and where; the stack goes to the debug log.
     #[must_use]
     pub fn describe(&self, error: &mlua::Error, thread: &Thread) -> String {
@@ -365,7 +388,28 @@ impl Machine {
 
     /// Runs the function of a timer to its end; an error of it is logged.
     pub async fn run_timer(self: &Rc<Self>, function: &Function) {
-        let outcome = self.timer_run(function);
+        self.run_alone("timer", function, MultiValue::from_iter([Value::Boolean(false)])).await;
+    }
+
+    /// Hands an event to whoever registered for it on this worker.
+    #[allow(clippy::cast_precision_loss)] // the number of a worker
+    pub async fn deliver(self: &Rc<Self>, event: &Event) {
+        let begin = || -> mlua::Result<(Function, MultiValue)> {
+            let deliver = self.lua.named_registry_value(prelude::DELIVER)?;
+            let text = |text: &str| self.lua.create_string(text).map(Value::String);
+            let worker = event.worker.map_or(Value::Nil, |number| Value::Number(number as f64));
+            let data = json::to_lua(&self.lua, &event.data, Nulls::Kept)?;
+            Ok((deliver, MultiValue::from_iter([text(&event.source)?, text(&event.event)?, data, worker])))
+        };
+        match begin() {
+            Ok((deliver, arguments)) => self.run_alone("event", &deliver, arguments).await,
+            Err(error) => tracing::error!(target: "lua", "event: {}", describe(&error)),
+        }
+    }
+
+    /// Runs a function without a request to its end.
+    async fn run_alone(self: &Rc<Self>, what: &str, function: &Function, arguments: MultiValue) {
+        let outcome = self.lone_run(function, arguments);
         let ended = match outcome {
             Ok(mut run) => {
                 let mut x = Box::<Exchange>::default();
@@ -378,14 +422,13 @@ impl Machine {
             Err(error) => Err(describe(&error)),
         };
         if let Err(error) = ended {
-            tracing::error!(target: "lua", "timer: {error}");
+            tracing::error!(target: "lua", "{what}: {error}");
         }
     }
 
-    fn timer_run(self: &Rc<Self>, function: &Function) -> mlua::Result<run::Run> {
+    fn lone_run(self: &Rc<Self>, function: &Function, arguments: MultiValue) -> mlua::Result<run::Run> {
         let frame = Frame { request: self.lua.create_table()?, phase: "timer", plugin: None, may_wait: true };
         let thread = self.lua.create_thread(function.clone())?;
-        let arguments = MultiValue::from_iter([Value::Boolean(false)]);
         Ok(run::Run::new(Rc::clone(self), frame, thread, arguments))
     }
 }

@@ -85,6 +85,8 @@ pub fn ports(shared: &Arc<Shared>) -> Ports {
         clock: Arc::new(System),
         random: Arc::new(System),
         dial: Arc::new(Nobody),
+        store: None,
+        secrets: Arc::new(gibbon_pdk::NoVaults),
         node: Arc::new(NodeFacts { worker_count: 1, ..NodeFacts::default() }),
         shared: Arc::clone(shared),
         worker: 0,

@@ -6,6 +6,12 @@ use crate::settings::LuaSettings;
 
 /// Named registry value: the function that forgets loaded modules by prefix.
 pub const FORGET: &str = "gibbon.forget";
+/// Named registry values: what loads an `api.lua`, what answers a call of the Admin API, and what hands events out.
+pub const LOAD_ADMIN: &str = "gibbon.load_admin";
+pub const CALL_ADMIN: &str = "gibbon.call_admin";
+pub const DELIVER: &str = "gibbon.deliver";
+/// Named registry value: what runs a piece of code in a configuration.
+pub const EVALUATE: &str = "gibbon.evaluate";
 
 /// Run in order at start; each gets the table of natives.
 const START: &[(&str, &str)] = &[
@@ -24,6 +30,10 @@ const START: &[(&str, &str)] = &[
     ("pdk_client", include_str!("lua/pdk_client.lua")),
     ("pdk_node", include_str!("lua/pdk_node.lua")),
     ("pdk_cache", include_str!("lua/pdk_cache.lua")),
+    ("evaluate", include_str!("lua/evaluate.lua")),
+    ("db", include_str!("lua/db.lua")),
+    ("events", include_str!("lua/events.lua")),
+    ("admin", include_str!("lua/admin.lua")),
 ];
 
 /// Found by `require`, loaded when asked for; each gets the table of natives.
@@ -36,6 +46,7 @@ const MODULES: &[(&str, &str)] = &[
     ("cjson.safe", include_str!("lua/lib/cjson_safe.lua")),
     ("inspect", include_str!("lua/lib/inspect.lua")),
     ("kong.db.schema.typedefs", include_str!("lua/typedefs.lua")),
+    ("kong.api.endpoints", include_str!("lua/lib/kong_api_endpoints.lua")),
     ("kong.constants", include_str!("lua/lib/kong_constants.lua")),
     ("kong.meta", include_str!("lua/lib/kong_meta.lua")),
     ("kong.tools.cjson", include_str!("lua/lib/kong_tools_cjson.lua")),
@@ -50,6 +61,8 @@ const MODULES: &[(&str, &str)] = &[
     ("pl.tablex", include_str!("lua/lib/pl_tablex.lua")),
     ("pl.utils", include_str!("lua/lib/pl_utils.lua")),
     ("resty.digests", include_str!("lua/lib/resty_digests.lua")),
+    ("resty.aes", include_str!("lua/lib/resty_aes.lua")),
+    ("resty.evp", include_str!("lua/lib/resty_evp.lua")),
     ("resty.hmac", include_str!("lua/lib/resty_hmac.lua")),
     ("resty.http", include_str!("lua/lib/resty_http.lua")),
     ("resty.jit-uuid", include_str!("lua/lib/kong_tools_uuid.lua")),
@@ -57,10 +70,21 @@ const MODULES: &[(&str, &str)] = &[
     ("resty.lrucache", include_str!("lua/lib/resty_lrucache.lua")),
     ("resty.md5", include_str!("lua/lib/resty_md5.lua")),
     ("resty.mlcache", include_str!("lua/lib/resty_mlcache.lua")),
+    ("resty.openssl", include_str!("lua/lib/openssl.lua")),
+    ("resty.openssl.bn", include_str!("lua/lib/openssl_bn.lua")),
+    ("resty.openssl.cipher", include_str!("lua/lib/openssl_cipher.lua")),
     ("resty.openssl.digest", include_str!("lua/lib/openssl_digest.lua")),
     ("resty.openssl.hmac", include_str!("lua/lib/openssl_hmac.lua")),
-    ("resty.openssl.mac", include_str!("lua/lib/openssl_hmac.lua")),
+    ("resty.openssl.kdf", include_str!("lua/lib/openssl_kdf.lua")),
+    ("resty.openssl.mac", include_str!("lua/lib/openssl_mac.lua")),
+    ("resty.openssl.pkey", include_str!("lua/lib/openssl_pkey.lua")),
     ("resty.openssl.rand", include_str!("lua/lib/openssl_rand.lua")),
+    ("resty.openssl.version", include_str!("lua/lib/openssl_version.lua")),
+    ("resty.openssl.x509", include_str!("lua/lib/openssl_x509.lua")),
+    ("resty.openssl.x509.altname", include_str!("lua/lib/openssl_altname.lua")),
+    ("resty.openssl.x509.chain", include_str!("lua/lib/openssl_chain.lua")),
+    ("resty.openssl.x509.name", include_str!("lua/lib/openssl_name.lua")),
+    ("resty.openssl.x509.store", include_str!("lua/lib/openssl_store.lua")),
     ("resty.random", include_str!("lua/lib/resty_random.lua")),
     ("resty.redis", include_str!("lua/lib/resty_redis.lua")),
     ("resty.sha1", include_str!("lua/lib/resty_sha1.lua")),
@@ -93,6 +117,15 @@ pub fn load(lua: &Lua, settings: &LuaSettings, natives: &Table) -> mlua::Result<
     for (name, text) in START {
         lua.load(*text).set_name(format!("=[gibbon]/{name}.lua")).call::<Value>(natives)?;
     }
-    let forget: mlua::Function = natives.get("forget")?;
-    lua.set_named_registry_value(FORGET, forget)
+    let kept = [
+        (FORGET, "forget"),
+        (LOAD_ADMIN, "load_admin"),
+        (CALL_ADMIN, "call_admin"),
+        (DELIVER, "deliver"),
+        (EVALUATE, "evaluate"),
+    ];
+    for (value, name) in kept {
+        lua.set_named_registry_value(value, natives.get::<mlua::Function>(name)?)?;
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use gibbon_schema::{
 use mlua::{Function, Lua, LuaString, Table, Value};
 use serde_json::{Map, Value as Json, json};
 
+use crate::daos;
 use crate::json::{self};
 use crate::loader::{Loader, keep};
 
@@ -140,7 +141,8 @@ impl Reader<'_> {
             Some("record") => Kind::Record(Box::new(self.record(table, path)?)),
             Some("foreign") => {
                 let entity: String = table.get("reference").map_err(|_| format!("{path}: missing reference"))?;
-                Kind::Foreign(Foreign { entity: entity.into(), on_delete: None })
+                let named: Option<String> = table.get("on_delete").map_err(lua_error)?;
+                Kind::Foreign(Foreign { entity: entity.into(), on_delete: daos::on_delete(named.as_deref()) })
             }
             Some("json" | "any" | "function") => Kind::Json(None),
             None => Kind::Any,

@@ -1,7 +1,7 @@
 //! What all workers share: settings, shared dictionaries, and which configurations of Lua plugins are alive.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
@@ -9,6 +9,8 @@ use tokio::sync::watch;
 
 use crate::code::Code;
 use crate::dict::Dicts;
+use crate::events::Events;
+use crate::invalidations::Invalidations;
 use crate::settings::LuaSettings;
 
 struct Living {
@@ -21,6 +23,8 @@ struct Living {
 pub struct Shared {
     pub settings: LuaSettings,
     pub dicts: Dicts,
+    pub events: Events,
+    pub invalidations: Invalidations,
     /// The plugins found, whether configured or not.
     pub codes: Vec<Arc<Code>>,
     living: Mutex<BTreeMap<u64, Living>>,
@@ -28,6 +32,7 @@ pub struct Shared {
     /// Read at every phase, so it is an atomic of its own beside the channel.
     generation: AtomicU64,
     changes: watch::Sender<u64>,
+    crud: AtomicBool,
 }
 
 impl Shared {
@@ -37,12 +42,24 @@ impl Shared {
         Shared {
             settings,
             dicts,
+            events: Events::default(),
+            invalidations: Invalidations::default(),
             codes,
             living: Mutex::default(),
             numbers: AtomicU64::new(0),
             generation: AtomicU64::new(1),
             changes,
+            crud: AtomicBool::new(false),
         }
+    }
+
+    /// Somebody wants to be told of every change of an entity.
+    pub fn want_crud(&self) {
+        self.crud.store(true, Ordering::Release);
+    }
+
+    pub fn wants_crud(&self) -> bool {
+        self.crud.load(Ordering::Acquire)
     }
 
     /// Registers a configuration; it counts as long as somebody holds `alive`.

@@ -12,7 +12,7 @@ use gibbon_pdk::{Build, BuildError, Exchange, Host, OutcallRequest, OutcallTls};
 use pcre2::bytes::Regex;
 
 use crate::call::Call;
-use crate::config;
+use crate::config::Advice;
 use crate::target::Target;
 use crate::telemetry;
 
@@ -31,33 +31,25 @@ pub struct Adviser {
     pattern: Option<Regex>,
 }
 
-/// What a configuration says about it.
-pub struct Wish<'a> {
-    pub llm: &'a config::Target,
-    pub prompt: &'a str,
-    pub pattern: Option<&'a str>,
-    pub timeout_ms: i64,
-    pub verify: bool,
-    /// A proxy on the way is asked for.
-    pub proxied: bool,
-}
-
 impl Adviser {
     /// # Errors
     /// What of the configuration cannot be made to work.
-    pub fn new(plugin: &'static str, wish: &Wish<'_>, build: &Build<'_>) -> Result<Self, BuildError> {
+    pub fn new(plugin: &'static str, advice: &Advice, build: &Build<'_>) -> Result<Self, BuildError> {
         let refused = |cause: String| BuildError { plugin: plugin.to_owned(), cause };
-        if wish.proxied {
+        if advice.http_proxy_host.is_some() || advice.https_proxy_host.is_some() {
             return Err(refused("a proxy on the way to the provider is not available".to_owned()));
         }
-        let pattern = wish.pattern.map(|p| Regex::new(p).map_err(|e| refused(format!("pattern '{p}': {e}"))));
+        let pattern = advice
+            .transformation_extract_pattern
+            .as_deref()
+            .map(|p| Regex::new(p).map_err(|e| refused(format!("pattern '{p}': {e}"))));
         Ok(Adviser {
             plugin_id: build.plugin_id.to_string(),
             name: plugin,
-            target: Arc::new(Target::new(plugin, wish.llm, build)?),
-            prompt: wish.prompt.to_owned(),
-            timeout: Duration::from_millis(wish.timeout_ms.max(1) as u64),
-            verify: wish.verify,
+            target: Arc::new(Target::new(plugin, &advice.llm, build)?),
+            prompt: advice.prompt.clone(),
+            timeout: Duration::from_millis(advice.http_timeout.max(1) as u64),
+            verify: advice.https_verify,
             pattern: pattern.transpose()?,
         })
     }
@@ -87,7 +79,7 @@ impl Adviser {
             response_payload: Some(answer.clone()),
             ..Call::default()
         };
-        x.log_values.extend(telemetry::values(&call, self.name));
+        telemetry::record(x, &call, self.name);
         match &self.pattern {
             None => Ok(answer),
             Some(pattern) => {
@@ -124,7 +116,8 @@ impl Adviser {
                 "LLM request failed before proxying".to_owned()
             })?,
         };
-        let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        let json = "application/json".to_owned();
+        let mut headers = vec![("Content-Type".to_owned(), json.clone()), ("Accept".to_owned(), json)];
         if self.target.provider() == "anthropic" {
             let version = settings.anthropic_version.clone().unwrap_or_else(|| "2023-06-01".to_owned());
             headers.push(("anthropic-version".to_owned(), version));

@@ -17,6 +17,7 @@ use gibbon_pdk::{
 
 use crate::call::Call;
 use crate::config::LlmFormat;
+use crate::gate;
 use crate::incoming::{Incoming, Refusal};
 use crate::relay;
 use crate::target::Target;
@@ -59,6 +60,8 @@ pub trait Choose: fmt::Debug {
     fn may_follow(&self, failing: Failing, sent: bool) -> bool;
     /// A try failed; `rest` is how long the provider asked to be left alone, in milliseconds.
     fn failed(&mut self, failing: Failing, rest: Option<u64>, host: &Host);
+    /// The chosen target may not be asked, which is no failure of its own: whether there is another.
+    fn pass_over(&mut self) -> bool;
     /// Bounds of waiting, where the plugin has its own.
     fn timeouts(&self) -> Option<Timeouts>;
 }
@@ -120,9 +123,22 @@ impl Calls {
         target.operation.is_some() && target.provider() != "azure" && self.incoming.dialect.is_some()
     }
 
+    /// A target that may be asked, and the model to ask it for.
+    async fn admitted(&mut self, x: &mut Exchange, host: &Host) -> Result<(Arc<Target>, String), Flow> {
+        loop {
+            let target = self.choose.next(x, host).map_err(|refusal| self.refuse(&refusal))?;
+            let model = self.model(&target, x).map_err(|refusal| self.refuse(&refusal))?;
+            note(x, &target, &model);
+            match gate::pass(x, host).await {
+                None => return Ok((target, model)),
+                Some(_) if self.choose.pass_over() => {}
+                Some(reply) => return Err(Flow::Reply(Box::new(reply))),
+            }
+        }
+    }
+
     async fn set_up(&mut self, x: &mut Exchange, host: &Host) -> Result<(), Flow> {
-        let target = self.choose.next(x, host).map_err(|refusal| self.refuse(&refusal))?;
-        let model = self.model(&target, x).map_err(|refusal| self.refuse(&refusal))?;
+        let (target, model) = self.admitted(x, host).await?;
         let settings = target.settings(x).map_err(|e| self.refuse(&Refusal::new(400, e)))?;
         let operation = self.incoming.operation;
         let provider = self.incoming.dialect.map(|_| target.speaks(operation, &model, &settings));
@@ -140,7 +156,9 @@ impl Calls {
         };
         let passed = written.passed;
         self.address(x, &target, address, written.encoded.body, &credentials, &settings, now);
-        note(x, &target, &model, host);
+        if let Some(call) = x.slots.get_mut::<Call>().filter(|call| call.started == 0) {
+            call.started = host.clock.monotonic_ns();
+        }
         self.current = Some(Current { target, provider, passed, model });
         Ok(())
     }
@@ -386,15 +404,12 @@ impl Writing {
 }
 
 /// Notes which target is asked.
-fn note(x: &mut Exchange, target: &Arc<Target>, model: &str, host: &Host) {
+fn note(x: &mut Exchange, target: &Arc<Target>, model: &str) {
     if let Some(call) = x.slots.get_mut::<Call>() {
         call.provider = target.provider();
         model.clone_into(&mut call.model);
         call.logging = target.logging;
         call.target = Some(Arc::clone(target));
-        if call.started == 0 {
-            call.started = host.clock.monotonic_ns();
-        }
     }
 }
 
@@ -434,7 +449,7 @@ impl AttemptSource for Calls {
         if self.name_header && status == 200 {
             x.response.headers.set("X-Kong-LLM-Model", format!("{}/{}", preset.name, current.model));
         }
-        let holds = self.choose.may_follow(Failing::Error, true);
+        let holds = [Failing::Error, Failing::Timeout].into_iter().any(|f| self.choose.may_follow(f, true));
         let answer = self.answer(x, &current.model, host);
         let way = relay::Way {
             client: self.incoming.dialect,
@@ -444,7 +459,8 @@ impl AttemptSource for Calls {
             route_type: current.target.route_type.clone(),
             provider_name: preset.name,
             stream: self.incoming.stream,
-            wants_usage: self.incoming.include_usage,
+            // What the gateway did not ask for is not its own to take out.
+            wants_usage: self.incoming.include_usage || !current.target.logging.log_statistics,
             keeps_payload: current.target.logging.log_payloads,
             holds,
             request: self.incoming.body.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gibbon_llm::canonical::Usage;
 use gibbon_llm::estimate::{TokenEstimator, WordCount, prompt_text};
+use gibbon_llm::price::Price;
 use gibbon_llm::seen::Seen;
 
 use crate::config::Logging;
@@ -54,8 +55,12 @@ impl Call {
         self.seen.characters = seen.characters;
         self.seen.first_token = seen.first_token;
         self.seen.ended = seen.ended;
+        self.seen.service_tier.clone_from(&seen.service_tier);
         if self.seen.model.is_none() {
             self.seen.model.clone_from(&seen.model);
+        }
+        if self.seen.id.is_none() {
+            self.seen.id.clone_from(&seen.id);
         }
         if seen.finish.is_some() {
             self.seen.finish.clone_from(&seen.finish);
@@ -90,8 +95,13 @@ impl Call {
 
     /// What it costs, in the currency of the prices; nothing without prices.
     pub fn cost(&self) -> f64 {
-        let price = self.target.as_ref().and_then(|t| t.price.as_ref());
-        price.map_or(0.0, |price| price.cost(&self.usage(), None))
+        self.price().map_or(0.0, |price| price.cost(&self.usage(), self.seen.service_tier.as_deref()))
+    }
+
+    /// The price of the model, if it is known.
+    pub fn price(&self) -> Option<&Price> {
+        let names = [self.model.as_str(), self.response_model()];
+        self.target.as_ref().and_then(|target| target.prices.find(target.provider(), &names))
     }
 
     /// The model that answered, as far as it said so.

@@ -17,15 +17,20 @@ mod ask;
 mod attempts;
 mod call;
 mod config;
+mod entrance;
+mod gate;
 mod identity;
 mod incoming;
 mod matching;
+mod models;
+mod prices;
 mod prompts;
 mod relay;
 mod target;
 mod telemetry;
 mod template;
 
+use gibbon_llm::price::{Catalogue, CatalogueError};
 use gibbon_pdk::{BuildError, Part, Protocol, Protocols};
 use gibbon_schema::Schema;
 use serde_json::Value;
@@ -41,6 +46,14 @@ pub const PARTS: &[Part] = &[
     ai_request_transformer::PART,
     ai_response_transformer::PART,
 ];
+
+/// Whether a text is a list of prices.
+///
+/// # Errors
+/// Where it is none, and why.
+pub fn check_price_list(text: &str) -> Result<(), CatalogueError> {
+    Catalogue::parse(text.as_bytes()).map(drop)
+}
 
 /// The Kong version whose plugins these are.
 const VERSION: &str = "3.15.0";

@@ -2,12 +2,12 @@
 
 use gibbon_llm::dialect::{Dialect, Leniency, Target as Wanted};
 use gibbon_llm::pass::{Overrides, number};
-use gibbon_llm::price::{CacheTtl, ContextTier, Price, parse_tokens};
 use gibbon_llm::provider::{Operation, Preset, Settings, find};
 use gibbon_pdk::{Build, BuildError, Exchange, UpstreamTls};
 
 use crate::config::{self, LlamaFormat, Logging, MistralFormat, Options};
 use crate::identity::Identity;
+use crate::prices::Prices;
 use crate::template::Template;
 
 /// What routes may be for so far.
@@ -29,7 +29,7 @@ pub struct Target {
     pub identity: Identity,
     /// What a client shows as credentials is passed on.
     pub allow_override: bool,
-    pub price: Option<Price>,
+    pub prices: Prices,
     pub logging: Logging,
     settings: Settings,
     /// Some settings have places for something of the request.
@@ -65,7 +65,7 @@ impl Target {
             overrides: overrides(&options),
             identity,
             allow_override: auth.allow_override,
-            price: price(&options),
+            prices: Prices::new(&options, build),
             logging: config.logging,
             templated,
             settings,
@@ -75,6 +75,23 @@ impl Target {
     /// The provider's name.
     pub fn provider(&self) -> &'static str {
         self.preset.name
+    }
+
+    /// It is asked through Vertex AI.
+    pub fn is_vertex(&self) -> bool {
+        self.settings.is_vertex()
+    }
+
+    /// What the log says of a model at Azure beside its name.
+    pub fn azure(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let of = &self.settings;
+        let all = [
+            ("azure_instance_id", &of.azure_instance),
+            ("azure_deployment_id", &of.azure_deployment_id),
+            ("azure_api_version", &of.azure_api_version),
+        ];
+        let there = all.into_iter().filter(|_| self.provider() == "azure");
+        there.filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// Addresses and versions for a request.
@@ -184,22 +201,4 @@ fn overrides(options: &Options) -> Overrides {
         top_p: options.top_p.and_then(number),
         top_k: options.top_k.map(Into::into),
     }
-}
-
-/// The configured price. As in Kong a call costs nothing when one of the two main prices is missing.
-fn price(options: &Options) -> Option<Price> {
-    let mut price = Price::new(options.input_cost?, options.output_cost?);
-    price.cache_read = options.cache_read_cost;
-    price.cache_write = options.cache_write_cost;
-    let by_ttl = options.cache_write_cost_list.iter().flatten();
-    price.cache_write_ttl = by_ttl.filter_map(|c| Some((CacheTtl::parse(&c.ttl)?, c.cost))).collect();
-    let tiers = options.context_window_factor.iter().flatten();
-    price.context = tiers
-        .filter_map(|t| {
-            let above = parse_tokens(&t.above)?;
-            Some(ContextTier { above, input_factor: t.input_factor, output_factor: t.output_factor })
-        })
-        .collect();
-    price.service = options.service_tier_factor.iter().flatten().map(|s| (s.tier.clone(), s.factor)).collect();
-    Some(price)
 }

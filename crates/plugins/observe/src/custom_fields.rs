@@ -1,12 +1,30 @@
-//! `custom_fields_by_lua`: accepted as a setting; running it needs a Lua host.
+//! `custom_fields_by_lua`: values that Lua in the configuration adds to a log entry. What runs it is behind a port.
 
+use gibbon_pdk::{Exchange, Host};
 use indexmap::IndexMap;
 
-/// Says once, when a handler is made, that the fields will be missing.
-pub fn warn_unless_empty(plugin: &str, fields: Option<&IndexMap<String, String>>) {
-    if fields.is_some_and(|fields| !fields.is_empty()) {
-        tracing::warn!(
-            "{plugin}: custom_fields_by_lua is not run by native loggers; its fields are missing from entries"
-        );
+/// Names of fields, dotted, and the Lua that says their values.
+pub struct CustomFields {
+    plugin: &'static str,
+    fields: Vec<(Box<str>, Box<str>)>,
+}
+
+impl CustomFields {
+    pub fn new(plugin: &'static str, fields: Option<&IndexMap<String, String>>) -> Self {
+        let fields = fields.into_iter().flatten();
+        CustomFields {
+            plugin,
+            fields: fields.map(|(name, code)| (name.as_str().into(), code.as_str().into())).collect(),
+        }
+    }
+
+    /// Adds them to the entry that is going to be written. Code that fails leaves its field out, and says so.
+    pub fn add(&self, x: &mut Exchange, host: &Host) {
+        for (name, code) in &self.fields {
+            match host.scripts.evaluate(self.plugin, code, x, host) {
+                Ok(value) => x.log_values.push((name.clone(), value)),
+                Err(error) => tracing::error!("{}: custom_fields_by_lua: {name}: {error}", self.plugin),
+            }
+        }
     }
 }

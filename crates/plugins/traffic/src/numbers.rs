@@ -4,8 +4,9 @@ use gibbon_message::Headers;
 
 /// Limits are numbers, mostly whole ones, which need no allocation.
 pub fn set_number(headers: &mut Headers, name: &str, value: f64) {
-    if value.fract() == 0.0 && value.abs() < 9e15 {
-        headers.set(name, itoa::Buffer::new().format(value as i64));
+    let whole = value as i64;
+    if whole as f64 == value && value.abs() < 9e15 {
+        headers.set(name, itoa::Buffer::new().format(whole));
     } else {
         headers.set(name, value.to_string());
     }

@@ -88,7 +88,9 @@ pub fn read(headers: &HeaderMap, bytes: Vec<u8>, yaml: bool) -> Result<Body, Ans
     match kind.trim().to_ascii_lowercase().as_str() {
         "application/json" if bytes.is_empty() => Ok(Body::Nothing),
         "application/json" => serde_json::from_slice(&bytes).map(Body::Json).map_err(|_| unreadable()),
-        "application/x-www-form-urlencoded" => Ok(Body::Form(Node::from_urlencoded(&bytes))),
+        "application/x-www-form-urlencoded" => {
+            Node::from_urlencoded(&bytes).map(Body::Form).ok_or_else(|| Answer::bad("Cannot parse form body"))
+        }
         "multipart/form-data" => {
             let parts =
                 multipart::parse(&bytes, parameters).ok_or_else(|| Answer::bad("Cannot parse multipart body"))?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use gibbon_message::uri;
 use gibbon_model::DEFAULT_WORKSPACE_ID;
-use gibbon_store::{Address, Documents, Row};
+use gibbon_store::{Address, Documents, Row, StoreError};
 use http::{Method, StatusCode};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Content};
@@ -14,8 +15,8 @@ use crate::body::Body;
 use crate::rbac::{Action as Right, Identity};
 use crate::routes::{Action, Hand, Route, RouteTable, segments};
 use crate::{
-    Admin, Surface, admins, audit, clustering, config, crud, debug, groups, health, hooks, information, keyring,
-    openapi, partials, rbac, schemas, status, tags, targets, workspaces,
+    Admin, Surface, admins, audit, clustering, config, crud, debug, failure, groups, health, hooks, information,
+    keyring, openapi, partials, rbac, schemas, status, tags, targets, workspaces,
 };
 
 /// Arguments behind the `?`. Of several with one name the last counts.
@@ -26,10 +27,19 @@ pub struct Arguments(HashMap<String, String>);
 const MAX_ARGUMENTS: usize = 1000;
 
 impl Arguments {
-    fn parse(query: &str) -> Self {
-        let pairs = uri::arguments(query.as_bytes()).take(MAX_ARGUMENTS);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Arguments(pairs.map(|(name, value)| (text(&name), value.as_deref().map(text).unwrap_or_default())).collect())
+    /// # Errors
+    /// The answer to one that is no text.
+    fn parse(query: &str) -> Result<Self, Answer> {
+        let mut arguments = HashMap::new();
+        for (name, value) in uri::arguments(query.as_bytes()).take(MAX_ARGUMENTS) {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let Ok(value) = String::from_utf8(value.unwrap_or_default().into_owned()) else {
+                let fault = "must only contain printable ascii (except `,` and `/`) or valid utf-8";
+                return Err(failure::invalid_options(json!({ name: fault })));
+            };
+            arguments.insert(name, value);
+        }
+        Ok(Arguments(arguments))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -138,30 +148,43 @@ impl Admin {
         }
     }
 
-    /// Where a path leads, and in which workspace.
-    pub(crate) async fn destination(&self, surface: Surface, path: &str) -> Option<Destination> {
+    /// Where a path leads, and in which workspace; nothing if it leads nowhere.
+    ///
+    /// # Errors
+    /// The answer where that cannot be found out.
+    pub(crate) async fn destination(&self, surface: Surface, path: &str) -> Result<Option<Destination>, Answer> {
+        // Read leniently, as below, it would name things that nobody can have meant.
+        if std::str::from_utf8(&uri::decode(path.as_bytes(), false)).is_err() {
+            return Err(Answer::bad("the path is not valid UTF-8"));
+        }
         let segments: Vec<String> = segments(path).map(decoded).collect();
         let table = self.table(surface);
         let default = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
         if let Some((route, parameters)) = table.find(&segments) {
             let (route, workspace_name) = (route.clone(), DEFAULT_WORKSPACE.to_owned());
-            return Some(Destination { route, parameters, workspace: default, workspace_name, path: segments });
+            let to = Destination { route, parameters, workspace: default, workspace_name, path: segments };
+            return Ok(Some(to));
         }
-        let (first, rest) = segments.split_first().filter(|_| surface == Surface::Admin)?;
-        let (route, parameters) = table.find(rest)?;
+        let parts = segments.split_first().filter(|_| surface == Surface::Admin);
+        let below = parts.and_then(|(first, rest)| table.find(rest).map(|found| (first, rest, found)));
+        let Some((first, rest, (route, parameters))) = below else { return Ok(None) };
         let (route, workspace_name, path) = (route.clone(), first.clone(), rest.to_vec());
-        let workspace = workspace(&self.documents, first, default).await?;
-        Some(Destination { route, parameters, workspace, workspace_name, path })
+        let found = workspace(&self.documents, first, default).await.map_err(|error| failure::of_store(&error))?;
+        Ok(found.map(|workspace| Destination { route, parameters, workspace, workspace_name, path }))
     }
 
     /// Answers a request whose verb its path takes.
     pub(crate) async fn answer(&self, surface: Surface, request: &Request<'_>, to: Destination, body: Body) -> Answer {
+        let arguments = match Arguments::parse(request.query) {
+            Ok(arguments) => arguments,
+            Err(answer) => return answer,
+        };
         let call = Call {
             surface,
             method: if request.method == Method::HEAD { Method::GET } else { request.method.clone() },
             workspace: to.workspace,
             parameters: to.parameters,
-            arguments: Arguments::parse(request.query),
+            arguments,
             body,
             identity: request.identity.clone(),
             path: to.path,
@@ -257,13 +280,13 @@ pub(crate) fn decoded(segment: &str) -> String {
     String::from_utf8_lossy(&uri::decode(segment.as_bytes(), false)).into_owned()
 }
 
-async fn workspace(documents: &Documents, name: &str, default: Uuid) -> Option<Uuid> {
+async fn workspace(documents: &Documents, name: &str, default: Uuid) -> Result<Option<Uuid>, StoreError> {
     if name == DEFAULT_WORKSPACE {
-        return Some(default);
+        return Ok(Some(default));
     }
-    let def = documents.registry.get("workspaces")?;
+    let Some(def) = documents.registry.get("workspaces") else { return Ok(None) };
     let address = Address::Key { field: "name".into(), value: name.into() };
-    documents.find(def, Uuid::nil(), &address).await.ok().flatten().map(|row| row.id)
+    Ok(documents.find(def, Uuid::nil(), &address).await?.map(|row| row.id))
 }
 
 fn robots() -> Answer {

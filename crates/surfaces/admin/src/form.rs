@@ -1,5 +1,7 @@
 //! Names of form fields taken apart: `config.redis.host`, `paths[]`, `paths[1]`, `headers[x-a][]`, `headers.x-a[]`.
 
+use std::borrow::Cow;
+
 use gibbon_message::uri;
 use indexmap::IndexMap;
 
@@ -23,11 +25,11 @@ impl Default for Node {
 }
 
 impl Node {
-    /// From `a=b&c=d`.
-    pub fn from_urlencoded(text: &[u8]) -> Node {
-        let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let pairs = uri::arguments(text);
-        Self::from_pairs(pairs.map(|(name, value)| (string(&name), value.as_deref().map(string).unwrap_or_default())))
+    /// From `a=b&c=d`; nothing if that is not UTF-8, which nothing that is stored may be.
+    pub fn from_urlencoded(text: &[u8]) -> Option<Node> {
+        let string = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).ok();
+        let pairs = uri::arguments(text).map(|(name, value)| Some((string(name)?, string(value.unwrap_or_default())?)));
+        pairs.collect::<Option<Vec<_>>>().map(Self::from_pairs)
     }
 
     /// From names and values.
@@ -95,6 +97,7 @@ fn parts(name: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -110,7 +113,15 @@ mod tests {
 
     #[test]
     fn a_repeated_name_collects_its_texts() {
-        let form = Node::from_urlencoded(b"paths=%2Fa&paths=%2Fb");
+        let form = Node::from_urlencoded(b"paths=%2Fa&paths=%2Fb").unwrap();
         assert_eq!(form.get("paths"), Some(&Node::Texts(vec!["/a".into(), "/b".into()])));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_no_form() {
+        for form in [&b"name=%ff"[..], b"name=\xff", b"%c3=a"] {
+            assert_eq!(Node::from_urlencoded(form), None);
+        }
+        assert!(Node::from_urlencoded("name=ü&b=%c3%bc".as_bytes()).is_some());
     }
 }

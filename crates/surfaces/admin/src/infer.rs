@@ -107,6 +107,7 @@ fn untyped(node: &Node) -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
@@ -121,7 +122,7 @@ mod tests {
             .field("weight", Field::number())
             .field("name", Field::string())
             .field("service", Field::foreign("services"));
-        Value::Object(record(&schema, &Node::from_urlencoded(form.as_bytes())))
+        Value::Object(record(&schema, &Node::from_urlencoded(form.as_bytes()).unwrap()))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 /// How many parts are read.
 const MAX_PARTS: usize = 1000;
 
-/// The fields of a body, none if it has no parts, or nothing if it is cut off. `parameters` are those of the content type.
+/// The fields of a body, none if it has no parts, or nothing if it is cut off or not UTF-8. `parameters` are those of the content type.
 pub fn parse(body: &[u8], parameters: &str) -> Option<Vec<(String, String)>> {
     // RFC 2046 section 5.1.1
     let boundary = parameter(parameters, "boundary").filter(|b| !b.is_empty() && b.len() <= 70);
@@ -28,14 +28,14 @@ pub fn parse(body: &[u8], parameters: &str) -> Option<Vec<(String, String)>> {
 
 fn field(part: &[u8]) -> Option<(String, String)> {
     let head_end = find(part, b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(part.get(..head_end)?).into_owned();
+    let head = std::str::from_utf8(part.get(..head_end)?).ok()?;
     let value = part.get(head_end + 4..)?;
     let disposition = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.to_owned())
     })?;
     let name = parameter(disposition.split_once(';')?.1, "name")?;
-    Some((name, String::from_utf8_lossy(value).into_owned()))
+    Some((name, String::from_utf8(value.to_vec()).ok()?))
 }
 
 /// The value of `name=value` or `name="value"` in a list of parameters.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gibbon_net::{BoundSocket, Counters, Listener, PeerAddress, Socket, Stream, TlsArrival, accept_tls};
 use gibbon_store::gather;
-use gibbon_tls::ServerTls;
+use gibbon_tls::{ClientRule, ClientVerdict, ServerTls};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -41,6 +41,8 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 pub struct AdminListener {
     pub socket: BoundSocket,
     pub tls: Option<ServerTls>,
+    /// What is asked of callers' certificates.
+    pub clients: Option<ClientRule>,
     pub surface: Surface,
     /// Where calls are written down; `None` if nowhere.
     pub log: Option<CallLog>,
@@ -51,7 +53,7 @@ pub struct AdminListener {
 /// Serves one listener until it is to retire and its last connection has ended. Call it on the control runtime.
 pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Result<()> {
     let counters = Arc::new(Counters::default());
-    let AdminListener { socket, tls, surface, log, mut retire } = listener;
+    let AdminListener { socket, tls, clients, surface, log, mut retire } = listener;
     let accepting = Listener::new(socket, None, Arc::clone(&counters))?;
     let mut open = JoinSet::new();
     loop {
@@ -60,14 +62,16 @@ pub async fn serve(admin: Arc<Admin>, listener: AdminListener) -> std::io::Resul
             Some(_) = open.join_next() => continue,
             () = retired(&mut retire) => break,
         };
-        let (tls, counters, retire) = (tls.clone(), Arc::clone(&counters), retire.clone());
+        let (tls, clients) = (tls.clone(), clients.clone());
+        let (counters, retire) = (Arc::clone(&counters), retire.clone());
         let peer = match socket.peer() {
             PeerAddress::Ip(address) => Some(address),
             PeerAddress::Unix => None,
         };
-        let caller = Caller { admin: Arc::clone(&admin), surface, peer, log: log.clone() };
+        let mut caller = Caller { admin: Arc::clone(&admin), surface, peer, log: log.clone(), refused: None };
         open.spawn(async move {
             if let Some(stream) = arrive(socket, tls, &counters).await {
+                caller.refused = clients.and_then(|rule| refused(&rule, &stream));
                 converse(Arc::new(caller), stream, retire).await;
             }
         });
@@ -83,6 +87,20 @@ struct Caller {
     surface: Surface,
     peer: Option<SocketAddr>,
     log: Option<CallLog>,
+    /// What they are told, whatever they ask, because their certificate is not accepted.
+    refused: Option<&'static str>,
+}
+
+/// In nginx's words.
+fn refused(rule: &ClientRule, stream: &Stream) -> Option<&'static str> {
+    let chain: Vec<Vec<u8>> =
+        stream.tls_info().map(|info| info.peer_certificates().map(<[u8]>::to_vec).collect()).unwrap_or_default();
+    let verdict = rule.verdict(&chain);
+    let told = match verdict {
+        ClientVerdict::NoneShown => "No required SSL certificate was sent",
+        _ => "The SSL certificate error",
+    };
+    rule.refuses(verdict).then_some(told)
 }
 
 /// Waits until the listener is to retire; for ever if nobody can say so any more.
@@ -140,6 +158,7 @@ impl Caller {
         let began = Instant::now();
         let (head, incoming) = request.into_parts();
         let answer = match self.surface {
+            _ if let Some(told) = self.refused => Answer::bad(told).with_header("connection", "close"),
             Surface::Admin => self.admin.admit(&head, self.peer.map(|peer| peer.ip()), incoming).await,
             surface => self.admin.handle(surface, &head, incoming, &mut Witness::default()).await,
         };
@@ -209,7 +228,11 @@ impl Admin {
             Err(answer) => return answer.with_header("connection", "close"),
         };
         let identity = witness.identity.clone();
-        let Some(to) = self.destination(surface, head.uri.path()).await else {
+        let to = match self.destination(surface, head.uri.path()).await {
+            Ok(to) => to,
+            Err(answer) => return answer,
+        };
+        let Some(to) = to else {
             let path: Vec<String> = segments(head.uri.path()).map(call::decoded).collect();
             let allowed = identity.map_or(Ok(()), |who| who.demand(call::DEFAULT_WORKSPACE, &path, &head.method));
             return match allowed {

@@ -1,17 +1,19 @@
-//! Backends to look at the gateway with: a REST echo, an SSE ticker, a WebSocket echo and a gRPC echo, each on a
-//! loopback port, and the declarative configuration that puts the gateway in front of them.
+//! Backends to look at the gateway with: a REST echo, an SSE ticker, a WebSocket echo, a gRPC echo and two providers of
+//! language models, each on a loopback port, and the declarative configuration that puts the gateway in front of them.
 //!
 //! They exist so that the first start of a fresh checkout serves something. They are no part of the request path and
 //! know nothing of the gateway but the configuration format; the binary decides when to start them.
 
 mod configuration;
 mod grpc;
+mod llm;
 mod rest;
 mod serve;
 mod sse;
 mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -30,6 +32,8 @@ pub struct Ports {
     pub websocket: u16,
     /// gRPC echo, HTTP/2 without TLS.
     pub grpc: u16,
+    /// The two providers of language models.
+    pub llm: u16,
 }
 
 /// Where the backends listen.
@@ -43,6 +47,8 @@ pub struct Addresses {
     pub websocket: SocketAddr,
     /// gRPC echo, HTTP/2 without TLS.
     pub grpc: SocketAddr,
+    /// The two providers of language models, `/openai` and `/anthropic`.
+    pub llm: SocketAddr,
 }
 
 /// Why the backends could not start.
@@ -79,13 +85,21 @@ impl Demo {
         let (sse, sse_address) = bind("SSE", ports.sse).await?;
         let (websocket, websocket_address) = bind("WebSocket", ports.websocket).await?;
         let (grpc, grpc_address) = bind("gRPC", ports.grpc).await?;
+        let (llm, llm_address) = bind("LLM", ports.llm).await?;
         let mut servers = JoinSet::new();
         servers.spawn(serve::http(rest, rest::answer));
         servers.spawn(serve::http(sse, sse::answer));
         servers.spawn(serve::http(websocket, websocket::answer));
         servers.spawn(serve::http(grpc, grpc::answer));
-        let addresses =
-            Addresses { rest: rest_address, sse: sse_address, websocket: websocket_address, grpc: grpc_address };
+        let asked = Arc::default();
+        servers.spawn(serve::http(llm, move |request| llm::answer(request, Arc::clone(&asked))));
+        let addresses = Addresses {
+            rest: rest_address,
+            sse: sse_address,
+            websocket: websocket_address,
+            grpc: grpc_address,
+            llm: llm_address,
+        };
         Ok(Self { addresses, _servers: servers })
     }
 

@@ -95,9 +95,9 @@ fn grpc_refuses_an_unknown_method() {
 #[test]
 fn the_configuration_names_every_backend() {
     let (_runtime, demo) = start();
-    let text = declarative(&demo.addresses());
+    let text = declarative(&demo.addresses(), "/dev/null");
     let at = demo.addresses();
-    for address in [at.rest, at.sse, at.websocket, at.grpc] {
+    for address in [at.rest, at.sse, at.websocket, at.grpc, at.llm] {
         assert!(text.contains(&address.to_string()), "{text}");
     }
 }

@@ -35,6 +35,7 @@ mod configuration;
 mod exchange;
 mod outside;
 pub mod parity;
+pub mod published;
 mod time;
 mod world;
 

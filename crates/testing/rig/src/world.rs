@@ -104,6 +104,8 @@ impl Rig {
             store: store.clone(),
             compute: nothing.clone(),
             metrics: nothing,
+            scripts: Arc::new(gibbon_pdk::NoScripts),
+            secrets: Arc::new(gibbon_pdk::NoVaults),
             node: Arc::new(NodeFacts {
                 id: Uuid::from_bytes([0xab; 16]),
                 hostname: "node.test".into(),
@@ -111,6 +113,7 @@ impl Rig {
                 kong_version: "3.10.0".into(),
                 worker_count: 4,
                 tracing: Default::default(),
+                price_list: None,
             }),
         };
         let kv = Arc::new(MemoryKv::new(Arc::clone(&clock)));
@@ -152,6 +155,7 @@ impl Rig {
             store: self.host.store.clone(),
             compute: self.host.compute.clone(),
             metrics: self.host.metrics.clone(),
+            node: self.host.node.clone(),
             open_kv: &open_kv,
         };
         bind(&mut build);

@@ -1,4 +1,4 @@
-//! Accepts hand-made server certificates that path building refuses for their form alone: X.509 version 1, or
+//! Accepts hand-made certificates that path building refuses for their form alone: X.509 version 1, or
 //! marked as an authority. `openssl x509 -req` and `openssl req -x509 -CA` make such certificates unless told
 //! otherwise, and OpenSSL accepts them, so that many an upstream has one.
 //!
@@ -12,20 +12,26 @@ use x509_parser::prelude::FromDer;
 
 use crate::identity::describe;
 use crate::trust::TrustStore;
-use crate::verify::in_force;
+use crate::verify::{Usage, in_force};
 
-/// Whether a certificate of the trusted set has issued this one for use by servers, and it is in force.
-pub(crate) fn issued(trust: &TrustStore, leaf: &CertificateDer<'_>, now: UnixTime) -> bool {
+/// Whether a certificate of the trusted set has issued this one for this use, and it is in force.
+pub(crate) fn issued(trust: &TrustStore, leaf: &CertificateDer<'_>, usage: Usage, now: UnixTime) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return false };
     let in_its_time = describe(leaf).is_some_and(|details| in_force(&details, now).is_ok());
-    in_its_time && for_servers(&parsed) && trust.unconstrained().any(|issuer| signed_by(&parsed, issuer))
+    in_its_time && may_be_used(&parsed, usage) && trust.unconstrained().any(|issuer| signed_by(&parsed, issuer))
 }
 
 /// No extended key usage allows all.
-fn for_servers(leaf: &X509Certificate<'_>) -> bool {
+fn may_be_used(leaf: &X509Certificate<'_>, by: Usage) -> bool {
     match leaf.extended_key_usage() {
         Ok(None) => true,
-        Ok(Some(usage)) => usage.value.server_auth || usage.value.any,
+        Ok(Some(usage)) => {
+            let named = match by {
+                Usage::Server => usage.value.server_auth,
+                Usage::Client => usage.value.client_auth,
+            };
+            named || usage.value.any
+        }
         Err(_) => false,
     }
 }

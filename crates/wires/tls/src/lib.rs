@@ -7,6 +7,7 @@
 mod certificate;
 mod cipher;
 mod client;
+mod client_trust;
 mod direct;
 mod error;
 mod generate;
@@ -25,6 +26,7 @@ mod verify;
 pub use certificate::{Certificate, CertificatePair, KeyType, PemError};
 pub use cipher::{CipherProfile, Ciphers, Notice, Protocol, Protocols};
 pub use client::{ClientTls, ClientTlsCache, ClientTlsSettings, IpSubject, ServerName, Verify};
+pub use client_trust::{ClientDistrust, ClientRule, ClientTrust, ClientVerdict};
 pub use error::{HandshakeError, HandshakeFailure, SettingsError};
 pub use generate::{GenerateError, generate_default};
 pub use hello::{ClientHello, HELLO_LIMIT, Peeked, client_hello};
@@ -32,7 +34,8 @@ pub use identity::{CertificateDetails, describe};
 pub use info::TlsInfo;
 pub use names::ServerNames;
 pub use server::{
-    Accepted, CertificateSource, ClientCertificates, Greeted, ServerTls, ServerTlsSettings, SessionTickets, Started,
+    Accepted, CertificateSource, ClientCertificates, Departure, Greeted, ServerTls, ServerTlsSettings, SessionTickets,
+    Started,
 };
 pub use stream::{ClientStream, ServerStream};
 pub use trust::{TrustError, TrustStore};

@@ -2,12 +2,14 @@
 //! ([`ServerTls::accept`]) or two ([`ServerTls::start`], then [`Started::finish`]), for callers that must think between the
 //! client's greeting and the answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
@@ -96,8 +98,39 @@ impl Default for ServerTlsSettings {
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    asking: Arc<Asking>,
     handshake_timeout: Duration,
     unfinished: Arc<Unfinished>,
+}
+
+/// The same listener for handshakes that ask the client for a certificate though the settings do not: compiled when the
+/// first is made. It has ticket keys of its own, because a session that began without the question must not be resumed
+/// in place of one that asks it, nor the other way round.
+struct Asking {
+    settings: ServerTlsSettings,
+    source: Arc<dyn CertificateSource>,
+    config: OnceLock<Option<Arc<ServerConfig>>>,
+}
+
+impl Asking {
+    fn config(&self) -> Option<Arc<ServerConfig>> {
+        let compiled = || {
+            let client_certificates = ClientCertificates::Request { authorities: TrustStore::empty() };
+            // Sessions are kept by the clients alone: a second cache would be as large as the first.
+            let settings = ServerTlsSettings { client_certificates, session_cache: 0, ..self.settings.clone() };
+            compile(&settings, Arc::clone(&self.source)).ok().map(Arc::new)
+        };
+        self.config.get_or_init(compiled).clone()
+    }
+}
+
+/// How one handshake departs from the listener's settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Departure {
+    /// Asks the client for a certificate, which it may refuse to show.
+    pub ask_client: bool,
+    /// Makes a session that cannot be resumed.
+    pub no_resumption: bool,
 }
 
 /// What a connection to a TLS listener turned out to be.
@@ -156,35 +189,35 @@ impl Drop for Place {
 
 impl ServerTls {
     pub fn new(settings: &ServerTlsSettings, source: Arc<dyn CertificateSource>) -> Result<Self, SettingsError> {
-        let provider = settings.ciphers.provider(settings.protocols)?;
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&settings.protocols.versions()?)
-            .map_err(|error| SettingsError::Library(error.to_string()))?;
-        let builder = match &settings.client_certificates {
-            ClientCertificates::Ignore => builder.with_no_client_auth(),
-            ClientCertificates::Request { authorities } => {
-                builder.with_client_cert_verifier(Arc::new(KeepClientCertificate::new(authorities)))
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(AskSource(source)));
-        config.ignore_client_order = settings.prefer_server_ciphers;
-        config.alpn_protocols.clone_from(&settings.alpn);
-        config.session_storage = sessions(settings);
-        match settings.tickets {
-            SessionTickets::On => {
-                let tickets = Tickets::new(settings.session_lifetime)
-                    .ok_or_else(|| SettingsError::Library("no randomness for ticket keys".to_owned()))?;
-                config.ticketer = Arc::new(tickets);
-            }
-            SessionTickets::Off if settings.session_cache == 0 => config.send_tls13_tickets = 0,
-            SessionTickets::Off => {}
-        }
+        let config = Arc::new(compile(settings, Arc::clone(&source))?);
         let unfinished = Unfinished { count: AtomicUsize::new(0), bound: settings.unfinished_handshakes };
         Ok(Self {
-            config: Arc::new(config),
+            config,
+            asking: Arc::new(Asking { settings: settings.clone(), source, config: OnceLock::new() }),
             handshake_timeout: settings.handshake_timeout,
             unfinished: Arc::new(unfinished),
         })
+    }
+
+    /// This listener for one handshake that departs from its settings.
+    #[must_use]
+    pub fn departing(&self, departure: Departure) -> Self {
+        let mut changed = self.clone();
+        let asks_anyway = self.asking.settings.client_certificates != ClientCertificates::Ignore;
+        if departure.ask_client
+            && !asks_anyway
+            && let Some(asking) = self.asking.config()
+        {
+            changed.config = asking;
+        }
+        if departure.no_resumption {
+            let mut once = (*changed.config).clone();
+            once.session_storage = Arc::new(NoServerSessionStorage {});
+            once.ticketer = Arc::new(NoTickets);
+            once.send_tls13_tickets = 0;
+            changed.config = Arc::new(once);
+        }
+        changed
     }
 
     /// Makes the whole handshake within the settings' time.
@@ -257,10 +290,59 @@ where
     }
 }
 
+fn compile(settings: &ServerTlsSettings, source: Arc<dyn CertificateSource>) -> Result<ServerConfig, SettingsError> {
+    let provider = settings.ciphers.provider(settings.protocols)?;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&settings.protocols.versions()?)
+        .map_err(|error| SettingsError::Library(error.to_string()))?;
+    let builder = match &settings.client_certificates {
+        ClientCertificates::Ignore => builder.with_no_client_auth(),
+        ClientCertificates::Request { authorities } => {
+            builder.with_client_cert_verifier(Arc::new(KeepClientCertificate::new(authorities)))
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(AskSource(source)));
+    config.ignore_client_order = settings.prefer_server_ciphers;
+    config.alpn_protocols.clone_from(&settings.alpn);
+    config.session_storage = sessions(settings);
+    match settings.tickets {
+        SessionTickets::On => {
+            let tickets = Tickets::new(settings.session_lifetime)
+                .ok_or_else(|| SettingsError::Library("no randomness for ticket keys".to_owned()))?;
+            config.ticketer = Arc::new(tickets);
+        }
+        SessionTickets::Off if settings.session_cache == 0 => config.send_tls13_tickets = 0,
+        SessionTickets::Off => {}
+    }
+    Ok(config)
+}
+
 fn sessions(settings: &ServerTlsSettings) -> Arc<dyn StoresServerSessions> {
     match settings.session_cache {
         0 => Arc::new(NoServerSessionStorage {}),
         bound => Arc::new(TimedSessions::new(ServerSessionMemoryCache::new(bound), settings.session_lifetime)),
+    }
+}
+
+/// Sessions that nobody can resume.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _plain: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _cipher: &[u8]) -> Option<Vec<u8>> {
+        None
     }
 }
 

@@ -1,4 +1,4 @@
-//! Decides whether an upstream's certificate is trusted: chain, depth, dates, usage and name, by the rules
+//! Decides whether a peer's certificate is trusted: chain, depth, dates, usage and name, by the rules
 //! OpenSSL applies where they are sound, so that certificates that work elsewhere work here.
 
 use std::sync::Arc;
@@ -34,12 +34,7 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if let Verify::On { trust, depth, ip_subject } = &self.verify {
-            let details = describe(leaf).ok_or(CertificateError::BadEncoding)?;
-            if trust.contains(leaf) {
-                in_force(&details, now)?;
-            } else {
-                chains_to(trust, *depth, leaf, intermediates, now)?;
-            }
+            let details = trusted(trust, *depth, Usage::Server, leaf, intermediates, now)?;
             belongs_to(name, *ip_subject, leaf, &details)?;
         }
         Ok(ServerCertVerified::assertion())
@@ -85,15 +80,41 @@ pub(crate) fn in_force(details: &CertificateDetails, now: UnixTime) -> Result<()
     Ok(())
 }
 
+/// What a certificate is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Server,
+    Client,
+}
+
+/// Whether a set of authorities vouches for a certificate: what it says of itself if so.
+pub(crate) fn trusted(
+    trust: &TrustStore,
+    depth: u32,
+    usage: Usage,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<CertificateDetails, Error> {
+    let details = describe(leaf).ok_or(CertificateError::BadEncoding)?;
+    if trust.contains(leaf) {
+        in_force(&details, now)?;
+    } else {
+        chains_to(trust, depth, usage, leaf, intermediates, now)?;
+    }
+    Ok(details)
+}
+
 fn chains_to(
     trust: &TrustStore,
     depth: u32,
+    usage: Usage,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
     let parsed = match EndEntityCert::try_from(leaf) {
-        Err(webpki::Error::UnsupportedCertVersion) if direct::issued(trust, leaf, now) => return Ok(()),
+        Err(webpki::Error::UnsupportedCertVersion) if direct::issued(trust, leaf, usage, now) => return Ok(()),
         parsed => parsed.map_err(refusal)?,
     };
     let within_depth = |path: &VerifiedPath<'_>| {
@@ -105,13 +126,16 @@ fn chains_to(
         trust.anchors(),
         intermediates,
         now,
-        webpki::KeyUsage::server_auth(),
+        match usage {
+            Usage::Server => webpki::KeyUsage::server_auth(),
+            Usage::Client => webpki::KeyUsage::client_auth(),
+        },
         None,
         Some(&within_depth),
     );
     match verdict {
         Ok(_) => Ok(()),
-        Err(webpki::Error::CaUsedAsEndEntity) if direct::issued(trust, leaf, now) => Ok(()),
+        Err(webpki::Error::CaUsedAsEndEntity) if direct::issued(trust, leaf, usage, now) => Ok(()),
         Err(webpki::Error::MaximumPathDepthExceeded) => {
             Err(CertificateError::Other(OtherError(Arc::new(TooDeep(depth)))).into())
         }

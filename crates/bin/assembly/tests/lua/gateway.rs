@@ -8,7 +8,7 @@ use gibbon_testkit::upstream::{self, Upstream};
 use rig::Rig;
 
 #[path = "../it/rig.rs"]
-mod rig;
+pub mod rig;
 
 /// A folder that `lua_package_path` leads to.
 pub struct Files(tempfile::TempDir);
@@ -42,6 +42,15 @@ pub fn schema(name: &str, fields: &str) -> String {
     format!(
         "return {{ name = '{name}', fields = {{ {{ config = {{ type = 'record', fields = {{ {fields} }} }} }} }} }}"
     )
+}
+
+/// Settings with a certificate for TLS listeners, in files of this folder.
+pub fn certificate(folder: &Path) -> [(&'static str, String); 2] {
+    let made = rcgen::generate_simple_self_signed(vec!["h.test".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("listener.crt"), folder.join("listener.key"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    [("ssl_cert", cert.display().to_string()), ("ssl_cert_key", key.display().to_string())]
 }
 
 pub struct Gateway {

@@ -23,7 +23,8 @@ pub fn run(brand: Brand, out: &Output) -> Outcome {
     let demo = runtime.block_on(Demo::start(Ports::default())).context("backends")?;
     let config = folder.join("kong.yml");
     let proto = folder.join("echo.proto");
-    std::fs::write(&config, declarative(&demo.addresses())).with_context(|| config.display().to_string())?;
+    let log = folder.join("chats.log").display().to_string();
+    std::fs::write(&config, declarative(&demo.addresses(), &log)).with_context(|| config.display().to_string())?;
     std::fs::write(&proto, PROTO).with_context(|| proto.display().to_string())?;
     let arguments = [
         ("prefix", folder.join("prefix").display().to_string()),
@@ -40,7 +41,7 @@ pub fn run(brand: Brand, out: &Output) -> Outcome {
         _ => None,
     });
     let proxy = proxy.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000)));
-    let text = instructions(proxy, &proto.display().to_string());
+    let text = instructions(proxy, &proto.display().to_string(), &log);
     let ended = process::run(loaded, brand, process::Origin::Foreground, move || {
         use std::io::Write as _;
         let _ = writeln!(

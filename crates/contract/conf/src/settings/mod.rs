@@ -25,7 +25,7 @@ pub use material::{KeyPairSource, Material};
 pub use names::{NameResolution, RecordType};
 pub use node::{Node, Role, Tracing, Workers};
 pub use store::{Database, Datastore, DeclarativeSource, Keyring, Postgres, PostgresTlsVersion};
-pub use tls::{CipherSuite, ClientVerification, Tls, TlsVersions, VerifyClient};
+pub use tls::{CipherSuite, ClientVerification, ClientVerifications, Tls, TlsVersions, VerifyClient};
 pub use traffic::{
     ClientLimits, ErrorPages, HeaderBuffers, HeaderTokens, Listeners, PortMaps, RealIp, RealIpSource, TrustedPeers,
     UpstreamKeepalive,

@@ -117,14 +117,14 @@ impl TlsVersions {
     }
 }
 
-/// Whether clients of the proxy must show a certificate, when injected directives ask for it on every connection.
+/// Whether clients must show a certificate, when injected directives ask for it on every connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerifyClient {
     /// They must, and it must verify.
     Required,
     /// If they do, it must verify.
     Optional,
-    /// They may; nothing is verified.
+    /// They may; it must be sound, but may come from any authority.
     OptionalNoCa,
 }
 
@@ -137,6 +137,15 @@ pub struct ClientVerification {
     pub authorities: Option<PathBuf>,
     /// Intermediate certificates allowed.
     pub depth: u32,
+}
+
+/// Client certificates by kind of listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientVerifications {
+    pub proxy: Option<ClientVerification>,
+    pub stream: Option<ClientVerification>,
+    pub admin: Option<ClientVerification>,
+    pub status: Option<ClientVerification>,
 }
 
 /// TLS settings.
@@ -169,7 +178,7 @@ pub struct Tls {
     /// Client certificate presented to upstreams.
     pub upstream_client: Option<KeyPairSource>,
     /// Client certificates asked for on every connection.
-    pub client_verification: Option<ClientVerification>,
+    pub client_verification: ClientVerifications,
     /// Trust the system's authorities.
     pub trust_system: bool,
     /// Further trusted authorities.
@@ -212,7 +221,12 @@ impl Tls {
             admin_gui: pairs(b, "admin_gui_", Listeners::any_tls(&listeners.admin_gui)),
             admin_gui_versions: TlsVersions::read(b, "admin_gui_ssl_protocols", &console),
             upstream_client: upstream_client(b),
-            client_verification: client_verification(b),
+            client_verification: ClientVerifications {
+                proxy: client_verification(b, &["proxy", "http"]),
+                stream: client_verification(b, &["sproxy", "stream"]),
+                admin: client_verification(b, &["admin", "http"]),
+                status: client_verification(b, &["status", "http"]),
+            },
             trust_system,
             trusted,
             verify_depth: b.values.whole("lua_ssl_verify_depth").unwrap_or(1),
@@ -241,9 +255,8 @@ fn upstream_client(b: &mut Builder<'_>) -> Option<KeyPairSource> {
     cert.zip(key).map(|(cert, key)| KeyPairSource { cert, key })
 }
 
-fn client_verification(b: &mut Builder<'_>) -> Option<ClientVerification> {
-    let contexts = ["proxy", "http"];
-    let directive = b.injected.nearest(&contexts, "ssl_verify_client")?.clone();
+fn client_verification(b: &mut Builder<'_>, contexts: &[&str]) -> Option<ClientVerification> {
+    let directive = b.injected.nearest(contexts, "ssl_verify_client")?.clone();
     let mode = match directive.value.as_str() {
         "on" => VerifyClient::Required,
         "optional" => VerifyClient::Optional,
@@ -260,10 +273,21 @@ fn client_verification(b: &mut Builder<'_>) -> Option<ClientVerification> {
             return None;
         }
     };
-    let depth = b.directive(&contexts, "ssl_verify_depth").and_then(digits_only);
+    let authorities = b.directive(contexts, "ssl_client_certificate").map(PathBuf::from);
+    if authorities.is_none() && mode != VerifyClient::OptionalNoCa {
+        b.faults.push(
+            crate::origin::Fault::new(format!(
+                "nginx_{}_ssl_verify_client needs ssl_client_certificate, the authorities client certificates must come \
+                 from",
+                directive.context
+            ))
+            .at(&directive.origin),
+        );
+    }
+    let depth = b.directive(contexts, "ssl_verify_depth").and_then(digits_only);
     Some(ClientVerification {
         mode,
-        authorities: b.directive(&contexts, "ssl_client_certificate").map(PathBuf::from),
+        authorities,
         depth: depth.and_then(|depth| u32::try_from(depth).ok()).unwrap_or(1),
     })
 }

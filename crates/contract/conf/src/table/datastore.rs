@@ -69,16 +69,15 @@ pub(super) mod cloud_login {
 pub(super) mod replica {
     //! A read-only replica; each setting follows its counterpart when unset.
     use super::super::Default::{Follows, Is, Unset};
-    use super::super::Effect::{NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Choice, Flag, Number, Text};
-    use super::super::reason;
     use super::cloud_login::PASSWORD_ONLY;
     super::super::settings! { "DATASTORE":
-        pg_ro_host: Text, Unset, Pending(reason::REPLICA), "Read-only PostgreSQL server; unset reads from pg_host.";
-        pg_ro_port: Number, Follows("pg_port"), Pending(reason::REPLICA), "Its port.";
-        pg_ro_timeout: Number, Follows("pg_timeout"), Pending(reason::REPLICA), "Milliseconds to wait for it.";
-        pg_ro_user: Text, Follows("pg_user"), Pending(reason::REPLICA), "User name.";
-        pg_ro_password: Text, Follows("pg_password"), Pending(reason::REPLICA), "Password.";
+        pg_ro_host: Text, Unset, Honoured, "Read-only PostgreSQL server that follows pg_host, where plugins look up tokens and sessions; unset reads all from pg_host.";
+        pg_ro_port: Number, Follows("pg_port"), Honoured, "Its port.";
+        pg_ro_timeout: Number, Follows("pg_timeout"), Honoured, "Milliseconds to wait for it.";
+        pg_ro_user: Text, Follows("pg_user"), Honoured, "User name.";
+        pg_ro_password: Text, Follows("pg_password"), Honoured, "Password.";
         pg_ro_iam_auth: Flag, Follows("pg_iam_auth"), NoEffect(PASSWORD_ONLY), "Sign in with an AWS identity.";
         pg_ro_iam_auth_assume_role_arn: Text, Unset, NoEffect(PASSWORD_ONLY), "AWS role to assume.";
         pg_ro_iam_auth_role_session_name: Text, Is("KongPostgres"), NoEffect(PASSWORD_ONLY), "Session name for that role.";
@@ -101,17 +100,17 @@ pub(super) mod replica {
         pg_ro_oauth_username: Text, Follows("pg_oauth_username"), NoEffect(PASSWORD_ONLY), "User name for the password grant.";
         pg_ro_oauth_password: Text, Follows("pg_oauth_password"), NoEffect(PASSWORD_ONLY), "Password for the password grant.";
         pg_ro_oauth_resource: Text, Follows("pg_oauth_resource"), NoEffect(PASSWORD_ONLY), "Resource to ask for.";
-        pg_ro_database: Text, Follows("pg_database"), Pending(reason::REPLICA), "Database name.";
-        pg_ro_schema: Text, Follows("pg_schema"), Pending(reason::REPLICA), "Schema.";
-        pg_ro_ssl: Flag, Follows("pg_ssl"), Pending(reason::REPLICA), "Connect with TLS.";
-        pg_ro_ssl_required: Flag, Follows("pg_ssl_required"), Pending(reason::REPLICA), "Refuse a server that does not speak TLS.";
-        pg_ro_ssl_verify: Flag, Follows("pg_ssl_verify"), Pending(reason::REPLICA), "Verify the server's certificate.";
-        pg_ro_ssl_version: Choice(super::TLS_VERSIONS), Follows("pg_ssl_version"), Pending(reason::REPLICA), "TLS version.";
-        pg_ro_max_concurrent_queries: Number, Follows("pg_max_concurrent_queries"), Pending(reason::REPLICA), "Queries under way at once; 0 is unlimited.";
-        pg_ro_semaphore_timeout: Number, Follows("pg_semaphore_timeout"), Pending(reason::REPLICA), "Milliseconds a query waits for its turn.";
-        pg_ro_keepalive_timeout: Number, Follows("pg_keepalive_timeout"), Pending(reason::REPLICA), "Milliseconds an idle connection is kept.";
-        pg_ro_pool_size: Number, Follows("pg_pool_size"), Pending(reason::REPLICA), "Connections kept.";
-        pg_ro_backlog: Number, Follows("pg_backlog"), Pending(reason::REPLICA), "Connection attempts that may wait.";
+        pg_ro_database: Text, Follows("pg_database"), Honoured, "Database name.";
+        pg_ro_schema: Text, Follows("pg_schema"), Honoured, "Schema.";
+        pg_ro_ssl: Flag, Follows("pg_ssl"), Honoured, "Connect with TLS.";
+        pg_ro_ssl_required: Flag, Follows("pg_ssl_required"), Honoured, "Refuse a server that does not speak TLS.";
+        pg_ro_ssl_verify: Flag, Follows("pg_ssl_verify"), Honoured, "Verify the server's certificate.";
+        pg_ro_ssl_version: Choice(super::TLS_VERSIONS), Follows("pg_ssl_version"), Honoured, "TLS version.";
+        pg_ro_max_concurrent_queries: Number, Follows("pg_max_concurrent_queries"), Honoured, "Queries under way at once; 0 is unlimited.";
+        pg_ro_semaphore_timeout: Number, Follows("pg_semaphore_timeout"), Honoured, "Milliseconds a query waits for its turn.";
+        pg_ro_keepalive_timeout: Number, Follows("pg_keepalive_timeout"), Honoured, "Milliseconds an idle connection is kept.";
+        pg_ro_pool_size: Number, Follows("pg_pool_size"), Honoured, "Connections kept.";
+        pg_ro_backlog: Number, Follows("pg_backlog"), Honoured, "Connection attempts that may wait.";
     }
 }
 

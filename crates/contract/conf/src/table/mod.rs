@@ -141,7 +141,6 @@ mod reason {
     pub(in crate::table) const WASM: &str = "proxy-wasm filters are still to come";
     pub(in crate::table) const SERVERS: &str = "external plugin servers are still to come";
     pub(in crate::table) const CONSOLE: &str = "the console is still to come";
-    pub(in crate::table) const REPLICA: &str = "everything is read from pg_host";
     pub(in crate::table) const PROXY: &str = "the gateway's own calls go out directly";
 }
 

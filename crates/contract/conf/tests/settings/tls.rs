@@ -69,8 +69,13 @@ fn pairs_are_not_asked_for_where_no_listener_speaks_tls() {
 fn client_verification_needs_authorities() {
     let asked = settings("nginx_proxy_ssl_verify_client = optional\nnginx_proxy_ssl_client_certificate = /ca.pem").tls;
     assert_eq!(
-        asked.client_verification,
+        asked.client_verification.proxy,
         Some(ClientVerification { mode: VerifyClient::Optional, authorities: Some("/ca.pem".into()), depth: 1 })
     );
+    assert_eq!(asked.client_verification.stream, None);
     assert_eq!(faults("nginx_proxy_ssl_verify_client = on").len(), 1);
+    let everywhere = settings("nginx_http_ssl_verify_client = optional_no_ca\nnginx_admin_ssl_verify_client = off").tls;
+    let asked = everywhere.client_verification;
+    assert!(asked.proxy.is_some() && asked.status.is_some());
+    assert!(asked.admin.is_none() && asked.stream.is_none());
 }

@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use gibbon_tls::ClientTls;
@@ -99,6 +102,15 @@ pub(super) async fn connect(settings: &PostgresSettings) -> Result<Client, Store
 /// Values of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
+/// A statement with values of its own, for later.
+pub(super) struct Deed {
+    pub sql: &'static str,
+    pub values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+/// How many statements are on their way at once.
+const TOGETHER: usize = 64;
+
 /// How many statements a session keeps prepared; their texts are few.
 const MOST_STATEMENTS: usize = 128;
 
@@ -108,12 +120,20 @@ pub(super) struct Session {
     runtime: Handle,
     limit: Duration,
     statements: RefCell<HashMap<String, Statement>>,
+    /// Sent ahead of the next statement, without a wait for its own answer.
+    ahead: RefCell<Option<String>>,
 }
 
 impl Session {
     pub fn open(settings: &PostgresSettings, runtime: &Handle) -> Result<Self, StoreError> {
         let client = runtime.block_on(connect(settings))?;
-        Ok(Session { client, runtime: runtime.clone(), limit: settings.timeout, statements: RefCell::default() })
+        Ok(Session {
+            client,
+            runtime: runtime.clone(),
+            limit: settings.timeout,
+            statements: RefCell::default(),
+            ahead: RefCell::default(),
+        })
     }
 
     pub fn is_closed(&self) -> bool {
@@ -122,22 +142,61 @@ impl Session {
 
     /// Statements without values or answers.
     pub fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        self.runtime.block_on(within(self.limit, self.client.batch_execute(sql)))
+        self.wait(self.client.batch_execute(sql))
+    }
+
+    /// As [`Self::batch`], on its way together with the statement that follows; if it fails, that one does.
+    pub fn batch_ahead(&self, sql: &str) {
+        *self.ahead.borrow_mut() = Some(sql.to_owned());
     }
 
     pub fn all(&self, sql: &str, of: Parameters<'_>) -> Result<Vec<Row>, StoreError> {
         let statement = self.prepared(sql)?;
-        self.runtime.block_on(within(self.limit, self.client.query(&statement, of)))
+        self.wait(self.client.query(&statement, of))
     }
 
     pub fn one(&self, sql: &str, of: Parameters<'_>) -> Result<Option<Row>, StoreError> {
         let statement = self.prepared(sql)?;
-        self.runtime.block_on(within(self.limit, self.client.query_opt(&statement, of)))
+        self.wait(self.client.query_opt(&statement, of))
     }
 
     pub fn run(&self, sql: &str, of: Parameters<'_>) -> Result<(), StoreError> {
         let statement = self.prepared(sql)?;
-        self.runtime.block_on(within(self.limit, self.client.execute(&statement, of))).map(drop)
+        self.wait(self.client.execute(&statement, of)).map(drop)
+    }
+
+    /// All of them in a savepoint, on their way together: over a network the ways to the server and back are what a
+    /// change costs.
+    ///
+    /// # Errors
+    /// That of the first that fails, which those behind it only repeat; the savepoint is still to be rolled back to.
+    pub fn run_in_savepoint(&self, deeds: &[Deed]) -> Result<(), StoreError> {
+        self.batch_ahead("SAVEPOINT one");
+        for some in deeds.chunks(TOGETHER) {
+            let mut under_way: Vec<UnderWay<'_>> = Vec::with_capacity(some.len());
+            for deed in some {
+                let statement = self.prepared(deed.sql)?;
+                under_way.push(Box::pin(async move {
+                    let values = deed.values.iter().map(|value| &**value as &(dyn ToSql + Sync));
+                    let values: Vec<&(dyn ToSql + Sync)> = values.collect();
+                    self.client.execute(&statement, &values).await.map(drop)
+                }));
+            }
+            self.wait(in_order(under_way))?;
+        }
+        self.batch("RELEASE one")
+    }
+
+    /// Waits for an answer, and first for that to what was sent ahead of it.
+    fn wait<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
+        let Some(ahead) = self.ahead.borrow_mut().take() else {
+            return self.runtime.block_on(within(self.limit, asked));
+        };
+        let both = async {
+            let (first, then) = tokio::join!(self.client.batch_execute(&ahead), asked);
+            first.and(then)
+        };
+        self.runtime.block_on(within(self.limit, both))
     }
 
     fn prepared(&self, sql: &str) -> Result<Statement, StoreError> {
@@ -145,11 +204,28 @@ impl Session {
         if let Some(known) = statements.get(sql) {
             return Ok(known.clone());
         }
-        let statement = self.runtime.block_on(within(self.limit, self.client.prepare(sql)))?;
+        let statement = self.wait(self.client.prepare(sql))?;
         if statements.len() >= MOST_STATEMENTS {
             statements.clear();
         }
         statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
+}
+
+type UnderWay<'a> = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + 'a>>;
+
+/// Sends all, in their order, and waits for all; the first error is told.
+async fn in_order(mut all: Vec<UnderWay<'_>>) -> Result<(), tokio_postgres::Error> {
+    let mut answers: Vec<Option<Result<(), tokio_postgres::Error>>> = all.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (asked, answer) in all.iter_mut().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
+            if let Poll::Ready(result) = asked.as_mut().poll(context) {
+                *answer = Some(result);
+            }
+        }
+        if answers.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
 }

@@ -98,19 +98,27 @@ impl Postgres {
     pub fn open(settings: &PostgresSettings, runtime: &Handle) -> Result<(Postgres, PostgresWriter), StoreError> {
         let turns = Turns::new(settings);
         let writer = PostgresWriter::open(settings.clone(), runtime.clone(), turns.clone())?;
-        let pool = Pool {
+        Ok((Postgres { pool: Arc::new(Pool::new(settings, runtime, turns)) }, writer))
+    }
+
+    /// To read from only. Connects when it is asked for the first time.
+    pub fn read_only(settings: &PostgresSettings, runtime: &Handle) -> Postgres {
+        Postgres { pool: Arc::new(Pool::new(settings, runtime, Turns::new(settings))) }
+    }
+}
+
+impl Pool {
+    fn new(settings: &PostgresSettings, runtime: &Handle, turns: Turns) -> Pool {
+        Pool {
             permits: Semaphore::new(settings.pool_size.unwrap_or(READERS).max(1)),
             settings: settings.clone(),
             runtime: runtime.clone(),
             idle: Mutex::default(),
             waiting: AtomicUsize::new(0),
             turns,
-        };
-        Ok((Postgres { pool: Arc::new(pool) }, writer))
+        }
     }
-}
 
-impl Pool {
     fn take(&self) -> Result<Session, StoreError> {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -126,7 +134,7 @@ impl Pool {
     /// One transaction, so that all of `reading` sees the same moment.
     fn read(&self, reading: Reading) -> Result<(), StoreError> {
         let session = self.take()?;
-        session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        session.batch_ahead("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         reading(&mut rows::View(&session));
         session.batch("COMMIT")?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((session, Instant::now()));

@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Turns;
-use super::connection::{Parameters, PostgresSettings, Session};
+use super::connection::{Deed, Parameters, PostgresSettings, Session};
 use super::listen::CHANNEL;
 use super::rows::View;
 use crate::backend::{Add, Writer};
@@ -22,6 +22,13 @@ const CLEANING_INTERVAL: i64 = 1_000;
 
 /// Whoever changes something holds this lock, so that numbers are given in the order of commits.
 const LOCK: i64 = 0x6769_6262_6f6e;
+
+/// A statement and its values.
+macro_rules! deed {
+    ($sql:expr, $($value:expr),+) => {
+        Deed { sql: $sql, values: vec![$(Box::new($value)),+] }
+    };
+}
 
 /// The connection that writes; made anew when it is lost.
 pub struct PostgresWriter {
@@ -54,76 +61,79 @@ impl PostgresWriter {
         self.session()?.run(sql, of)
     }
 
-    fn write_all(&mut self, changes: &[Settled]) -> Result<u64, StoreError> {
+    /// What writes these changes, and the number of the last.
+    fn deeds(&mut self, changes: &[Settled]) -> (Vec<Deed>, u64) {
+        let mut deeds = Vec::new();
         let mut last = 0;
         for settled in changes {
-            self.unlink(&settled.change, &settled.before)?;
-            self.write_row(&settled.change)?;
-            self.link(&settled.change, &settled.after)?;
+            unlink(&settled.change, &settled.before, &mut deeds);
+            deeds.push(write_row(&settled.change));
+            link(&settled.change, &settled.after, &mut deeds);
             if is_planned(&settled.change.entity) {
-                last = self.tell(&settled.change)?;
+                last = self.tell(&settled.change, &mut deeds);
             }
         }
-        Ok(last)
-    }
-
-    fn write_row(&self, change: &Change) -> Result<(), StoreError> {
-        let kind = &*change.entity;
-        let Some(document) = &change.after else {
-            return self.run("DELETE FROM entities WHERE kind = $1 AND id = $2", &[&kind, &change.id]);
-        };
-        let sql = "INSERT INTO entities (kind, id, workspace, expires, document) VALUES ($1, $2, $3, $4, $5)
-                   ON CONFLICT (kind, id) DO UPDATE SET workspace = excluded.workspace, expires = excluded.expires, document = excluded.document";
-        self.run(sql, &[&kind, &change.id, &change.workspace, &expires_at(document), &document.to_string()])
-    }
-
-    /// Removes what the row was found by.
-    fn unlink(&self, change: &Change, index: &Index) -> Result<(), StoreError> {
-        let (kind, id) = (&*change.entity, change.id);
-        for key in &index.keys {
-            let sql = "DELETE FROM keys WHERE kind = $1 AND name = $2 AND workspace = $3 AND value = $4 AND id = $5";
-            self.run(sql, &[&kind, &&*key.name, &key.workspace, &&*key.value, &id])?;
-        }
-        for (field, parent) in &index.references {
-            let sql = "DELETE FROM links WHERE kind = $1 AND field = $2 AND parent = $3 AND id = $4";
-            self.run(sql, &[&kind, &&**field, parent, &id])?;
-        }
-        for tag in &index.tags {
-            self.run("DELETE FROM tags WHERE kind = $1 AND tag = $2 AND id = $3", &[&kind, &&**tag, &id])?;
-        }
-        Ok(())
-    }
-
-    fn link(&self, change: &Change, index: &Index) -> Result<(), StoreError> {
-        let (kind, id) = (&*change.entity, change.id);
-        for key in &index.keys {
-            // Fails if somebody else has it: the last guard behind the rules.
-            let sql = "INSERT INTO keys (kind, name, workspace, value, id) VALUES ($1, $2, $3, $4, $5)";
-            self.run(sql, &[&kind, &&*key.name, &key.workspace, &&*key.value, &id])?;
-        }
-        for (field, parent) in &index.references {
-            let sql = "INSERT INTO links (kind, field, parent, id) VALUES ($1, $2, $3, $4)";
-            self.run(sql, &[&kind, &&**field, parent, &id])?;
-        }
-        for tag in &index.tags {
-            let sql = "INSERT INTO tags (kind, tag, id, workspace) VALUES ($1, $2, $3, $4)";
-            self.run(sql, &[&kind, &&**tag, &id, &change.workspace])?;
-        }
-        Ok(())
+        (deeds, last)
     }
 
     /// Notes a change for the other nodes.
-    fn tell(&mut self, change: &Change) -> Result<u64, StoreError> {
+    fn tell(&mut self, change: &Change, deeds: &mut Vec<Deed>) -> u64 {
         self.last += 1;
         self.told = true;
         let sql = "INSERT INTO changes (sequence, kind, id, workspace, before, after) VALUES ($1, $2, $3, $4, $5, $6)";
         let text = |document: &Option<std::sync::Arc<serde_json::Value>>| document.as_ref().map(ToString::to_string);
         let (before, after) = (text(&change.before), text(&change.after));
-        self.run(sql, &[&self.last, &&*change.entity, &change.id, &change.workspace, &before, &after])?;
+        deeds.push(deed!(sql, self.last, kind_of(change), change.id, change.workspace, before, after));
         if self.last % CLEANING_INTERVAL == 0 {
-            self.run("DELETE FROM changes WHERE sequence <= $1", &[&(self.last - KEPT_CHANGES)])?;
+            deeds.push(deed!("DELETE FROM changes WHERE sequence <= $1", self.last - KEPT_CHANGES));
         }
-        Ok(u64::try_from(self.last).unwrap_or(0))
+        u64::try_from(self.last).unwrap_or(0)
+    }
+}
+
+fn kind_of(change: &Change) -> String {
+    change.entity.to_string()
+}
+
+fn write_row(change: &Change) -> Deed {
+    let Some(document) = &change.after else {
+        return deed!("DELETE FROM entities WHERE kind = $1 AND id = $2", kind_of(change), change.id);
+    };
+    let sql = "INSERT INTO entities (kind, id, workspace, expires, document) VALUES ($1, $2, $3, $4, $5)
+               ON CONFLICT (kind, id) DO UPDATE SET workspace = excluded.workspace, expires = excluded.expires, document = excluded.document";
+    deed!(sql, kind_of(change), change.id, change.workspace, expires_at(document), document.to_string())
+}
+
+/// Removes what the row was found by.
+fn unlink(change: &Change, index: &Index, deeds: &mut Vec<Deed>) {
+    let (kind, id) = (|| kind_of(change), change.id);
+    for key in &index.keys {
+        let sql = "DELETE FROM keys WHERE kind = $1 AND name = $2 AND workspace = $3 AND value = $4 AND id = $5";
+        deeds.push(deed!(sql, kind(), key.name.to_string(), key.workspace, key.value.to_string(), id));
+    }
+    for (field, parent) in &index.references {
+        let sql = "DELETE FROM links WHERE kind = $1 AND field = $2 AND parent = $3 AND id = $4";
+        deeds.push(deed!(sql, kind(), field.to_string(), *parent, id));
+    }
+    for tag in &index.tags {
+        deeds.push(deed!("DELETE FROM tags WHERE kind = $1 AND tag = $2 AND id = $3", kind(), tag.to_string(), id));
+    }
+}
+
+fn link(change: &Change, index: &Index, deeds: &mut Vec<Deed>) {
+    let (kind, id) = (|| kind_of(change), change.id);
+    for key in &index.keys {
+        // Fails if somebody else has it: the last guard behind the rules.
+        let sql = "INSERT INTO keys (kind, name, workspace, value, id) VALUES ($1, $2, $3, $4, $5)";
+        deeds.push(deed!(sql, kind(), key.name.to_string(), key.workspace, key.value.to_string(), id));
+    }
+    for (field, parent) in &index.references {
+        let sql = "INSERT INTO links (kind, field, parent, id) VALUES ($1, $2, $3, $4)";
+        deeds.push(deed!(sql, kind(), field.to_string(), *parent, id));
+    }
+    for tag in &index.tags {
+        let sql = "INSERT INTO tags (kind, tag, id, workspace) VALUES ($1, $2, $3, $4)";
+        deeds.push(deed!(sql, kind(), tag.to_string(), id, change.workspace));
     }
 }
 
@@ -136,9 +146,13 @@ impl Writer for PostgresWriter {
         self.told = false;
         self.turn = None;
         let turn = self.runtime.block_on(self.turns.wait())?;
-        self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
+        self.session()?.batch_ahead(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"));
         let mut last = Ok(0);
         self.read(&mut |rows| last = rows.sequence());
+        if last.is_err() {
+            // The lock may yet be given to this connection, and must not stay with it.
+            self.session = None;
+        }
         self.last = i64::try_from(last?).unwrap_or(i64::MAX);
         self.turn = turn;
         Ok(())
@@ -152,9 +166,9 @@ impl Writer for PostgresWriter {
 
     fn write(&mut self, changes: &[Settled]) -> Result<u64, StoreError> {
         let before = self.last;
-        self.batch("SAVEPOINT one")?;
-        match self.write_all(changes) {
-            Ok(last) => self.batch("RELEASE one").map(|()| last),
+        let (deeds, last) = self.deeds(changes);
+        match self.session()?.run_in_savepoint(&deeds) {
+            Ok(()) => Ok(last),
             Err(error) => {
                 self.last = before;
                 self.batch("ROLLBACK TO one; RELEASE one")?;
@@ -182,10 +196,10 @@ impl Writer for PostgresWriter {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        if self.told {
-            self.batch(&format!("NOTIFY {CHANNEL}"))?;
-        }
-        let done = self.batch("COMMIT");
+        let done = match self.told {
+            true => self.batch(&format!("NOTIFY {CHANNEL}; COMMIT")),
+            false => self.batch("COMMIT"),
+        };
         if done.is_err() {
             // Whether it was committed is not known: what is in the database is looked at when it is reached again.
             self.session = None;

@@ -34,7 +34,7 @@ ngx.config = {
 local phases = {
   init_worker = "init_worker", configure = "init_worker", certificate = "ssl_cert", rewrite = "rewrite",
   access = "access", response = "access", header_filter = "header_filter", body_filter = "body_filter", log = "log",
-  preread = "preread", timer = "timer",
+  preread = "preread", timer = "timer", admin_api = "content",
 }
 
 function ngx.get_phase()

@@ -1,10 +1,9 @@
--- kong.cache: a value by key, made by a callback when it is absent. Each worker keeps its own copies; what one worker
--- invalidates, all see, because the copies carry the number of the last invalidation.
+-- kong.cache: a value by key, made by a callback when it is absent. Each worker keeps its own copies; what one worker, the
+-- Admin API or another node invalidates, all see, because copies carry the number at which they began to be made.
 local native = ...
 
 local Cache = {}
 Cache.__index = Cache
-local VERSIONS = "kong_db_cache_miss"
 
 local function new(name)
   return setmetatable({ name = name, items = {}, count = 0 }, Cache)
@@ -12,8 +11,8 @@ end
 
 local MOST = 10000
 
-local function version(self, key)
-  return native.dict_get(VERSIONS, self.name .. ":" .. key) or 0
+local function holds(self, key, item)
+  return native.cache_holds(self.name .. ":" .. key, item.begun)
 end
 
 function Cache:get(key, options, callback, ...)
@@ -22,13 +21,13 @@ function Cache:get(key, options, callback, ...)
   end
   local now = ngx.now()
   local item = self.items[key]
-  if item and (item.expires == 0 or item.expires > now) and item.version == version(self, key) then
+  if item and (item.expires == 0 or item.expires > now) and holds(self, key, item) then
     return item.value, nil, 1
   end
   if not callback then
     return nil, nil, -1
   end
-  local seen = version(self, key)
+  local begun = native.cache_count()
   local ok, value, err, ttl = pcall(callback, ...)
   if not ok then
     return nil, "callback threw an error: " .. tostring(value)
@@ -44,13 +43,13 @@ function Cache:get(key, options, callback, ...)
   if not self.items[key] then
     self.count = self.count + 1
   end
-  self.items[key] = { value = value, expires = life == 0 and 0 or now + life, version = seen }
+  self.items[key] = { value = value, expires = life == 0 and 0 or now + life, begun = begun }
   return value, nil, 3
 end
 
 function Cache:probe(key)
   local item = self.items[key]
-  if not item or item.version ~= version(self, key) then
+  if not item or not holds(self, key, item) then
     return nil
   end
   return item.expires == 0 and 0 or item.expires - ngx.now(), nil, item.value
@@ -64,13 +63,13 @@ function Cache:invalidate_local(key)
 end
 
 function Cache:invalidate(key)
-  native.dict_incr(VERSIONS, self.name .. ":" .. key, 1, 0, 0)
+  native.cache_invalidate(self.name .. ":" .. key)
   self:invalidate_local(key)
 end
 Cache.delete = Cache.invalidate
 
 function Cache:safe_set(key, value, ttl)
-  self.items[key] = { value = value, expires = ttl and ttl > 0 and ngx.now() + ttl or 0, version = version(self, key) }
+  self.items[key] = { value = value, expires = ttl and ttl > 0 and ngx.now() + ttl or 0, begun = native.cache_count() }
   return true
 end
 function Cache:renew(key, options, callback, ...)

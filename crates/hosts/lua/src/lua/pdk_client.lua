@@ -67,15 +67,28 @@ client.tls = {
     native.only_in({ "rewrite", "access", "balancer", "header_filter", "body_filter", "log" })()
     return native.client_chain()
   end,
-  set_client_verify = function()
+  set_client_verify = function(result)
     native.only_in({ "rewrite", "access", "balancer" })()
+    if type(result) ~= "string" then
+      error("value must be a string", 2)
+    end
+    if result ~= "SUCCESS" and result ~= "NONE" and result:sub(1, 7) ~= "FAILED:" then
+      error("unknown client verify value: " .. result, 2)
+    end
+    native.set_client_verify(result)
   end,
   request_client_certificate = function()
     native.only_in({ "certificate" })()
-    return nil, "not supported"
+    if not native.request_client_certificate() then
+      return nil, "connection is not TLS or TLS support for Nginx not enabled"
+    end
+    return true
   end,
   disable_session_reuse = function()
     native.only_in({ "certificate" })()
+    if not native.disable_session_reuse() then
+      return nil, "connection is not TLS or TLS support for Nginx not enabled"
+    end
     return true
   end,
 }

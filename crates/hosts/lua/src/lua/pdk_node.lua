@@ -52,27 +52,52 @@ function vault.parse_reference(reference)
   local resource, key = rest:match("^([^/]+)/(.*)$")
   return { name = name, resource = resource or rest, key = key ~= "" and key or nil }
 end
-function vault.get(reference)
-  local parsed, err = vault.parse_reference(reference)
-  if not parsed then
-    return nil, err
-  end
-  if parsed.name ~= "env" then
-    return nil, "vault not found (" .. parsed.name .. ") [" .. reference .. "]"
-  end
+-- Secrets that were read, for as long as asking again would be too often. How many are kept is bounded.
+local KEPT, MOST = 60, 1000
+local secrets, count = {}, 0
+
+local function from_environment(parsed)
   local value = os.getenv((parsed.resource:gsub("-", "_"):upper()))
   if value and parsed.key then
     local decoded = native.json_decode(value)
     value = type(decoded) == "table" and decoded[parsed.key] or nil
   end
-  if not value then
-    return nil, "unable to load value (" .. parsed.resource .. ") from vault (env): not found [" .. reference .. "]"
+  return value, not value and "it is not there" or nil
+end
+
+function vault.get(reference)
+  local parsed, err = vault.parse_reference(reference)
+  if not parsed then
+    return nil, err
   end
+  local known, now = secrets[reference], ngx.now()
+  if known and known.until_ > now then
+    return known.value
+  end
+  local value
+  if native.may_wait() then
+    native.secret(reference)
+    value, err = native.yield(native.WAIT)
+  elseif parsed.name == "env" then
+    value, err = from_environment(parsed)
+  elseif known then
+    return known.value
+  else
+    err = ("it cannot be read in the %s phase"):format(tostring(native.running.phase))
+  end
+  if not value then
+    return nil, ("unable to load value (%s) from vault (%s): %s [%s]"):format(parsed.resource, parsed.name, err, reference)
+  end
+  if count >= MOST then
+    secrets, count = {}, 0
+  end
+  count = count + (known and 0 or 1)
+  secrets[reference] = { value = value, until_ = now + KEPT }
   return value
 end
 function vault.update(options) return options end
 function vault.try(callback, options) return callback(options) end
-function vault.flush() end
+function vault.flush() secrets, count = {}, 0 end
 function vault.warmup() end
 function vault.init_worker() end
 
@@ -92,11 +117,6 @@ kong.tracing = {
   new = function() return kong.tracing end,
 }
 kong.telemetry = { log = function() return true end }
-kong.worker_events = {
-  register = function() return true end, post = function() return true end, post_local = function() return true end,
-  publish_all = function() return true end, subscribe = function() return true end,
-}
-kong.cluster_events = { subscribe = function() return true end, broadcast = function() return true end }
 kong.dns = {
   toip = function(host, port) return host, port end,
   resolve = function(host) return { { address = host } } end,

@@ -16,10 +16,12 @@ local function define(name, field)
 end
 
 for _, name in ipairs({ "http_method", "protocol", "host", "host_with_optional_port", "wildcard_host", "ip",
-  "ip_or_cidr", "path", "url", "cookie_name", "header_name", "uuid", "utf8_name", "sni", "wildcard_sni", "tag",
+  "ip_or_cidr", "path", "url", "cookie_name", "header_name", "utf8_name", "sni", "wildcard_sni", "tag",
   "pem_certificate", "pem_key", "pem_public_key" }) do
   define(name, { type = "string" })
 end
+-- One that is not given is made.
+define("uuid", { type = "string", auto = true })
 define("port", { type = "integer" })
 define("timeout", { type = "integer" })
 define("tags", { type = "set" })

@@ -2,7 +2,9 @@
 //! errors of their own: what is wrong comes back as `nil` and a reason, and Lua decides at which level to raise it.
 
 mod answer;
+mod crypto;
 mod dict;
+mod entities;
 mod node;
 mod re;
 mod request;
@@ -67,8 +69,10 @@ pub fn install(lua: &Lua, ports: &Rc<Ports>, running: &Table, threads: &Table) -
     native.raw_set("sandbox_requires", settings.sandbox_requires.clone())?;
     native.raw_set("sandbox_environment", settings.sandbox_environment.clone())?;
     text::install(lua, &native, ports)?;
+    crypto::install(lua, &native)?;
     re::install(lua, &native, ports)?;
     dict::install(lua, &native, ports)?;
+    entities::install(lua, &native, ports)?;
     node::install(lua, &native, ports)?;
     request::install(lua, &native)?;
     upstream::install(lua, &native, ports)?;

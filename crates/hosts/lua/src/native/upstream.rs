@@ -98,6 +98,28 @@ fn addresses(lua: &Lua, native: &Table) -> mlua::Result<()> {
         let address = lossy(&address);
         with(|x| x.client.trusted && x.client.peer_ip.to_string() == address)
     })?;
+    add(lua, native, "request_client_certificate", |_, ()| {
+        with(|x| {
+            let secure = x.client.tls.is_some();
+            x.handshake.client_certificate |= secure;
+            secure
+        })
+    })?;
+    add(lua, native, "set_client_verify", |_, result: LuaString| {
+        let result = lossy(&result);
+        with(|x| {
+            if let Some(tls) = &mut x.client.tls {
+                Rc::make_mut(tls).client_verify = result.into();
+            }
+        })
+    })?;
+    add(lua, native, "disable_session_reuse", |_, ()| {
+        with(|x| {
+            let secure = x.client.tls.is_some();
+            x.handshake.no_resumption |= secure;
+            secure
+        })
+    })?;
     add(lua, native, "client_chain", |lua, ()| {
         let chain = with(|x| x.client.tls.as_ref().map(|tls| tls.client_chain.clone()).unwrap_or_default())?;
         if chain.is_empty() {

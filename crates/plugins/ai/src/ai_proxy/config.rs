@@ -2,10 +2,10 @@
 
 use gibbon_schema::Schema;
 
-use crate::config::{Auth, LlmFormat, Logging, Model, Streaming, Target, header_pair, needs, no_override};
+use crate::config::{Auth, Logging, Model, Target, header_pair, needs, no_override};
 use crate::config::{parameter_triple, route_type, statistics};
 
-/// A model, how to prove who calls, and what clients may do.
+/// A model, and how to prove who calls. What clients may do stands beside it.
 #[derive(Schema, Debug)]
 #[schema(check = no_override())]
 #[schema(check = header_pair())]
@@ -32,18 +32,6 @@ pub struct Config {
     /// What is logged.
     #[schema(required)]
     pub logging: Logging,
-    /// Whether answers may, must or must not come piece by piece.
-    #[schema(default = "allow")]
-    pub response_streaming: Streaming,
-    /// The longest request in bytes; longer ones get 413.
-    #[schema(default = 1_048_576, gt = 0)]
-    pub max_request_body_size: u64,
-    /// Whether answers name provider and model in `X-Kong-LLM-Model`.
-    #[schema(default = true)]
-    pub model_name_header: bool,
-    /// What clients speak.
-    #[schema(default = "openai")]
-    pub llm_format: LlmFormat,
     /// What kind of content the route is for.
     #[schema(
         default = "text/generation",

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use gibbon_pdk::{Part, Phase, Phases, Protocol, Protocols, Scopes};
 use gibbon_schema::Schema;
 
+use crate::config::{Clients, joined};
 use config::Config;
 use handler::AiProxy;
 
@@ -22,8 +23,11 @@ pub const PART: Part = Part {
     phases: Phases::of(&[Phase::Access, Phase::Log]),
     protocols: PROTOCOLS,
     scopes: Scopes::ALL,
-    schema: Config::record,
-    build: |document, build| Ok(Arc::new(AiProxy::new(&crate::config(PART.name, document)?, build)?)),
+    schema: || joined(Config::record(), Clients::record()),
+    build: |document, build| {
+        let (own, clients) = (crate::config(PART.name, document)?, crate::config(PART.name, document)?);
+        Ok(Arc::new(AiProxy::new(&own, &clients, build)?))
+    },
 };
 
 /// WebSocket beside HTTP: some routes are for conversations by voice.

@@ -2,10 +2,10 @@
 
 use gibbon_schema::Schema;
 
-use crate::config::{Embeddings, LlmFormat, Streaming, Target, VectorDb};
+use crate::config::{Embeddings, Target, VectorDb};
 use crate::matching::Subject;
 
-/// Targets, how they are chosen, and what clients may do.
+/// Targets, and how they are chosen. What clients may do stands beside them.
 #[derive(Schema, Debug)]
 #[allow(dead_code, reason = "choosing by meaning is still to come; the category only describes the route type")]
 pub struct Config {
@@ -24,18 +24,6 @@ pub struct Config {
     /// Where they are kept.
     #[schema(optional)]
     pub vectordb: Option<VectorDb>,
-    /// Whether answers may, must or must not come piece by piece.
-    #[schema(default = "allow")]
-    pub response_streaming: Streaming,
-    /// The longest request in bytes; longer ones get 413.
-    #[schema(default = 1_048_576, gt = 0)]
-    pub max_request_body_size: u64,
-    /// Whether answers name provider and model in `X-Kong-LLM-Model`.
-    #[schema(default = true)]
-    pub model_name_header: bool,
-    /// What clients speak.
-    #[schema(default = "openai")]
-    pub llm_format: LlmFormat,
     /// What kind of content the route is for.
     #[schema(
         default = "text/generation",

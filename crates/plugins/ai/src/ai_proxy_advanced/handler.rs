@@ -1,30 +1,28 @@
-//! Reads the request, asks who may ask, and puts the tries over the pool into the exchange.
+//! Asks who may ask, and puts the tries over the pool into the exchange.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gibbon_pdk::{Build, BuildError, Exchange, Flow, Handler, Host, Step, Timeouts};
+use gibbon_pdk::{Build, BuildError, Exchange, Fault, Flow, Handler, Host, Step, Timeouts};
 
 use super::config::{Acls, Algorithm, Balancer, Config, Criterion, Rule};
 use super::pool::{Pool, Running};
-use crate::attempts::{Calls, Choose, Failing};
+use crate::attempts::{Choose, Failing};
 use crate::call::Call;
-use crate::config::{LlmFormat, Streaming};
-use crate::incoming::{Incoming, Refusal, limit_body, whole_body};
+use crate::config::Clients;
+use crate::entrance::Entrance;
+use crate::incoming::{Incoming, Refusal};
 use crate::matching::{Asked, is_one_of};
+use crate::models;
 use crate::target::Target;
 use crate::telemetry;
 
 /// The plugin with one configuration.
 pub struct AiProxyAdvanced {
-    plugin_id: String,
     pool: Arc<Pool>,
     rules: Arc<Balancer>,
     acls: Option<Acls>,
-    format: LlmFormat,
-    streaming: Streaming,
-    limit: u64,
-    name_header: bool,
+    entrance: Entrance,
 }
 
 /// Which member of the pool a call runs at.
@@ -37,7 +35,7 @@ struct Place {
 impl AiProxyAdvanced {
     /// # Errors
     /// What of the configuration cannot be made to work.
-    pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
+    pub fn new(config: &Config, clients: &Clients, build: &Build<'_>) -> Result<Self, BuildError> {
         let name = super::PART.name;
         let refused = |cause: &str| Err(BuildError { plugin: name.to_owned(), cause: cause.to_owned() });
         if config.balancer.algorithm == Algorithm::Semantic {
@@ -53,62 +51,32 @@ impl AiProxyAdvanced {
             return refused("all targets must have the same route_type");
         }
         Ok(AiProxyAdvanced {
-            plugin_id: build.plugin_id.to_string(),
             pool: Arc::new(Pool::new(targets, &config.balancer)),
             rules: Arc::new(config.balancer.clone()),
             acls: config.acls.clone(),
-            format: config.llm_format,
-            streaming: config.response_streaming,
-            limit: config.max_request_body_size,
-            name_header: config.model_name_header,
+            entrance: Entrance::new(clients, false, build),
         })
     }
 
-    fn take(&self, x: &mut Exchange, host: &Host) -> Flow {
-        let body = match whole_body(x, self.limit) {
-            Ok(body) => body,
-            Err(fault) => return fault.into(),
-        };
-        let Some(first) = self.pool.target(0) else { return Refusal::new(500, "no target").reply(self.format).into() };
-        let mut call = Call {
-            plugin_id: self.plugin_id.clone(),
-            provider: first.provider(),
-            logging: first.logging,
-            ..Call::default()
-        };
-        if call.logging.log_payloads {
-            call.request_payload = Some(String::from_utf8_lossy(&body).into_owned());
+    fn take(&self, x: &mut Exchange) -> Flow {
+        let listed = self.pool.targets().filter(|target| self.allows(x, target, target.alias.as_deref()));
+        let listed: Vec<Arc<Target>> = if models::are_asked_for(x) { listed.cloned().collect() } else { Vec::new() };
+        if let Some(flow) = self.entrance.before_body(x, listed.iter()) {
+            return flow;
         }
-        let read = match first.operation {
-            Some(operation) => Incoming::read(x, body, self.format, operation, self.streaming),
-            None => Ok(Incoming::as_it_is(body, self.format)),
-        };
-        let chosen = read.and_then(|incoming| {
-            let eligible = self.eligible(x, &incoming)?;
-            Ok((incoming, eligible))
-        });
-        let (incoming, eligible) = match chosen {
-            Ok(chosen) => chosen,
-            Err(refusal) => {
-                x.slots.set(call);
-                return refusal.reply(self.format).into();
-            }
-        };
-        call.stream = incoming.stream;
-        call.prompt = Some(incoming.clone());
-        x.slots.set(call);
-        let choice = Choice {
-            pool: Arc::clone(&self.pool),
-            rules: Arc::clone(&self.rules),
-            eligible,
-            tried: Vec::new(),
-            current: None,
-            left: self.rules.retries,
-            hash: self.hash(x, host),
-            repeatable: x.request.method.is_idempotent(),
-        };
-        x.attempts = Some(Box::new(Calls::new(incoming, Box::new(choice), self.name_header, false)));
-        Flow::Next
+        let Some(first) = self.pool.target(0) else { return Fault::internal("no target").into() };
+        self.entrance.take(x, first, |x, incoming| {
+            Ok(Box::new(Choice {
+                eligible: self.eligible(x, incoming)?,
+                pool: Arc::clone(&self.pool),
+                rules: Arc::clone(&self.rules),
+                tried: Vec::new(),
+                current: None,
+                left: self.rules.retries,
+                hash: self.hash(x),
+                repeatable: x.request.method.is_idempotent(),
+            }))
+        })
     }
 
     /// The targets that this client may be led to: those of the alias it names, and of what the rules allow.
@@ -127,23 +95,22 @@ impl AiProxyAdvanced {
             }
             _ => (0..targets.len()).collect(),
         };
-        let Some(acls) = &self.acls else { return Ok(found) };
-        let allowed: Vec<usize> = found
-            .into_iter()
-            .filter(|&n| {
-                let target = targets.get(n);
-                let model = target.and_then(|t| t.model.as_ref()).and_then(|m| m.fill(x).ok());
-                let model = asked.or(model.as_deref());
-                permits(acls, &Asked { x, model, provider: target.map(|t| t.provider()) })
-            })
-            .collect();
+        let allows = |n: &usize| targets.get(*n).is_some_and(|target| self.allows(x, target, asked));
+        let allowed: Vec<usize> = found.into_iter().filter(allows).collect();
         if allowed.is_empty() {
             return Err(Refusal::new(403, "you are not allowed to use this model"));
         }
         Ok(allowed)
     }
 
-    fn hash(&self, x: &Exchange, _host: &Host) -> Vec<u8> {
+    /// Whether the rules allow this client the target, by the name it asks for or the target's own.
+    fn allows(&self, x: &Exchange, target: &Target, asked: Option<&str>) -> bool {
+        let Some(acls) = &self.acls else { return true };
+        let model = target.model.as_ref().and_then(|m| m.fill(x).ok());
+        permits(acls, &Asked { x, model: asked.or(model.as_deref()), provider: Some(target.provider()) })
+    }
+
+    fn hash(&self, x: &Exchange) -> Vec<u8> {
         if self.rules.algorithm != Algorithm::ConsistentHashing {
             return Vec::new();
         }
@@ -159,12 +126,8 @@ fn permits(acls: &Acls, asked: &Asked<'_>) -> bool {
 }
 
 impl Handler for AiProxyAdvanced {
-    fn access<'a>(&'a self, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
-        if x.body.is_unread() {
-            limit_body(x, self.limit);
-            return Flow::ReadBody.into();
-        }
-        self.take(x, host).into()
+    fn access<'a>(&'a self, x: &'a mut Exchange, _host: &'a Host) -> Step<'a> {
+        self.take(x).into()
     }
 
     fn log(&self, x: &mut Exchange, host: &Host) {
@@ -179,7 +142,7 @@ impl Handler for AiProxyAdvanced {
             }
         }
         x.slots.take::<Place>();
-        telemetry::log(x, "proxy");
+        telemetry::log(x, telemetry::PROXY);
     }
 }
 
@@ -240,6 +203,10 @@ impl Choose for Choice {
         if let Some(number) = self.current.filter(|_| counts || rest.is_some()) {
             self.pool.failed(number, rest, host.clock.monotonic_ns());
         }
+    }
+
+    fn pass_over(&mut self) -> bool {
+        self.eligible.iter().any(|n| !self.tried.contains(n))
     }
 
     fn timeouts(&self) -> Option<Timeouts> {

@@ -13,6 +13,7 @@ use gibbon_pdk::{Part, Phase, Phases, Scopes};
 use gibbon_schema::Schema;
 
 use crate::ai_proxy::PROTOCOLS;
+use crate::config::{Clients, joined};
 use config::Config;
 use handler::AiProxyAdvanced;
 
@@ -24,6 +25,9 @@ pub const PART: Part = Part {
     phases: Phases::of(&[Phase::Access, Phase::Log]),
     protocols: PROTOCOLS,
     scopes: Scopes::ALL,
-    schema: Config::record,
-    build: |document, build| Ok(Arc::new(AiProxyAdvanced::new(&crate::config(PART.name, document)?, build)?)),
+    schema: || joined(Config::record(), Clients::record()),
+    build: |document, build| {
+        let (own, clients) = (crate::config(PART.name, document)?, crate::config(PART.name, document)?);
+        Ok(Arc::new(AiProxyAdvanced::new(&own, &clients, build)?))
+    },
 };

@@ -147,6 +147,16 @@ pub struct Limit {
     /// What is counted.
     #[schema(default = "total_tokens")]
     pub tokens_count_strategy: Count,
+    /// A day or a month of the calendar (UTC) in place of `window_size`.
+    #[schema(ours)]
+    pub period: Option<Calendar>,
+}
+
+/// A period of the calendar.
+#[derive(Schema, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calendar {
+    Day,
+    Month,
 }
 
 /// Who is told apart.

@@ -95,8 +95,13 @@ impl Redis {
         cost: u64,
         now_ms: u64,
     ) -> Option<Vec<Use>> {
-        let get = |name: String| vec![Bytes::from_static(b"GET"), Bytes::from(name)];
-        let commands = limits.iter().flat_map(|l| [get(name(key, l, now_ms, 0)), get(name(key, l, now_ms, 1))]);
+        // What is taken is added first and then looked at: between two nodes nothing is taken twice.
+        let present = |l: &WindowLimit| match cost {
+            0 => vec![vec![Bytes::from_static(b"GET"), Bytes::from(name(key, l, now_ms, 0))]],
+            _ => change(&name(key, l, now_ms, 0), whole(cost), ttl(l)).to_vec(),
+        };
+        let previous = |l: &WindowLimit| vec![Bytes::from_static(b"GET"), Bytes::from(name(key, l, now_ms, 1))];
+        let commands = limits.iter().flat_map(|l| present(l).into_iter().chain([previous(l)]));
         let answers = match self.kv.pipeline(commands.collect()).await {
             Ok(answers) => answers,
             Err(error) => {
@@ -104,22 +109,27 @@ impl Redis {
                 return None;
             }
         };
-        let mut figures = answers.iter().map(number);
         let mut uses = Vec::new();
-        for limit in limits {
-            let (present, previous) = (figures.next().unwrap_or(0.0), figures.next().unwrap_or(0.0));
+        let per_limit = if cost > 0 { 3 } else { 2 };
+        for (limit, answers) in limits.iter().zip(answers.chunks(per_limit)) {
+            let present = answers.first().map_or(0.0, number);
+            let previous = answers.last().map_or(0.0, number);
             let elapsed = (now_ms % limit.size_ms) as f64 / limit.size_ms as f64;
             let overlap = if kind == WindowKind::Sliding { 1.0 - elapsed } else { 0.0 };
             let left = limit.size_ms - now_ms % limit.size_ms;
-            let rate = present + previous * overlap + cost as f64;
+            let rate = present + previous * overlap;
             uses.push(Use { limit: *limit, rate, reset_seconds: left.div_ceil(1000).max(1) });
         }
-        if cost > 0 && uses.iter().all(|u| u.rate <= u.limit.limit) {
-            let add = limits.iter().flat_map(|l| change(&name(key, l, now_ms, 0), cost as i64, ttl(l)));
-            let _ = self.kv.pipeline(add.collect()).await;
+        if cost > 0 && uses.iter().any(|u| u.rate > u.limit.limit) {
+            let back = limits.iter().flat_map(|l| change(&name(key, l, now_ms, 0), -whole(cost), ttl(l)));
+            let _ = self.kv.pipeline(back.collect()).await;
         }
         Some(uses)
     }
+}
+
+fn whole(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 fn number(value: &KvValue) -> f64 {

@@ -2,9 +2,8 @@
 
 use gibbon_pdk::{Build, BuildError, Exchange, Flow, Handler, Host, RequestBody, Step};
 
-use super::config::Config;
-use crate::ask::{Adviser, Wish};
-use crate::config::LlmFormat;
+use crate::ask::Adviser;
+use crate::config::{Advice, LlmFormat};
 use crate::incoming::{Refusal, limit_body, whole_body};
 
 /// The plugin with one configuration.
@@ -16,16 +15,8 @@ pub struct RequestTransformer {
 impl RequestTransformer {
     /// # Errors
     /// What of the configuration cannot be made to work.
-    pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        let wish = Wish {
-            llm: &config.llm,
-            prompt: &config.prompt,
-            pattern: config.transformation_extract_pattern.as_deref(),
-            timeout_ms: config.http_timeout,
-            verify: config.https_verify,
-            proxied: config.http_proxy_host.is_some() || config.https_proxy_host.is_some(),
-        };
-        let adviser = Adviser::new(super::PART.name, &wish, build)?;
+    pub fn new(config: &Advice, build: &Build<'_>) -> Result<Self, BuildError> {
+        let adviser = Adviser::new(super::PART.name, config, build)?;
         Ok(RequestTransformer { adviser, limit: config.max_request_body_size })
     }
 

@@ -1,6 +1,5 @@
 //! A model rewrites requests before they go upstream.
 
-mod config;
 mod handler;
 
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use gibbon_pdk::{Part, Phase, Phases, Scopes};
 use gibbon_schema::Schema;
 
-use config::Config;
+use crate::config::Advice;
 use handler::RequestTransformer;
 
 /// The entry in the family's list.
@@ -19,6 +18,6 @@ pub const PART: Part = Part {
     phases: Phases::of(&[Phase::Access]),
     protocols: crate::HTTP,
     scopes: Scopes { route: true, service: true, consumer: false, consumer_group: true },
-    schema: Config::record,
+    schema: Advice::record,
     build: |document, build| Ok(Arc::new(RequestTransformer::new(&crate::config(PART.name, document)?, build)?)),
 };

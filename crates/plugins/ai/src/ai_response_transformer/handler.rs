@@ -8,8 +8,8 @@ use gibbon_pdk::{Build, BuildError, Exchange, Flow, Handler, Host, Step};
 
 use super::config::Config;
 use super::instructions::Instructions;
-use crate::ask::{Adviser, Wish};
-use crate::config::LlmFormat;
+use crate::ask::Adviser;
+use crate::config::{Advice, LlmFormat};
 use crate::incoming::Refusal;
 
 /// The longest answer that is given to a model.
@@ -24,16 +24,8 @@ pub struct ResponseTransformer {
 impl ResponseTransformer {
     /// # Errors
     /// What of the configuration cannot be made to work.
-    pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        let wish = Wish {
-            llm: &config.llm,
-            prompt: &config.prompt,
-            pattern: config.transformation_extract_pattern.as_deref(),
-            timeout_ms: config.http_timeout,
-            verify: config.https_verify,
-            proxied: config.http_proxy_host.is_some() || config.https_proxy_host.is_some(),
-        };
-        let adviser = Adviser::new(super::PART.name, &wish, build)?;
+    pub fn new(config: &Config, advice: &Advice, build: &Build<'_>) -> Result<Self, BuildError> {
+        let adviser = Adviser::new(super::PART.name, advice, build)?;
         Ok(ResponseTransformer { adviser, instructed: config.parse_llm_response_json_instructions })
     }
 

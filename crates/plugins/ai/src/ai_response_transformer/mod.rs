@@ -11,6 +11,7 @@ use std::sync::Arc;
 use gibbon_pdk::{Part, Phase, Phases, Scopes};
 use gibbon_schema::Schema;
 
+use crate::config::{Advice, joined};
 use config::Config;
 use handler::ResponseTransformer;
 
@@ -22,6 +23,9 @@ pub const PART: Part = Part {
     phases: Phases::of(&[Phase::Response]),
     protocols: crate::HTTP,
     scopes: Scopes::ALL,
-    schema: Config::record,
-    build: |document, build| Ok(Arc::new(ResponseTransformer::new(&crate::config(PART.name, document)?, build)?)),
+    schema: || joined(Advice::record(), Config::record()),
+    build: |document, build| {
+        let (own, advice) = (crate::config(PART.name, document)?, crate::config(PART.name, document)?);
+        Ok(Arc::new(ResponseTransformer::new(&own, &advice, build)?))
+    },
 };

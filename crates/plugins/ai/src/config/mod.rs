@@ -1,17 +1,21 @@
 //! Blocks of configuration that several plugins share: how to prove who calls, which model, what to log. Names,
 //! defaults and checks are those of Kong's plugins.
 
+mod advice;
 mod auth;
+mod clients;
 mod model;
 mod redis;
 mod vector;
 
+pub use advice::Advice;
 pub use auth::{Auth, ParamLocation};
+pub use clients::Clients;
 pub use model::{Bedrock, HuggingFace, LlamaFormat, MistralFormat, Model, Options};
 pub use redis::Redis;
 pub use vector::{Embeddings, VectorDb};
 
-use gibbon_schema::{Field, Schema, checks, checks::EntityCheck};
+use gibbon_schema::{Field, Record, Schema, checks, checks::EntityCheck};
 use serde_json::{Map, Value};
 
 /// What is written about calls.
@@ -149,4 +153,12 @@ pub fn statistics() -> EntityCheck {
         }
         Ok(())
     })
+}
+
+/// Two parts of a configuration as one.
+pub fn joined(mut first: Record, second: Record) -> Record {
+    first.fields.extend(second.fields);
+    first.checks.extend(second.checks);
+    first.plugin_checks.extend(second.plugin_checks);
+    first
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use gibbon_pdk::redis::{ClusterNode, SentinelNode, cloud_authentication, endpoints, refuse_cloud_authentication};
 use gibbon_pdk::{BuildError, KvSettings};
-use gibbon_schema::{Field, Record, Schema, typedefs};
+use gibbon_schema::{Schema, typedefs};
 use serde_json::Value;
 
 /// A Redis server, a cluster, or sentinels that know one.
@@ -73,49 +74,8 @@ pub struct Redis {
     #[schema(default = false)]
     pub connection_is_proxied: bool,
     /// Logging in with an identity of a cloud provider, which is not available.
-    #[schema(typedef = cloud_authentication(), optional)]
+    #[schema(typedef = cloud_authentication(true), optional)]
     pub cloud_authentication: Value,
-}
-
-/// A sentinel.
-#[derive(Schema, Debug, Clone)]
-pub struct SentinelNode {
-    /// Where it listens.
-    #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
-    pub host: String,
-    /// Its port.
-    #[schema(default = 6379, between(0, 65535))]
-    pub port: u16,
-}
-
-/// A node of a cluster.
-#[derive(Schema, Debug, Clone)]
-pub struct ClusterNode {
-    /// Where it listens.
-    #[schema(required, default = "127.0.0.1", custom = typedefs::check_host)]
-    pub ip: String,
-    /// Its port.
-    #[schema(default = 6379, between(0, 65535))]
-    pub port: u16,
-}
-
-fn cloud_authentication() -> Field {
-    let text = || Field::string().referenceable();
-    let secret = || text().encrypted();
-    let record = Record::new()
-        .field("auth_provider", text().one_of(["aws", "azure", "gcp"]).description("Whose identity it is."))
-        .field("aws_cache_name", text().description("The cache's name."))
-        .field("aws_region", text().description("The cache's region."))
-        .field("aws_is_serverless", Field::boolean().default(true).description("Whether the cache is serverless."))
-        .field("aws_access_key_id", secret().description("The id of the access key."))
-        .field("aws_secret_access_key", secret().description("The access key."))
-        .field("aws_assume_role_arn", secret().description("A role to take."))
-        .field("aws_role_session_name", secret().description("The name of the session in that role."))
-        .field("gcp_service_account_json", secret().description("The service account, as JSON."))
-        .field("azure_client_id", secret().description("The client's id."))
-        .field("azure_client_secret", secret().description("The client's secret."))
-        .field("azure_tenant_id", secret().description("The tenant's id."));
-    Field::record(record)
 }
 
 impl Redis {
@@ -124,13 +84,8 @@ impl Redis {
     /// # Errors
     /// Settings that this gateway cannot follow.
     pub fn settings(&self, plugin: &str) -> Result<KvSettings, BuildError> {
-        if self.cloud_authentication.get("auth_provider").is_some_and(Value::is_string) {
-            let cause = "logging in to Redis with an identity of a cloud is not available; use 'password'";
-            return Err(BuildError { plugin: plugin.to_owned(), cause: cause.to_owned() });
-        }
+        refuse_cloud_authentication(plugin, &self.cloud_authentication)?;
         let timeout = self.connect_timeout.max(self.send_timeout).max(self.read_timeout);
-        let cluster = self.cluster_nodes.iter().flatten().map(|n| format!("{}:{}", n.ip, n.port));
-        let sentinels = self.sentinel_nodes.iter().flatten().map(|n| format!("{}:{}", n.host, n.port));
         Ok(KvSettings {
             host: self.host.clone(),
             port: self.port,
@@ -141,8 +96,8 @@ impl Redis {
             ssl: self.ssl,
             ssl_verify: self.ssl_verify,
             server_name: self.server_name.clone(),
-            cluster_nodes: cluster.collect(),
-            sentinel_nodes: sentinels.collect(),
+            cluster_nodes: endpoints(self.cluster_nodes.as_deref()),
+            sentinel_nodes: endpoints(self.sentinel_nodes.as_deref()),
             sentinel_master: self.sentinel_master.clone(),
         })
     }

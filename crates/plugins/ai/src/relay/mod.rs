@@ -29,7 +29,7 @@ pub struct Way {
     pub provider_name: &'static str,
     /// The client asked for a stream.
     pub stream: bool,
-    /// It asked for the usage in it.
+    /// Usage in the stream is for the client: it asked for it, or the provider sends it by itself.
     pub wants_usage: bool,
     /// The answer's text is logged.
     pub keeps_payload: bool,

@@ -158,6 +158,10 @@ impl BodyTransformer for Stream {
                 self.end(out);
                 true
             }
+            // Whether another target takes over depends on what happened.
+            Piece::Broken(fault) if self.holds && !self.lane.seen().first_token => {
+                return Turn::Refuse(Box::new(fault.clone())).into();
+            }
             Piece::Broken(fault) => {
                 let timeout = fault.kind == FaultKind::ReadTimeout;
                 let why = if timeout { "the provider took too long" } else { "the provider's stream broke off" };

@@ -114,6 +114,13 @@ impl Whole {
 
 impl Job {
     fn run(&self, body: Vec<u8>) -> Made {
+        let tier = tap::service_tier(&body);
+        let mut made = self.make(body);
+        made.seen.service_tier = tier;
+        made
+    }
+
+    fn make(&self, body: Vec<u8>) -> Made {
         let plain = |body, seen| Made { body, seen, status: None, media: None, headers: Vec::new(), failed: false };
         let json = |body, seen| Made { media: Some("application/json"), ..plain(body, seen) };
         let not_decoded = || self.broken(500, &format!("failed to decode {} response", self.way.route_type));

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use gibbon_pdk::{Build, BuildError, Exchange, Handler, Host, Metrics, write_log_entry};
 
 use super::config::Config;
+use crate::custom_fields::CustomFields;
 
 /// Lines that may wait for the disk; more are dropped and counted.
 const WAITING: usize = 8192;
@@ -17,6 +18,7 @@ const TOGETHER: usize = 64 * 1024;
 const LOST: &str = "gibbon_file_log_lost_lines_total";
 
 pub struct FileLog {
+    fields: CustomFields,
     writer: Arc<Writer>,
     metrics: Arc<dyn Metrics>,
     reopen: bool,
@@ -32,15 +34,16 @@ struct Line {
 
 impl FileLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("file-log", config.custom_fields_by_lua.as_ref());
+        let fields = CustomFields::new("file-log", config.custom_fields_by_lua.as_ref());
         let writer = build.shared(&format!("file-log:{}", config.path), || Writer::start(config.path.clone()));
-        Ok(FileLog { writer, metrics: Arc::clone(&build.metrics), reopen: config.reopen })
+        Ok(FileLog { fields, writer, metrics: Arc::clone(&build.metrics), reopen: config.reopen })
     }
 }
 
 impl Handler for FileLog {
-    fn log(&self, x: &mut Exchange, _: &Host) {
+    fn log(&self, x: &mut Exchange, host: &Host) {
         let mut text = Vec::with_capacity(2048);
+        self.fields.add(x, host);
         write_log_entry(&mut text, x);
         text.push(b'\n');
         let line = Line { text, reopen: self.reopen };

@@ -13,15 +13,17 @@ use gibbon_pdk::{
 };
 
 use super::config::Config;
+use crate::custom_fields::CustomFields;
 use crate::queue_settings::milliseconds;
 
 pub struct HttpLog {
+    fields: CustomFields,
     queue: Arc<dyn Queue>,
 }
 
 impl HttpLog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("http-log", config.custom_fields_by_lua.as_ref());
+        let fields = CustomFields::new("http-log", config.custom_fields_by_lua.as_ref());
         let settings = config
             .queue
             .settings(config.queue_size.map(|size| (size, 1)), config.flush_timeout.map(|delay| (delay, 2.0)));
@@ -35,13 +37,14 @@ impl HttpLog {
             verify: config.ssl_verify.unwrap_or(false),
             single: settings.max_batch_size == 1,
         };
-        Ok(HttpLog { queue: build.queue(settings, Arc::new(delivery)) })
+        Ok(HttpLog { fields, queue: build.queue(settings, Arc::new(delivery)) })
     }
 }
 
 impl Handler for HttpLog {
-    fn log(&self, x: &mut Exchange, _: &Host) {
+    fn log(&self, x: &mut Exchange, host: &Host) {
         let mut entry = Vec::with_capacity(2048);
+        self.fields.add(x, host);
         write_log_entry(&mut entry, x);
         self.queue.push(entry.into());
     }

@@ -7,6 +7,7 @@ use gibbon_pdk::{Build, BuildError, DialTarget, Exchange, Handler, Host, Queue, 
 use jiff::Timestamp;
 
 use super::config::Config;
+use crate::custom_fields::CustomFields;
 use crate::line::Line;
 use crate::queue_settings::milliseconds;
 use crate::severity::Levels;
@@ -17,6 +18,7 @@ const FACILITY: u8 = 8;
 const ENTERPRISE: u32 = 41058;
 
 pub struct Loggly {
+    fields: CustomFields,
     levels: Levels,
     /// `kong - - [key@41058 tag="a"] `
     marks: String,
@@ -25,7 +27,7 @@ pub struct Loggly {
 
 impl Loggly {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("loggly", config.custom_fields_by_lua.as_ref());
+        let fields = CustomFields::new("loggly", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::Udp { host: config.host.clone(), port: config.port };
         let timeout = milliseconds(config.timeout);
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);
@@ -41,7 +43,7 @@ impl Loggly {
             client_errors: config.client_errors_severity,
             server_errors: config.server_errors_severity,
         };
-        Ok(Loggly { levels, marks, queue: crate::datagrams::queue(build, line) })
+        Ok(Loggly { fields, levels, marks, queue: crate::datagrams::queue(build, line) })
     }
 }
 
@@ -51,6 +53,7 @@ impl Handler for Loggly {
         let now = Timestamp::from_second(host.clock.wall()).unwrap_or_default();
         let hostname = &host.node.hostname;
         let mut line = format!("<{}>1 {now:.0} {hostname} {}", FACILITY + level, self.marks).into_bytes();
+        self.fields.add(x, host);
         write_log_entry(&mut line, x);
         self.queue.push(line.into());
     }

@@ -1,7 +1,7 @@
 //! The spans of one exchange: one for the whole, one per try, and what the engine recorded.
 
 use gibbon_message::Version;
-use gibbon_pdk::{Exchange, Host, Instrumentations, SpanId, SpanKind as Recorded, TraceContext, Try};
+use gibbon_pdk::{Attribute, Exchange, Host, Instrumentations, SpanId, SpanKind as Recorded, TraceContext, Try};
 
 use crate::ids::span_id;
 use crate::otlp::{Span, SpanKind, Value};
@@ -129,6 +129,17 @@ fn recorded(kind: &Recorded, work: &Work, context: &TraceContext) -> Vec<u8> {
             let span = work.span(context, "kong.internal.request", SpanKind::Client);
             let exception = call.outcome.as_ref().err().map(|cause| &**cause);
             Span { attributes: &attributes, exception, ..span }.encode()
+        }
+        Recorded::Described(described) => {
+            let value = |attribute| match attribute {
+                &Attribute::Int(number) => Value::Int(number),
+                &Attribute::Number(number) => Value::Double(number),
+                Attribute::Text(text) => Value::Text(text),
+                Attribute::Texts(texts) => Value::Texts(texts),
+            };
+            let attributes: Vec<_> = described.attributes.iter().map(|(name, a)| (*name, value(a))).collect();
+            let span = work.span(context, described.name, SpanKind::Client);
+            Span { attributes: &attributes, failed: described.failed, ..span }.encode()
         }
     }
 }

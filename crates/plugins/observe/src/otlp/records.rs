@@ -9,6 +9,7 @@ pub enum Value<'a> {
     Text(&'a str),
     Int(i64),
     Double(f64),
+    Texts(&'a [Box<str>]),
 }
 
 impl Value<'_> {
@@ -17,6 +18,9 @@ impl Value<'_> {
             Value::Text(text) => out.text(1, text),
             Value::Int(number) => out.varint(3, *number as u64),
             Value::Double(number) => out.double(4, *number),
+            Value::Texts(texts) => out.message(5, |list| {
+                texts.iter().for_each(|text| list.message(1, |any| any.text(1, text)));
+            }),
         }
     }
 }

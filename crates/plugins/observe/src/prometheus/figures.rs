@@ -1,11 +1,12 @@
 //! The figures, in shards that hardly ever two threads share, added up when they are read.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
 use gibbon_pdk::{
     Consumer, Exporter, Exposition, FamilyKind, LatencyFigures, ResponseSource, Route, Service, escape_label,
 };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::config::Config;
+use crate::custom_fields::CustomFields;
 use crate::line::Line;
 use crate::severity::Levels;
 
@@ -15,6 +16,7 @@ use crate::severity::Levels;
 const SOCKET: &str = "/dev/log";
 
 pub struct Syslog {
+    fields: CustomFields,
     levels: Levels,
     facility: u8,
     queue: Arc<dyn Queue>,
@@ -22,7 +24,7 @@ pub struct Syslog {
 
 impl Syslog {
     pub fn new(config: &Config, build: &Build<'_>) -> Result<Self, BuildError> {
-        crate::custom_fields::warn_unless_empty("syslog", config.custom_fields_by_lua.as_ref());
+        let fields = CustomFields::new("syslog", config.custom_fields_by_lua.as_ref());
         let target = DialTarget::UnixDatagram { path: SOCKET.to_owned() };
         let line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, Duration::from_secs(1));
         let levels = Levels {
@@ -31,7 +33,12 @@ impl Syslog {
             client_errors: config.client_errors_severity,
             server_errors: config.server_errors_severity,
         };
-        Ok(Syslog { levels, facility: config.facility.number() * 8, queue: crate::datagrams::queue(build, line) })
+        Ok(Syslog {
+            fields,
+            levels,
+            facility: config.facility.number() * 8,
+            queue: crate::datagrams::queue(build, line),
+        })
     }
 }
 
@@ -40,6 +47,7 @@ impl Handler for Syslog {
         let Some(level) = self.levels.of(x.response.status) else { return };
         let now = Timestamp::from_second(host.clock.wall()).unwrap_or_default().to_zoned(TimeZone::system());
         let mut line = format!("<{}>{} kong: ", self.facility + level, now.strftime("%b %e %H:%M:%S")).into_bytes();
+        self.fields.add(x, host);
         write_log_entry(&mut line, x);
         self.queue.push(line.into());
     }

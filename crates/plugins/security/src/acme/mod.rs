@@ -64,5 +64,5 @@ impl InForce {
 /// The plugin's paths of the Admin API.
 pub fn admin_paths(state: &dyn NodeState) -> AdminRoot {
     let any = state.get_or_insert(InForce::KEY, &mut || Arc::new(InForce::default()));
-    (PART.name, Arc::new(admin::AcmePaths(any.downcast().unwrap_or_default())))
+    (PART.name.into(), Arc::new(admin::AcmePaths(any.downcast().unwrap_or_default())))
 }

@@ -50,5 +50,5 @@ pub const PART: Part = Part {
 
 /// The cache's paths of the Admin API.
 pub fn admin_paths(state: &dyn NodeState, clock: Arc<dyn Clock>) -> AdminRoot {
-    (PART.name, Arc::new(CachePaths { caches: Caches::of(state), clock }))
+    (PART.name.into(), Arc::new(CachePaths { caches: Caches::of(state), clock }))
 }

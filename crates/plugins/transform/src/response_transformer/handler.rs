@@ -1,7 +1,7 @@
 //! Header filter and body filter. A JSON body is held back until it is whole; every other one passes.
 
 use gibbon_message::Headers;
-use gibbon_pdk::{BodyChunk, Exchange, Handler, Host};
+use gibbon_pdk::{BodyChunk, Exchange, Handler, Host, Phase, Phases};
 
 use super::config::Config;
 use super::json::Changes;
@@ -78,6 +78,11 @@ fn is_json(headers: &Headers) -> bool {
 }
 
 impl Handler for Transformer {
+    /// Without changes to JSON the body is nobody's business.
+    fn idle_phases(&self) -> Phases {
+        if self.json.is_empty() { Phases::of(&[Phase::BodyFilter]) } else { Phases::NONE }
+    }
+
     fn header_filter(&self, x: &mut Exchange, _host: &Host) {
         self.change_headers(&mut x.response.headers);
         if !self.json.is_empty() && is_json(&x.response.headers) {

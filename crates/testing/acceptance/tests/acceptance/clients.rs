@@ -14,7 +14,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
 
 fn demo() -> (Backends, Gateway) {
     let backends = Backends::start().unwrap();
-    let gateway = Gateway::with_config(gibbon_demo::declarative(&backends.addresses())).unwrap();
+    let gateway = Gateway::with_config(gibbon_demo::declarative(&backends.addresses(), "/dev/null")).unwrap();
     (backends, gateway)
 }
 

@@ -37,6 +37,8 @@ pub fn start() -> Result<BTreeMap<&'static str, u16>> {
     let closing = fixed(vec![b'x'; 200], text, true, None);
     let slow = fixed(vec![b'x'; 200], text, false, Some(SLOW));
     let chat = fixed(streams::CHAT.as_bytes().to_vec(), "application/json", false, None);
+    let message = fixed(streams::MESSAGE.as_bytes().to_vec(), "application/json", false, None);
+    let block = fixed(streams::block().into_bytes(), "text/event-stream", false, None);
     Ok(BTreeMap::from([
         ("small", listen(move |socket| fixed::serve(socket, Rc::clone(&small)))?),
         ("medium", listen(move |socket| fixed::serve(socket, Rc::clone(&medium)))?),
@@ -44,6 +46,9 @@ pub fn start() -> Result<BTreeMap<&'static str, u16>> {
         ("slow", listen(move |socket| fixed::serve(socket, Rc::clone(&slow)))?),
         ("chat", listen(move |socket| fixed::serve(socket, Rc::clone(&chat)))?),
         ("chat-stream", listen(streams::chat)?),
+        ("chat-block", listen(move |socket| fixed::serve(socket, Rc::clone(&block)))?),
+        ("chat-held", listen(streams::held)?),
+        ("message", listen(move |socket| fixed::serve(socket, Rc::clone(&message)))?),
         ("events", listen(streams::events)?),
         ("websocket", listen(websocket::echo)?),
         ("grpc", listen(grpc::echo)?),

@@ -13,6 +13,8 @@ const HEAD: &[u8] =
 
 /// A chat completion in the shape most clients speak.
 pub(super) const CHAT: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"stand","choices":[{"index":0,"message":{"role":"assistant","content":"The answer is 42, as it was yesterday and as it will be tomorrow, unless somebody asks a better question."},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":24,"total_tokens":35},"system_fingerprint":"fp_1"}"#;
+/// The same answer as Anthropic writes it.
+pub(super) const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"stand","content":[{"type":"text","text":"The answer is 42, as it was yesterday and as it will be tomorrow, unless somebody asks a better question."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":11,"output_tokens":24}}"#;
 /// Pieces of a streamed completion.
 const PIECES: usize = 50;
 
@@ -42,6 +44,24 @@ pub(super) async fn chat(mut socket: TcpStream) -> Result<()> {
         send(&mut socket, &piece("{}", r#""stop""#)).await?;
         send(&mut socket, "[DONE]").await?;
         socket.write_all(b"0\r\n\r\n").await?;
+    }
+    Ok(())
+}
+
+/// A streamed completion of some 160 KB that is there at once.
+pub(super) fn block() -> String {
+    let pieces = (0..1000).map(|number| piece(&format!(r#"{{"content":"word{number} "}}"#), "null"));
+    let end = [piece("{}", r#""stop""#), "[DONE]".to_owned()];
+    pieces.chain(end).map(|data| format!("data: {data}\n\n")).collect()
+}
+
+/// A streamed completion that begins and then says nothing more.
+pub(super) async fn held(mut socket: TcpStream) -> Result<()> {
+    let mut requests = Requests::new();
+    if requests.next(&mut socket).await? {
+        socket.write_all(HEAD).await?;
+        send(&mut socket, &piece(r#"{"content":"first "}"#, "null")).await?;
+        requests.next(&mut socket).await?;
     }
     Ok(())
 }

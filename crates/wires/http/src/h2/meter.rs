@@ -6,6 +6,10 @@
 //!
 //! Empty data frames that end nothing are counted and go no further. They are legal, some peers send one
 //! per message, and the `h2` crate ends a connection that brought a hundred of them in all its life.
+//!
+//! An upstream that has answered and closed makes the next write fail while its answers still wait to be read, and the
+//! `h2` crate gives all streams up at the first failed write. Towards an upstream such a write counts as done instead:
+//! reading goes on, and its end says which streams were left without an answer.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -52,6 +56,15 @@ pub(crate) enum Flood {
     Resets,
 }
 
+/// To whom a metered connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
+    /// An upstream that takes no more bytes: what is written to it goes nowhere.
+    DeafUpstream,
+}
+
 /// A stream whose incoming frames are counted.
 pub(crate) struct Meter<S> {
     stream: S,
@@ -59,6 +72,8 @@ pub(crate) struct Meter<S> {
     gauge: Rc<Gauge>,
     frames: Frames,
     budgets: Budgets,
+    /// Which end this is of the connection.
+    side: Side,
     /// Bytes written that have earned nothing yet.
     written: usize,
     /// Our end was sent.
@@ -70,18 +85,55 @@ pub(crate) struct Meter<S> {
 impl<S> Meter<S> {
     /// For the connection of a client, which begins with the preface.
     pub(super) fn of_client(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
-        Self::new(stream, worker, settings, Frames::behind(crate::h1::H2_PREFACE.len()))
+        Self::new(stream, worker, settings, Frames::behind(crate::h1::H2_PREFACE.len()), Side::Client)
     }
 
     /// For the connection to an upstream.
     pub(crate) fn of_upstream(stream: S, worker: Rc<Worker>, settings: &H2Settings) -> (Self, Rc<Gauge>) {
-        Self::new(stream, worker, settings, Frames::default())
+        Self::new(stream, worker, settings, Frames::default(), Side::Upstream)
     }
 
-    fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings, frames: Frames) -> (Self, Rc<Gauge>) {
+    fn new(stream: S, worker: Rc<Worker>, settings: &H2Settings, frames: Frames, side: Side) -> (Self, Rc<Gauge>) {
         let gauge = Rc::<Gauge>::default();
         let budgets = Budgets::new(settings);
-        (Meter { stream, worker, gauge: gauge.clone(), frames, budgets, written: 0, ended: false, left_over: 0 }, gauge)
+        let meter = Meter {
+            stream,
+            worker,
+            gauge: gauge.clone(),
+            frames,
+            budgets,
+            side,
+            written: 0,
+            ended: false,
+            left_over: 0,
+        };
+        (meter, gauge)
+    }
+
+    /// Whether a failed write is passed over because there may be answers left to read. Only after the peer closed:
+    /// then reading comes to an end as well.
+    fn passes_over(&mut self, error: &io::Error) -> bool {
+        let closed = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        if closed && self.side == Side::Upstream {
+            self.side = Side::DeafUpstream;
+        }
+        closed && self.side == Side::DeafUpstream
+    }
+
+    /// What has become of a write of so many bytes.
+    fn wrote(&mut self, wanted: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        written.map(|written| match written {
+            Ok(written) => {
+                self.earn(written);
+                Ok(written)
+            }
+            Err(error) if self.passes_over(&error) => Ok(wanted),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn settled(&mut self, done: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        done.map(|done| done.or_else(|error| if self.passes_over(&error) { Ok(()) } else { Err(error) }))
     }
 
     /// What goes out to the peer gives it something to answer.
@@ -185,9 +237,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.earn(written);
-        Poll::Ready(Ok(written))
+        if self.side == Side::DeafUpstream {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -195,9 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = std::task::ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.earn(written);
-        Poll::Ready(Ok(written))
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if self.side == Side::DeafUpstream {
+            return Poll::Ready(Ok(wanted));
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(wanted, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -205,7 +262,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.settled(flushed)
     }
 
     /// Ends our direction. What a peer that was told to go still sends is read and thrown away: closing with bytes unread
@@ -214,7 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.ended {
-            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+            std::task::ready!(this.settled(shut))?;
             this.ended = true;
         }
         let mut space = [0; 2048];
@@ -234,6 +293,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Meter<S> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -258,6 +319,48 @@ mod tests {
         }
         assert_eq!(budgets.charge(Frame::new(4, 3, 0), 0), None);
         assert_eq!(budgets.charge(Frame::new(4, 3, 0), 0), Some(Flood::Resets));
+    }
+
+    /// Takes no bytes, but has some to give.
+    struct Closed(&'static [u8]);
+
+    impl AsyncRead for Closed {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            buf.put_slice(std::mem::take(&mut self.0));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Closed {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+    #[tokio::test]
+    async fn what_an_upstream_sent_before_it_closed_is_read_whatever_is_written() {
+        let (mut meter, _) = Meter::of_upstream(Closed(PING), Worker::new(), &H2Settings::default());
+        assert_eq!(meter.write(b"a window").await.unwrap(), 8);
+        meter.flush().await.unwrap();
+        let mut read = Vec::new();
+        meter.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, PING);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_written_nothing_more() {
+        let (mut meter, _) = Meter::of_client(Closed(&[]), Worker::new(), &H2Settings::default());
+        assert_eq!(meter.write(b"an answer").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

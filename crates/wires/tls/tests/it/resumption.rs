@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gibbon_tls::{
-    ClientCertificates, ClientTls, ClientTlsSettings, Protocols, ServerTls, ServerTlsSettings, SessionTickets,
-    TrustStore,
+    ClientCertificates, ClientTls, ClientTlsSettings, Departure, Protocols, ServerTls, ServerTlsSettings,
+    SessionTickets, TrustStore,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -14,8 +14,14 @@ use crate::{always, client, handshake, name};
 const TLS12: Protocols = Protocols { tls12: true, tls13: false };
 const TLS13: Protocols = Protocols { tls12: false, tls13: true };
 
-/// One whole connection; whether it resumed an earlier one, on which both sides must agree.
+/// One whole connection; whether it resumed an earlier one.
 async fn connect(tls: &ServerTls, client: &ClientTls) -> bool {
+    converse(tls, client).await.0
+}
+
+/// One whole connection; whether it resumed an earlier one, on which both sides must agree, and how many certificates the
+/// client showed.
+async fn converse(tls: &ServerTls, client: &ClientTls) -> (bool, usize) {
     let (accepted, connected) = handshake(tls, client, &name("a.test")).await;
     let (mut accepted, mut connected) = (accepted.unwrap(), connected.unwrap());
     // TLS 1.3 sends tickets after the handshake: they arrive with the first bytes.
@@ -25,7 +31,7 @@ async fn connect(tls: &ServerTls, client: &ClientTls) -> bool {
     connected.read_to_end(&mut read).await.unwrap();
     let resumed = connected.info().resumed;
     assert_eq!(resumed, accepted.info().resumed);
-    resumed
+    (resumed, accepted.info().peer_certificates().count())
 }
 
 async fn second_resumes(server: &ServerTlsSettings, protocols: Protocols) -> bool {
@@ -92,4 +98,38 @@ async fn a_resumed_session_still_knows_the_client_certificate() {
     let (accepted, connected) = handshake(&tls, &client, &name("a.test")).await;
     assert!(connected.unwrap().info().resumed);
     assert_eq!(accepted.unwrap().info().peer_certificates().count(), 1);
+}
+
+#[tokio::test]
+async fn a_handshake_may_ask_for_a_certificate_though_the_listener_does_not() {
+    let certificate = Authority::root("root").issue(&["a.test"]);
+    for protocols in [TLS12, TLS13] {
+        let tls = ServerTls::new(&ServerTlsSettings::default(), always(&certificate)).unwrap();
+        let asking = || tls.departing(Departure { ask_client: true, ..Departure::default() });
+        let identity = Some(Authority::root("clients").issue(&["me.test"]));
+        let client = client(ClientTlsSettings { identity, protocols, ..ClientTlsSettings::default() });
+        assert!(!connect(&tls, &client).await);
+        assert_eq!(converse(&asking(), &client).await, (false, 1), "not the session that began without the question");
+        assert_eq!(converse(&asking(), &client).await, (true, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_may_be_one_that_is_not_resumed() {
+    let certificate = Authority::root("root").issue(&["a.test"]);
+    for (tickets, protocols) in [
+        (SessionTickets::On, TLS12),
+        (SessionTickets::On, TLS13),
+        (SessionTickets::Off, TLS12),
+        (SessionTickets::Off, TLS13),
+    ] {
+        let settings = ServerTlsSettings { tickets, ..ServerTlsSettings::default() };
+        let tls = ServerTls::new(&settings, always(&certificate)).unwrap();
+        let once = || tls.departing(Departure { no_resumption: true, ..Departure::default() });
+        let client = client(ClientTlsSettings { protocols, ..ClientTlsSettings::default() });
+        assert!(!connect(&once(), &client).await);
+        assert!(!connect(&once(), &client).await);
+        assert!(!connect(&tls, &client).await, "nor by a usual one");
+        assert!(connect(&tls, &client).await);
+    }
 }

@@ -26,6 +26,7 @@ pub(super) fn event(name: &str, data: &[u8], seen: &mut Seen) {
             seen.id = tap::text(scan::get(message, "id"));
             seen.model = tap::text(scan::get(message, "model"));
             seen.usage = usage(scan::get(message, "usage"));
+            seen.service_tier = tap::service_tier(message);
         }
         "message_delta" => {
             let delta = scan::get(data, "delta").unwrap_or_default();

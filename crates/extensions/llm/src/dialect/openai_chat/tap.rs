@@ -14,6 +14,7 @@ pub(in crate::dialect) fn event(data: &[u8], seen: &mut Seen) {
             // Azure's first chunk has an empty model.
             "model" if seen.model.is_none() => seen.model = tap::text(Some(member.value)).filter(|m| !m.is_empty()),
             "choices" => scan::elements(member.value).for_each(|c| choice(c, seen)),
+            "service_tier" => seen.service_tier = tap::text(Some(member.value)),
             "usage" if member.value != b"null" => usage(member.value, seen),
             "x_groq" => {
                 if let Some(value) = scan::get(member.value, "usage") {

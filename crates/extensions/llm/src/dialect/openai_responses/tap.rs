@@ -56,6 +56,7 @@ fn conclude(response: &[u8], status: Option<&str>, seen: &mut Seen) {
     seen.finish = read_finish(status, reason.as_deref(), calls);
     let usage: Option<Value> = scan::get(response, "usage").and_then(|u| serde_json::from_slice(u).ok());
     seen.usage = usage.as_ref().and_then(read_usage);
+    seen.service_tier = tap::text(scan::get(response, "service_tier"));
 }
 
 /// A whole answer.

@@ -1,21 +1,23 @@
--- resty.openssl.hmac and resty.openssl.mac (HMAC only).
+-- resty.openssl.hmac: new(key, digest).
 local native = ...
-local mac = {}
-mac.__index = mac
-function mac.new(key, name, _, digest)
-  name = (digest or name or "sha1"):lower():gsub("-", "")
-  if not native.hmac(name, "k", "") then
-    return nil, 'hmac.new: invalid digest type "' .. name .. '"'
+local canonical = require("resty.openssl.digest").canonical
+local hmac = {}
+hmac.__index = hmac
+function hmac.new(key, name)
+  local known = canonical(name)
+  if not native.hmac(known, "k", "") then
+    return nil, 'hmac.new: invalid digest type "' .. tostring(name) .. '"'
   end
-  return setmetatable({ key = key, name = name, parts = {} }, mac)
+  return setmetatable({ key = key, name = known, parts = {} }, hmac)
 end
-function mac:update(...)
+function hmac.istype(value) return getmetatable(value) == hmac end
+function hmac:update(...)
   for i = 1, select("#", ...) do table.insert(self.parts, (select(i, ...))) end
   return true
 end
-function mac:final(text)
+function hmac:final(text)
   if text then self:update(text) end
   return native.hmac(self.name, self.key, table.concat(self.parts))
 end
-function mac:reset() self.parts = {} return true end
-return mac
+function hmac:reset() self.parts = {} return true end
+return hmac

@@ -1,8 +1,8 @@
-//! Settings of ai-request-transformer.
+//! Asking a model on the gateway's own behalf: the same in both transformers.
 
 use gibbon_schema::{Field, Schema, checks, checks::EntityCheck, typedefs};
 
-use crate::config::Target;
+use super::Target;
 
 /// The model, what it is told, and what of its answer counts.
 #[derive(Schema, Debug)]
@@ -10,7 +10,7 @@ use crate::config::Target;
 #[schema(plugin_check = checks::mutually_required(&["config.http_proxy_host", "config.http_proxy_port"]))]
 #[schema(plugin_check = checks::mutually_required(&["config.https_proxy_host", "config.https_proxy_port"]))]
 #[allow(dead_code, reason = "a proxy is refused whatever its port; what is not sent on needs no bound of its own")]
-pub struct Config {
+pub struct Advice {
     /// What the model is told to do.
     pub prompt: String,
     /// What of the answer counts, as a regular expression; the whole of it if unset.

@@ -1,9 +1,14 @@
-//! The `ai` object of the log entry.
+//! What becomes known of calls: the `ai` object of the log entry, from which metrics are taken too, and spans.
 
-use gibbon_pdk::Exchange;
+mod span;
+
+use gibbon_pdk::{Exchange, SpanKind};
 use serde_json::{Value, json};
 
 use crate::call::Call;
+
+/// Where calls of clients stand in the log.
+pub const PROXY: &str = "proxy";
 
 /// Lays the object over the entry, in Kong's shape: `ai.NAME.meta`, `.usage` and `.payload`.
 pub fn log(x: &mut Exchange, name: &str) {
@@ -12,15 +17,32 @@ pub fn log(x: &mut Exchange, name: &str) {
     }
     let Some(call) = x.slots.get::<Call>() else { return };
     let values = values(call, name);
+    if x.trace.is_on()
+        && let Some(described) = span::describe(call, x.response.status)
+    {
+        let end = if call.ended == 0 { x.latencies.end } else { call.ended };
+        let kind = SpanKind::Described(Box::new(described));
+        x.trace.add(kind, call.started, end.max(call.started));
+    }
     x.log_values.extend(values);
 }
 
+/// Records a call of the gateway's own that has been answered.
+pub fn record(x: &mut Exchange, call: &Call, name: &str) {
+    x.log_values.extend(values(call, name));
+    if x.trace.is_on()
+        && let Some(described) = span::describe(call, 200)
+    {
+        x.trace.add(SpanKind::Described(Box::new(described)), call.started, call.ended);
+    }
+}
+
 /// What a call adds to the log under a name.
-pub fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
+fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
     let mut values = Vec::new();
     let mut add = |path: &str, value: Value| values.push((format!("ai.{name}.{path}").into(), value));
     if call.logging.log_statistics {
-        statistics(call, &mut add);
+        statistics(call, name == PROXY, &mut add);
     }
     if call.logging.log_payloads {
         add("payload.request", json!(call.request_payload.as_deref().unwrap_or_default()));
@@ -29,7 +51,7 @@ pub fn values(call: &Call, name: &str) -> Vec<(Box<str>, Value)> {
     values
 }
 
-fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {
+fn statistics(call: &Call, of_client: bool, add: &mut dyn FnMut(&str, Value)) {
     let usage = call.usage();
     let ms = |from: u64, to: u64| to.saturating_sub(from) / 1_000_000;
     let latency = if call.started == 0 { 0 } else { ms(call.started, call.ended.max(call.started)) };
@@ -38,11 +60,17 @@ fn statistics(call: &Call, add: &mut dyn FnMut(&str, Value)) {
     add("meta.request_model", json!(call.model));
     add("meta.response_model", json!(call.response_model()));
     add("meta.llm_latency", json!(latency));
+    for (name, value) in call.target.iter().flat_map(|target| target.azure()) {
+        add(&format!("meta.{name}"), json!(value));
+    }
     add("meta.request_mode", json!(if call.stream { "stream" } else { "oneshot" }));
     add("usage.prompt_tokens", json!(usage.input));
     add("usage.completion_tokens", json!(usage.output));
     add("usage.total_tokens", json!(usage.total()));
-    add("usage.cost", number(call.cost()));
+    // As in Kong, calls of clients say that they cost nothing where no price is known; the gateway's own say nothing.
+    if of_client || call.price().is_some() {
+        add("usage.cost", number(call.cost()));
+    }
     let per_token = if usage.output == 0 { 0.0 } else { latency as f64 / usage.output as f64 };
     add("usage.time_per_token", number(per_token));
     if call.first_token > 0 {

@@ -1,92 +1,13 @@
-//! Language-model traffic through a whole node: formats on both sides, streams, failover.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-#[path = "it/rig.rs"]
-#[allow(dead_code)]
-mod rig;
+//! Calls: formats on both sides, streams, failover.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
 
-use gibbon_testkit::client::{self, Client, Response};
+use gibbon_testkit::client::Client;
 use gibbon_testkit::upstream::{Connection, Upstream};
 use serde_json::{Value, json};
 
-use rig::Rig;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const ANTHROPIC: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":11,"output_tokens":6}}"#;
-const OPENAI: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"gpt-x","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":6,"total_tokens":17}}"#;
-
-/// A provider that answers every request with this.
-fn provider(status: u16, media: &'static str, body: &'static str) -> Upstream {
-    Upstream::serve(move |mut c: Connection| {
-        while c.read_request()?.is_some() {
-            c.answer(status, &[("Content-Type", media)], body)?;
-        }
-        Ok(())
-    })
-    .unwrap()
-}
-
-fn chunk(text: &str) -> String {
-    format!("{:x}\r\n{text}\r\n", text.len())
-}
-
-const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-fn openai_event(text: &str) -> String {
-    let delta = json!({"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt-x",
-        "choices":[{"index":0,"delta":{"content":text},"finish_reason":null}]});
-    format!("data: {delta}\n\n")
-}
-
-/// A gateway with one route at `/` and one plugin on it.
-fn gateway(plugin: &Value) -> Rig {
-    gateway_with(std::slice::from_ref(plugin))
-}
-
-fn gateway_with(plugins: &[Value]) -> Rig {
-    let config = json!({"_format_version": "3.0", "services": [{"name": "llm", "url": "http://127.0.0.1:1",
-        "routes": [{"name": "llm", "paths": ["/"], "strip_path": false}], "plugins": plugins}]});
-    // One worker: what a call used is counted behind its answer, and before the next request is read.
-    Rig::start(&[("nginx_worker_processes", "1".to_owned())], &config.to_string())
-}
-
-fn target(provider: &str, at: &Upstream, options: Value) -> Value {
-    let mut options = options;
-    options["upstream_url"] = json!(format!("http://{}/up", at.address()));
-    json!({"route_type": "llm/v1/chat", "model": {"provider": provider, "name": "m", "options": options},
-        "auth": {"header_name": "x-key", "header_value": "secret"}})
-}
-
-fn ai_proxy(format: &str, mut target: Value) -> Value {
-    target["llm_format"] = json!(format);
-    json!({"name": "ai-proxy", "config": target})
-}
-
-fn advanced(targets: &[Value], balancer: Value) -> Value {
-    json!({"name": "ai-proxy-advanced", "config": {"targets": targets, "balancer": balancer}})
-}
-
-fn post(path: &str, body: &Value) -> String {
-    let body = body.to_string();
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn send(rig: &Rig, path: &str, body: &Value) -> Response {
-    client::once(rig.proxy, post(path, body)).unwrap()
-}
-
-fn chat(stream: bool) -> Value {
-    json!({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], "stream": stream})
-}
+use crate::*;
 
 #[test]
 fn an_openai_client_talks_to_anthropic() {
@@ -160,7 +81,7 @@ fn errors_of_a_provider_reach_clients_in_their_own_format() {
 }
 
 /// A provider whose stream goes on when the test says so.
-fn step_by_step(steps: Receiver<String>) -> Upstream {
+pub fn step_by_step(steps: Receiver<String>) -> Upstream {
     let steps = Mutex::new(steps);
     Upstream::serve(move |mut c: Connection| {
         if c.read_request()?.is_none() {
@@ -308,66 +229,4 @@ fn a_target_that_failed_too_often_is_left_alone() {
         assert_eq!(send(&rig, "/", &chat(false)).status(), 200);
     }
     assert_eq!(dead.requests().len(), 2);
-}
-
-fn limiter(config: Value) -> Value {
-    json!({"name": "ai-rate-limiting-advanced", "config": config})
-}
-
-#[test]
-fn tokens_are_limited_by_what_calls_used() {
-    let up = provider(200, "application/json", OPENAI);
-    let limits =
-        json!({"llm_providers": [{"name": "openai", "limit": [20], "window_size": [3600]}], "window_type": "fixed"});
-    let rig = gateway_with(&[limiter(limits), ai_proxy("openai", target("openai", &up, json!({})))]);
-    let answers: Vec<Response> = (0..3).map(|_| send(&rig, "/", &chat(false))).collect();
-    let statuses: Vec<u16> = answers.iter().map(Response::status).collect();
-    // The second finds 17 of 20 used; the third more than there is.
-    assert_eq!(statuses, [200, 200, 429]);
-    assert_eq!(answers[1].header("x-ai-ratelimit-remaining-hour-openai"), Some("3"));
-    assert_eq!(answers[2].header("x-ai-ratelimit-limit-hour-openai"), Some("20"));
-    assert!(answers[2].header("retry-after").is_some());
-    let message = answers[2].json().unwrap()["message"].clone();
-    assert_eq!(message, "AI token rate limit exceeded for provider(s): openai");
-    assert_eq!(up.requests().len(), 2);
-}
-
-#[test]
-fn money_is_limited_by_policies_that_may_only_warn() {
-    let up = provider(200, "application/json", OPENAI);
-    let priced = target("openai", &up, json!({"input_cost": 1_000_000, "output_cost": 1_000_000}));
-    let policy = |limit: f64, on_limit: &str| {
-        json!({"limits": [{"limit": limit, "window_size": 86400, "tokens_count_strategy": "cost"}],
-        "window_type": "fixed", "on_limit": on_limit, "match": [{"type": "header", "key": "x-team", "partition_by": true}]})
-    };
-    let rig = gateway_with(&[
-        limiter(json!({"policies": [policy(10.0, "warn"), policy(30.0, "reject")]})),
-        ai_proxy("openai", priced),
-    ]);
-    let ask = |team: &str| {
-        let request = post("/", &chat(false)).replacen("Host:", &format!("X-Team: {team}\r\nHost:"), 1);
-        let answer = client::once(rig.proxy, request).unwrap();
-        (answer.status(), answer.header("x-ai-ratelimit-warning").map(str::to_owned))
-    };
-    let warned = || Some("policy-1".to_owned());
-    assert_eq!([ask("a"), ask("a"), ask("a")], [(200, None), (200, warned()), (429, warned())]);
-    // Each team has counts of its own.
-    assert_eq!(ask("b"), (200, None));
-}
-
-#[test]
-fn a_reservation_refuses_what_could_not_be_paid_and_is_put_right_after_the_call() {
-    let up = provider(200, "application/json", OPENAI);
-    let limits = json!({"llm_providers": [{"name": "openai", "limit": [300], "window_size": [3600]}], "window_type": "fixed", "reserve": true});
-    let rig = gateway_with(&[limiter(limits), ai_proxy("openai", target("openai", &up, json!({})))]);
-    let ask = |most: u32| {
-        let mut body = chat(false);
-        body["max_tokens"] = json!(most);
-        send(&rig, "/", &body)
-    };
-    assert_eq!(ask(5000).status(), 429);
-    assert!(up.requests().is_empty());
-    // Each reserves some 140 of 300 and uses 17: far more than two pass, one after the other.
-    let statuses: Vec<u16> = (0..6).map(|_| ask(100).status()).collect();
-    assert_eq!(statuses, [200; 6]);
 }
