@@ -145,7 +145,7 @@ impl Conductor {
     /// in the other.
     #[must_use]
     pub fn with_replica(mut self, reader: Arc<dyn Reader>) -> Self {
-        let reader = match &self.keyring {
+        let reader: Arc<dyn Reader> = match &self.keyring {
             Some(keyring) => Arc::new(Sealed::new(reader, Arc::clone(keyring))),
             None => reader,
         };
