@@ -75,9 +75,9 @@ pub struct Conductor {
     jobs: mpsc::Sender<Job>,
     reader: Arc<dyn Reader>,
     declarative: Option<Memory>,
+    keyring: Option<Arc<Keyring>>,
     watcher: Arc<Watcher>,
     replica: Option<Replica>,
-    keyring: Option<Arc<Keyring>>,
 }
 
 impl Conductor {
@@ -132,7 +132,7 @@ impl Conductor {
         let watcher = machine.watcher();
         let thread = std::thread::Builder::new().name("changes".into());
         thread.spawn(move || machine.run(waiting)).map_err(|e| StoreError::new(e.to_string()))?;
-        Ok(Conductor { jobs, reader, declarative, watcher, replica: None, keyring: None })
+        Ok(Conductor { jobs, reader, declarative, keyring: None, watcher, replica: None })
     }
 
     /// Has somebody told of every change once it is in force, whichever node made it and of whatever kind, before whoever
@@ -141,11 +141,11 @@ impl Conductor {
         self.watcher.set(Box::new(watcher));
     }
 
-    /// With a server that follows the datastore, for looks that may be a little late.
+    /// With a server that follows the datastore, for looks that may be a little late. What is sealed in the one is sealed
+    /// in the other.
     #[must_use]
     pub fn with_replica(mut self, reader: Arc<dyn Reader>) -> Self {
-        // Its rows are as sealed as those they were copied from.
-        let reader = match &self.keyring {
+        let reader: Arc<dyn Reader> = match &self.keyring {
             Some(keyring) => Arc::new(Sealed::new(reader, Arc::clone(keyring))),
             None => reader,
         };

@@ -255,7 +255,9 @@ impl Admin {
         let takes_yaml = matches!(to.route.action, Action::Hand(Hand::Config));
         match body::of(head, bytes, takes_yaml) {
             Ok(body) => {
-                if self.audit.is_on() {
+                // Keys are not written down, in whichever field they come.
+                let holds_keys = matches!(to.route.action, Action::Hand(Hand::KeyringImport | Hand::KeyringRecover));
+                if self.audit.is_on() && !holds_keys {
                     witness.payload = Some(body.clone());
                 }
                 let query = head.uri.query().unwrap_or_default();
