@@ -52,6 +52,7 @@ fn handler(rig: &Rig, code: &str, time_limit: Option<Duration>) -> Arc<dyn Handl
         store: rig.host.store.clone(),
         compute: rig.host.compute.clone(),
         metrics: rig.host.metrics.clone(),
+        scripting: Arc::new(gibbon_pdk::NoScripting),
         node: rig.host.node.clone(),
         open_kv: &no_kv,
     };
