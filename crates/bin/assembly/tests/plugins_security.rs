@@ -160,7 +160,11 @@ fn with_a_datastore_a_certificate_becomes_an_entity_that_handshakes_are_shown() 
     let id = sni["certificate"]["id"].as_str().unwrap();
     let certificate = client::get(admin, "node", &format!("/certificates/{id}")).unwrap().json().unwrap();
     assert!(certificate["cert"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
-    let listed = client::get(admin, "node", "/acme/certificates").unwrap().json().unwrap();
-    assert_eq!(listed["data"][0]["host"], "a.test");
+    // The list is written right after the certificate.
+    let listed = || client::get(admin, "node", "/acme/certificates").unwrap().json().unwrap();
+    while listed()["data"][0]["host"] != "a.test" {
+        assert!(std::time::Instant::now() < deadline, "{}", listed());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     drop(rig);
 }

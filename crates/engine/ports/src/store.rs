@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef, Registry};
 use gibbon_pdk::{Entities, SendFuture, Store, StoreError};
 use gibbon_store::rules::{Condition, Write};
-use gibbon_store::{ChangeError, Conductor, Documents, EXPIRES_AT, Key, Row, Rows, workspace_of};
+use gibbon_store::{ChangeError, Conductor, Documents, EXPIRES_AT, Key, Query, Row, Rows, Tags, workspace_of};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -133,13 +133,30 @@ impl Connected {
     async fn list(&self, kind: &str, field: &str, value: &str) -> Result<Vec<Value>, StoreError> {
         let def = self.def(kind)?;
         if !def.foreign_fields().any(|(name, _)| name == field) {
-            return Ok(self.find(default_workspace(), kind, field, value).await?.map(shown).into_iter().collect());
+            return self.having(&def, field, value).await;
         }
         let Ok(parent) = Uuid::parse_str(value) else { return Ok(Vec::new()) };
         let (kind, field) = (def.name.to_string(), field.to_owned());
         let rows = self.conductor.read(move |rows| rows.referrers(&kind, &field, parent)).await;
         let rows = rows.map_err(|e| unavailable(&e))?;
         Ok(rows.into_iter().filter(|row| !row.is_expired(now())).take(MAX_LISTED).map(shown).collect())
+    }
+}
+
+impl Connected {
+    /// Rows whose field has that text: looked for among the first rows of the table, as no index leads to them.
+    async fn having(&self, def: &EntityDef, field: &str, value: &str) -> Result<Vec<Value>, StoreError> {
+        let query = Query {
+            entity: def.name.as_ref().into(),
+            workspace: None,
+            parent: None,
+            tags: Tags::Whatever,
+            after: None,
+            limit: MAX_LISTED,
+        };
+        let rows = self.conductor.read(move |rows| rows.page(&query)).await.map_err(|e| unavailable(&e))?;
+        let has = |row: &Row| row.document.get(field).and_then(Value::as_str) == Some(value);
+        Ok(rows.into_iter().filter(|row| !row.is_expired(now()) && has(row)).map(shown).collect())
     }
 }
 
