@@ -128,7 +128,14 @@ pub fn server_tls(
 ) -> anyhow::Result<ServerTls> {
     let tls = &settings.tls;
     let ciphers = match &tls.ciphers {
-        Some(list) => Ciphers::parse(list).0,
+        Some(list) => {
+            let (ciphers, notices) = Ciphers::parse(list);
+            // The named suites list what else there might be; whoever wrote a list is told what of it there is not.
+            if tls.suite.ciphers().as_ref() != Some(list) {
+                notices.iter().for_each(|notice| tracing::warn!("ssl_ciphers: {notice}"));
+            }
+            ciphers
+        }
         None => Ciphers::default(),
     };
     let server = ServerTlsSettings {

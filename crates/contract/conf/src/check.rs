@@ -37,8 +37,8 @@ pub(crate) fn combinations(settings: &Settings, values: &Values, faults: &mut Ve
         let name = "worker_state_update_frequency";
         fault(name, format!("{name} must be greater than 0"));
     }
-    for name in ["db_update_frequency", "db_update_propagation"] {
-        if values.number(name).is_some_and(|seconds| seconds < 0.0) {
+    for name in ["db_update_frequency", "db_update_propagation", "connections_per_ip"] {
+        if values.number(name).is_some_and(|number| number < 0.0) {
             fault(name, format!("{name} must be 0 or greater"));
         }
     }

@@ -49,6 +49,10 @@ enum Shape {
     Time,
     Number,
     Flag,
+    /// A duration, and perhaps another for the header.
+    Times,
+    /// `auto` or a number.
+    AutoNumber,
     /// `number size`.
     Buffers,
 }
@@ -59,14 +63,13 @@ const HONOURED: &[(&str, Shape)] = &[
     ("client_body_buffer_size", Shape::Size),
     ("client_header_buffer_size", Shape::Size),
     ("large_client_header_buffers", Shape::Buffers),
-    ("keepalive_timeout", Shape::Anything),
+    ("keepalive_timeout", Shape::Times),
     ("keepalive_requests", Shape::Number),
     ("keepalive_time", Shape::Time),
     ("client_header_timeout", Shape::Time),
     ("client_body_timeout", Shape::Time),
     ("send_timeout", Shape::Time),
     ("proxy_buffer_size", Shape::Size),
-    ("proxy_buffers", Shape::Buffers),
     ("set_real_ip_from", Shape::Anything),
     ("real_ip_header", Shape::Anything),
     ("real_ip_recursive", Shape::Flag),
@@ -76,7 +79,6 @@ const HONOURED: &[(&str, Shape)] = &[
     ("ssl_session_tickets", Shape::Flag),
     ("ssl_session_timeout", Shape::Time),
     ("ssl_client_certificate", Shape::Anything),
-    ("ssl_trusted_certificate", Shape::Anything),
     ("ssl_verify_client", Shape::Anything),
     ("ssl_verify_depth", Shape::Number),
     ("lua_ssl_protocols", Shape::Anything),
@@ -85,8 +87,8 @@ const HONOURED: &[(&str, Shape)] = &[
     ("log_format", Shape::Anything),
     ("charset", Shape::Anything),
     ("worker_processes", Shape::Anything),
-    ("worker_rlimit_nofile", Shape::Anything),
-    ("worker_connections", Shape::Anything),
+    ("worker_rlimit_nofile", Shape::AutoNumber),
+    ("worker_connections", Shape::AutoNumber),
     ("worker_shutdown_timeout", Shape::Time),
     ("user", Shape::Anything),
     ("daemon", Shape::Flag),
@@ -161,6 +163,10 @@ impl Directive {
             Shape::Time => (parse_time(value).is_some(), "a duration such as 60s or 1d"),
             Shape::Number => (crate::units::digits_only(value).is_some(), "a whole number"),
             Shape::Flag => (parse_flag(value).is_some(), "on or off"),
+            Shape::Times => (are_times(value), "one or two durations, such as 75s or 75s 60s"),
+            Shape::AutoNumber => {
+                (value == "auto" || crate::units::digits_only(value).is_some(), "auto or a whole number")
+            }
             Shape::Buffers => (parse_buffers(value).is_some(), "a number and a size, such as 4 8k"),
         };
         (!fits).then(|| Fault::new(format!("{name} has an invalid value: '{value}'")).at(&self.origin).valid(expected))
@@ -179,6 +185,12 @@ impl Directive {
             origin: self.origin.clone(),
         })
     }
+}
+
+fn are_times(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    let first = words.next().is_some_and(|word| parse_time(word).is_some());
+    first && words.next().is_none_or(|word| parse_time(word).is_some()) && words.next().is_none()
 }
 
 /// `number size`, as in `4 8k`.

@@ -181,6 +181,8 @@ impl Values {
             ("nginx_main_user", "nginx_user"),
             ("nginx_main_daemon", "nginx_daemon"),
             ("nginx_main_worker_processes", "nginx_worker_processes"),
+            ("nginx_http_real_ip_header", "real_ip_header"),
+            ("nginx_http_real_ip_recursive", "real_ip_recursive"),
             ("nginx_proxy_real_ip_header", "real_ip_header"),
             ("nginx_proxy_real_ip_recursive", "real_ip_recursive"),
         ];

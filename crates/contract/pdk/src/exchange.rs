@@ -78,7 +78,7 @@ pub struct TlsFacts {
 /// The client side of the exchange.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The client's address after real-ip rules.
+    /// The client's address after real-ip rules; the unspecified address stands for a Unix socket.
     pub ip: IpAddr,
     pub port: u16,
     /// The direct peer's address.
@@ -92,6 +92,23 @@ pub struct Client {
     pub published_port: u16,
     pub scheme: Scheme,
     pub tls: Option<Rc<TlsFacts>>,
+}
+
+impl Client {
+    /// What is shown in place of an address that a Unix socket does not have.
+    pub const UNIX: &str = "unix:";
+
+    /// The client's address as logs show it.
+    #[must_use]
+    pub fn shown_ip(&self) -> String {
+        Self::shown(self.ip)
+    }
+
+    /// An address of a client or peer as logs show it.
+    #[must_use]
+    pub fn shown(ip: IpAddr) -> String {
+        if ip.is_unspecified() { Self::UNIX.to_owned() } else { ip.to_string() }
+    }
 }
 
 impl Default for Client {

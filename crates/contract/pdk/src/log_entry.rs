@@ -42,7 +42,7 @@ pub fn write_log_entry(out: &mut Vec<u8>, x: &Exchange) {
     if x.consumer.is_some() {
         write_consumer(entry.key("consumer"), x);
     }
-    text(entry.key("client_ip"), &x.client.ip.to_string());
+    text(entry.key("client_ip"), &x.client.shown_ip());
     number(entry.key("started_at"), x.started_ns / 1_000_000);
     if !is_stream {
         text(entry.key("source"), if x.response_source == ResponseSource::Service { "upstream" } else { "kong" });

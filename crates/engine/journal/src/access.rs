@@ -97,6 +97,7 @@ impl AccessLog {
             Value::Text(text) => escape::append(self.escape, text, line),
             Value::Number(n) => number(n, line),
             Value::Milliseconds(ms) => seconds(ms, line),
+            Value::Address(ip) if ip.is_unspecified() => line.extend_from_slice(b"unix:"),
             Value::Address(ip) => {
                 // Writing into a Vec cannot fail.
                 let _ = write!(line, "{ip}");

@@ -186,7 +186,7 @@ pub enum Value<'a> {
     Number(u64),
     /// Milliseconds, written as seconds with three decimals.
     Milliseconds(u64),
-    /// An address.
+    /// An address; the unspecified one stands for a Unix socket.
     Address(IpAddr),
 }
 

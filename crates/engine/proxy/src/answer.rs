@@ -359,8 +359,10 @@ pub async fn fault(
         _ => core_reply(worker, x, status, negotiable),
     };
     let by_plugin = fault.source == Source::Plugin;
-    // An answer of a plugin's says nothing about what follows on the connection.
+    // An answer of a plugin's says nothing about what follows on the connection, and a stream of HTTP/2 nothing about the
+    // others: told to go, some clients hang up before they have read the answer.
     if closes(status)
+        && x.request.version != gibbon_message::Version::H2
         && fault.message.is_none()
         && !by_plugin
         && let Some(out) = out

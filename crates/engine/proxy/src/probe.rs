@@ -55,7 +55,9 @@ async fn probe(worker: Rc<Worker>, live: Arc<Live>, index: AddressIndex) {
     if let Some(change) = live.health.report(index, Source::Active, outcome, now) {
         let address = live.balancer.address(index).map(gibbon_balance::Address::socket);
         let state = if change.healthy { "healthy" } else { "unhealthy" };
-        tracing::warn!("upstream '{}': target {address:?} is now {state} (active)", live.upstream.name);
+        if let Some(address) = address {
+            tracing::warn!("upstream '{}': target {address} is now {state} (active)", live.upstream.name);
+        }
     }
 }
 

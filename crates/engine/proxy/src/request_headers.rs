@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use gibbon_message::{Headers, Version};
-use gibbon_pdk::Exchange;
+use gibbon_pdk::{Client, Exchange};
 
 /// What a node adds, decided once per configuration.
 #[derive(Clone, Debug)]
@@ -147,6 +147,8 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     }
     match from_client("x-forwarded-port") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Port", value),
+        // A Unix socket has no port to tell.
+        None if x.client.published_port == 0 => {}
         None => {
             let mut port = itoa::Buffer::new();
             out.append_clean(b"X-Forwarded-Port", port.format(x.client.published_port).as_bytes());
@@ -230,6 +232,9 @@ impl Default for AddressText {
 
 impl AddressText {
     pub fn of(&mut self, ip: IpAddr) -> &[u8] {
+        if ip.is_unspecified() {
+            return Client::UNIX.as_bytes();
+        }
         let mut rest = &mut self.buffer[..];
         match ip {
             // Every request has one: a third of the time that the formatting machinery takes.
@@ -253,6 +258,8 @@ impl AddressText {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn rules() -> RequestHeaderRules {
@@ -298,6 +305,16 @@ mod tests {
             assert_eq!(out.get_str(name), Some(value), "{name}");
         }
         assert_eq!(out.len(), expect.len() + 1);
+    }
+
+    #[test]
+    fn whoever_comes_over_a_unix_socket_has_neither_address_nor_port() {
+        let out = sent(&[("Host", "a")], |x| {
+            x.client.ip = Ipv4Addr::UNSPECIFIED.into();
+            x.client.published_port = 0;
+        });
+        assert_eq!((out.get_str("x-real-ip"), out.get_str("x-forwarded-for")), (Some("unix:"), Some("unix:")));
+        assert!(!out.contains("x-forwarded-port"));
     }
 
     #[test]

@@ -186,10 +186,12 @@ pub(crate) fn stream_client(socket: &Socket, settings: &ProxySettings) -> Client
     client
 }
 
+/// A Unix socket has no address of its own: the unspecified one stands for `unix:`, so that nobody who comes over it
+/// passes for this machine (a list of allowed addresses would let them in).
 fn address(end: PeerAddress) -> SocketAddr {
     match end {
         PeerAddress::Ip(address) => SocketAddr::new(address.ip().to_canonical(), address.port()),
-        PeerAddress::Unix => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        PeerAddress::Unix => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
     }
 }
 

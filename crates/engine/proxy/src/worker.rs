@@ -263,7 +263,9 @@ impl Worker {
         if let Some(change) = live.health.report(index, gibbon_balance::Source::Passive, outcome, now_ms) {
             let address = live.balancer.address(index).map(gibbon_balance::Address::socket);
             let state = if change.healthy { "healthy" } else { "unhealthy" };
-            tracing::warn!("upstream '{}': target {address:?} is now {state} (passive)", live.upstream.name);
+            if let Some(address) = address {
+                tracing::warn!("upstream '{}': target {address} is now {state} (passive)", live.upstream.name);
+            }
         }
     }
 

@@ -112,18 +112,30 @@ impl Ciphers {
         }
     }
 
-    /// Reads an OpenSSL cipher list. Names without a counterpart and OpenSSL's list operators (`!`, `+`, `@`)
-    /// give a notice. TLS 1.3 suites are all enabled unless the list names some, as in OpenSSL.
+    /// Reads an OpenSSL cipher list: names, classes such as `HIGH` and `EECDH+AESGCM`, and exclusions. What has no
+    /// counterpart gives a notice. TLS 1.3 suites are all enabled unless the list names some, as in OpenSSL.
     pub fn parse(list: &str) -> (Self, Vec<Notice>) {
         let mut ciphers = Self { tls12: Vec::new(), tls13: Vec::new() };
         let mut notices = Vec::new();
-        for name in list.split([':', ',', ' ']).filter(|name| !name.is_empty()) {
-            match by_name(name) {
-                Some(suite @ SupportedCipherSuite::Tls12(_)) => push_once(&mut ciphers.tls12, suite),
-                Some(suite) => push_once(&mut ciphers.tls13, suite),
+        let mut banned = Vec::new();
+        for word in list.split([':', ',', ' ']).filter(|word| !word.is_empty()) {
+            if let Some(out) = word.strip_prefix(['!', '-']) {
                 // An exclusion of what we do not have anyway is fulfilled.
-                None if name.starts_with('!') || name.starts_with('-') => {}
-                None => notices.push(Notice::CipherUnavailable(name.to_owned())),
+                let out = tls12_of(out);
+                ciphers.tls12.retain(|suite| !out.contains(suite));
+                banned.extend(out.into_iter().filter(|_| word.starts_with('!')));
+                continue;
+            }
+            if let Some(suite) = by_name(word).filter(|suite| suite.tls13().is_some()) {
+                push_once(&mut ciphers.tls13, suite);
+                continue;
+            }
+            let named = tls12_of(word);
+            if named.is_empty() {
+                notices.push(Notice::CipherUnavailable(word.to_owned()));
+            }
+            for suite in named.into_iter().filter(|suite| !banned.contains(suite)) {
+                push_once(&mut ciphers.tls12, suite);
             }
         }
         if ciphers.tls13.is_empty() {
@@ -209,6 +221,26 @@ fn by_name(name: &str) -> Option<SupportedCipherSuite> {
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, suite)| *suite)
 }
 
+/// The TLS 1.2 suites that one word of a cipher list stands for: a name, or classes that must all hold, joined by `+`.
+fn tls12_of(word: &str) -> Vec<SupportedCipherSuite> {
+    let known = INTERMEDIATE.split(':').filter_map(|name| Some((name, by_name(name)?)));
+    known.filter(|(name, _)| *name == word || word.split('+').all(|class| is_in(name, class))).map(|(_, s)| s).collect()
+}
+
+/// Whether a suite, by its name, belongs to one of OpenSSL's classes. All that there are have ephemeral keys and strong
+/// ciphers.
+fn is_in(name: &str, class: &str) -> bool {
+    match class {
+        "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" | "ECDH" | "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" => true,
+        "AES" => name.contains("AES"),
+        "AESGCM" => name.contains("GCM"),
+        "AES128" | "AES256" | "CHACHA20" => name.contains(class),
+        "ECDSA" | "aECDSA" => name.contains("ECDSA"),
+        "aRSA" => name.contains("-RSA-"),
+        _ => false,
+    }
+}
+
 /// OpenSSL's name of a suite, as access logs and plugins show it.
 pub(crate) fn openssl_name(suite: rustls::CipherSuite) -> Option<&'static str> {
     NAMES.iter().find(|(_, known)| known.suite() == suite).map(|(name, _)| *name)
@@ -237,6 +269,23 @@ mod tests {
         assert_eq!(tls12, ["ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"]);
         assert_eq!(ciphers.tls13.len(), 3, "TLS 1.3 suites are on unless the list names some");
         assert_eq!(notices, [Notice::CipherUnavailable("DHE-RSA-AES128-GCM-SHA256".to_owned())]);
+    }
+
+    #[test]
+    fn classes_of_openssl_stand_for_their_suites() {
+        let all = Ciphers::parse(INTERMEDIATE).0.tls12;
+        let names = |list: &str| {
+            let (ciphers, notices) = Ciphers::parse(list);
+            assert_eq!(notices, [], "{list}");
+            ciphers.tls12.iter().filter_map(|suite| openssl_name(suite.suite())).collect::<Vec<_>>()
+        };
+        for list in ["HIGH:!aNULL:!MD5", "DEFAULT", "EECDH+AESGCM:EECDH+CHACHA20", "ECDHE+aRSA:ECDHE+aECDSA:!DSS"] {
+            assert_eq!(names(list).len(), all.len(), "{list}");
+        }
+        assert_eq!(names("EECDH+AES256"), ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"]);
+        let banned = "!ECDHE-RSA-AES128-GCM-SHA256:!CHACHA20:HIGH";
+        assert!(names(banned).iter().all(|name| *name != "ECDHE-RSA-AES128-GCM-SHA256" && !name.contains("CHACHA20")));
+        assert_eq!(names("HIGH:-AES").len(), 2);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::origin::{Notice, NoticeKind};
 use crate::settings::material::{KeyPairSource, Material};
 use crate::settings::{Builder, Listeners};
-use crate::units::digits_only;
+use crate::units::{digits_only, parse_time};
+use crate::values::parse_flag;
 
 /// A named set of versions and ciphers, after Mozilla's recommendations (version 5.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,14 +193,26 @@ pub struct Tls {
 impl Tls {
     pub(crate) fn build(b: &mut Builder<'_>, listeners: &Listeners) -> Self {
         let suite = CipherSuite::parse(b.values.text("ssl_cipher_suite").unwrap_or("intermediate"));
-        let protocols = suite.protocols().map(str::to_owned).unwrap_or_else(|| custom(b, "ssl_protocols"));
-        let ciphers = match suite {
-            CipherSuite::Custom => Some(custom(b, "ssl_ciphers")).filter(|ciphers| !ciphers.is_empty()),
-            named => named.ciphers(),
+        let (version_setting, protocols) = match (injected(b, "ssl_protocols"), suite.protocols()) {
+            (Some(given), _) => given,
+            (None, Some(named)) => ("ssl_cipher_suite".to_owned(), named.to_owned()),
+            (None, None) => ("ssl_protocols".to_owned(), custom(b, "ssl_protocols")),
         };
-        let outgoing = b.values.text("lua_ssl_protocols").unwrap_or("TLSv1.2 TLSv1.3").to_owned();
+        let ciphers = match (injected(b, "ssl_ciphers"), suite) {
+            (Some((_, given)), _) => Some(given),
+            (None, CipherSuite::Custom) => Some(custom(b, "ssl_ciphers")),
+            (None, named) => named.ciphers(),
+        };
+        let ciphers = ciphers.filter(|ciphers| !ciphers.is_empty());
+        let prefers_server_order = match injected(b, "ssl_prefer_server_ciphers") {
+            Some((_, given)) => parse_flag(&given),
+            None => suite.prefers_server_order(),
+        };
+        let (outgoing_setting, outgoing) = injected(b, "lua_ssl_protocols").unwrap_or_else(|| {
+            let text = b.values.text("lua_ssl_protocols").unwrap_or("TLSv1.2 TLSv1.3");
+            ("lua_ssl_protocols".to_owned(), text.to_owned())
+        });
         let console = b.values.text("admin_gui_ssl_protocols").unwrap_or("TLSv1.2 TLSv1.3").to_owned();
-        let version_setting = if suite == CipherSuite::Custom { "ssl_protocols" } else { "ssl_cipher_suite" };
         let pairs = |b: &mut Builder<'_>, prefix: &str, any_tls: bool| {
             if any_tls { KeyPairSource::pairs(b, prefix) } else { Vec::new() }
         };
@@ -207,13 +220,16 @@ impl Tls {
         let (trust_system, trusted) = trust(b);
         Self {
             suite,
-            versions: TlsVersions::read(b, version_setting, &protocols),
+            versions: TlsVersions::read(b, &version_setting, &protocols),
             ciphers,
-            prefer_server_ciphers: suite
-                .prefers_server_order()
-                .unwrap_or_else(|| custom(b, "ssl_prefer_server_ciphers") == "on"),
-            session_tickets: b.values.flag("ssl_session_tickets"),
-            session_timeout: b.values.time("ssl_session_timeout").unwrap_or(Duration::from_secs(86_400)),
+            prefer_server_ciphers: prefers_server_order.unwrap_or_else(|| b.values.flag("ssl_prefer_server_ciphers")),
+            session_tickets: injected(b, "ssl_session_tickets")
+                .and_then(|(_, given)| parse_flag(&given))
+                .unwrap_or_else(|| b.values.flag("ssl_session_tickets")),
+            session_timeout: injected(b, "ssl_session_timeout")
+                .and_then(|(_, given)| parse_time(&given))
+                .or_else(|| b.values.time("ssl_session_timeout"))
+                .unwrap_or(Duration::from_secs(86_400)),
             session_cache_size: b.values.size("ssl_session_cache_size").unwrap_or(10 << 20),
             proxy: pairs(b, "", proxy_tls),
             admin: pairs(b, "admin_", Listeners::any_tls(&listeners.admin)),
@@ -230,14 +246,21 @@ impl Tls {
             trust_system,
             trusted,
             verify_depth: b.values.whole("lua_ssl_verify_depth").unwrap_or(1),
-            outgoing_versions: TlsVersions::read(b, "lua_ssl_protocols", &outgoing),
+            outgoing_versions: TlsVersions::read(b, &outgoing_setting, &outgoing),
         }
     }
 }
 
-/// A value of the custom suite: the injected directive if there is one, else the setting.
+/// A directive for the proxy's listeners, with the name it was given under. It wins over the named suite and over the
+/// setting, as in Kong, where both only fill in directives that were not given.
+fn injected(b: &Builder<'_>, name: &str) -> Option<(String, String)> {
+    let directive = b.injected.nearest(&["proxy", "http"], name)?;
+    Some((format!("nginx_{}_{name}", directive.context), directive.value.clone()))
+}
+
+/// A setting that counts for the custom suite.
 fn custom(b: &Builder<'_>, name: &str) -> String {
-    b.directive(&["proxy", "http"], name).or_else(|| b.values.text(name)).unwrap_or_default().to_owned()
+    b.values.text(name).unwrap_or_default().to_owned()
 }
 
 fn upstream_client(b: &mut Builder<'_>) -> Option<KeyPairSource> {

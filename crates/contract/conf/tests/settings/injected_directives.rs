@@ -47,6 +47,29 @@ fn a_bad_value_is_a_fault() {
 }
 
 #[test]
+fn values_of_more_than_one_form_are_checked_too() {
+    for (line, valid) in [
+        ("nginx_http_keepalive_timeout = soon", "one or two durations, such as 75s or 75s 60s"),
+        ("nginx_proxy_keepalive_timeout = 1s 2s 3s", "one or two durations, such as 75s or 75s 60s"),
+        ("nginx_main_worker_rlimit_nofile = lots", "auto or a whole number"),
+        ("nginx_events_worker_connections = -1", "auto or a whole number"),
+    ] {
+        let told = from_file(line).unwrap_err().to_string();
+        assert!(told.ends_with(&format!("[kong.conf:1; valid: {valid}]")), "{told}");
+    }
+    assert_eq!(settings("nginx_http_keepalive_timeout = 0").client.keepalive_timeout, Duration::ZERO);
+    assert_eq!(settings("nginx_events_worker_connections = auto").node.connections_per_worker, None);
+}
+
+#[test]
+fn the_header_of_the_client_s_address_is_read_from_both_blocks() {
+    for context in ["http", "proxy"] {
+        let real_ip = settings(&format!("nginx_{context}_real_ip_header = X-Client")).real_ip;
+        assert_eq!(real_ip.source, RealIpSource::Header("x-client".to_owned()));
+    }
+}
+
+#[test]
 fn a_directive_without_meaning_here_is_told() {
     assert_eq!(
         notices("nginx_http_gzip = on", NoticeKind::NoEffect),

@@ -26,6 +26,23 @@ fn the_custom_suite_takes_the_single_settings() {
 }
 
 #[test]
+fn an_injected_directive_wins_over_the_named_suite_and_the_setting() {
+    let tls = settings(
+        "nginx_proxy_ssl_protocols = TLSv1.3\nnginx_http_ssl_protocols = TLSv1.2\nnginx_http_ssl_ciphers = A:B\n\
+         nginx_http_ssl_prefer_server_ciphers = on\nnginx_http_ssl_session_tickets = off\n\
+         nginx_http_ssl_session_timeout = 5m\nnginx_http_lua_ssl_protocols = TLSv1.2",
+    )
+    .tls;
+    assert_eq!(tls.versions, TlsVersions { tls12: false, tls13: true });
+    assert_eq!(tls.ciphers.as_deref(), Some("A:B"));
+    assert!(tls.prefer_server_ciphers && !tls.session_tickets);
+    assert_eq!(tls.session_timeout, Duration::from_secs(300));
+    assert_eq!(tls.outgoing_versions, TlsVersions { tls12: true, tls13: false });
+    let told = faults("nginx_http_ssl_protocols = TLSv9 TLSv1.3");
+    assert_eq!(told, ["nginx_http_ssl_protocols has an invalid value: 'TLSv9' (TLSv1.2, TLSv1.3)"]);
+}
+
+#[test]
 fn broken_versions_are_told_and_never_spoken() {
     let told = notices("ssl_cipher_suite = custom\nssl_protocols = TLSv1 TLSv1.2", NoticeKind::NoEffect);
     assert_eq!(told, ["ssl_protocols: TLSv1 is not spoken, because it is broken (RFC 8996) [kong.conf:2]"]);

@@ -36,7 +36,11 @@ const READERS: usize = 8;
 fn fault(error: tokio_postgres::Error) -> StoreError {
     match error.as_db_error() {
         Some(said) => StoreError::new(format!("PostgreSQL: {}", said.message())),
-        None => StoreError::new(format!("PostgreSQL: {error}")),
+        // The driver says what it was doing, its source why that failed.
+        None => match std::error::Error::source(&error) {
+            Some(cause) => StoreError::new(format!("PostgreSQL: {error}: {cause}")),
+            None => StoreError::new(format!("PostgreSQL: {error}")),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! `ngx.var`: the variables of nginx and of Kong that people read.
 
 use gibbon_message::uri;
-use gibbon_pdk::{Exchange, ResponseSource};
+use gibbon_pdk::{Client, Exchange, ResponseSource};
 use mlua::{Lua, LuaString, Table};
 
 use super::{add, lossy, text};
@@ -67,9 +67,9 @@ fn variable(x: &Exchange, name: &str) -> Option<Vec<u8>> {
     let number = |number: u64| Some(number.to_string().into_bytes());
     let tls = x.client.tls.as_deref();
     match name {
-        "remote_addr" => text(&x.client.ip.to_string()),
+        "remote_addr" => text(&x.client.shown_ip()),
         "remote_port" => number(x.client.port.into()),
-        "realip_remote_addr" => text(&x.client.peer_ip.to_string()),
+        "realip_remote_addr" => text(&Client::shown(x.client.peer_ip)),
         "realip_remote_port" => number(x.client.peer_port.into()),
         "binary_remote_addr" => match x.client.ip {
             std::net::IpAddr::V4(ip) => owned(&ip.octets()),
