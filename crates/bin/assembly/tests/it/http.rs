@@ -1,5 +1,9 @@
 //! HTTP through a whole node.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
 use gibbon_testkit::{client, upstream};
 
 use crate::rig::Rig;
@@ -52,4 +56,40 @@ fn traffic_moves_on_when_a_target_refuses() {
     for _ in 0..10 {
         assert_eq!(client::get(rig.proxy, "api.test", "/x").unwrap().status(), 200);
     }
+}
+
+#[test]
+fn whoever_comes_over_a_unix_socket_is_on_no_list_of_addresses() {
+    // Given a listener on a Unix socket, an open route, and one that lets this machine in.
+    let upstream = upstream::echo().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("proxy.sock");
+    let config = format!(
+        "_format_version: '3.0'\nservices:\n- name: s\n  url: http://{}\n  routes:\n  - name: open\n    paths: [/open]\n\
+         \x20 - name: local\n    paths: [/local]\n    plugins:\n    - name: ip-restriction\n\
+         \x20     config: {{allow: [127.0.0.0/8]}}\n",
+        upstream.address()
+    );
+    let _rig = Rig::start(&[("proxy_listen", format!("unix:{}", socket.display()))], &config);
+    let ask = |path: &str| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+
+    // When they use the open one, then the upstream is told that there is no address.
+    assert!(ask("/open").starts_with("HTTP/1.1 200 "));
+    let seen = upstream.requests()[0].clone();
+    assert_eq!((seen.header("x-real-ip"), seen.header("x-forwarded-for")), (Some("unix:"), Some("unix:")));
+    assert_eq!(seen.header("x-forwarded-port"), None);
+
+    // And the other does not let them in.
+    let refused = ask("/local");
+    assert!(
+        refused.starts_with("HTTP/1.1 403 ") && refused.contains("unix domain sockets are not supported"),
+        "{refused}"
+    );
 }
