@@ -167,6 +167,16 @@ impl Running {
         Ok(running)
     }
 
+    /// Reads again what lies in files: Lua plugins, and declarative configuration.
+    ///
+    /// # Errors
+    /// What is refused; it stays as it was, and does not keep the other from being read.
+    pub fn reload(&self, settings: &Settings) -> anyhow::Result<()> {
+        let plugins = self.ports.lua.refresh();
+        self.declarative.load(settings).context("declarative configuration refused, the former one stays in force")?;
+        plugins.context("changed files refused, the former ones stay in force")
+    }
+
     /// Puts changes in force.
     ///
     /// # Errors

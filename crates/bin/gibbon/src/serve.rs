@@ -164,8 +164,8 @@ impl Serving<'_> {
             Ok(loaded) => {
                 self.logs.level.set(loaded.settings.logs.level);
                 tracing::info!(severity = "notice", "settings read again");
-                if let Err(error) = self.running.declarative.load(&loaded.settings) {
-                    tracing::error!("declarative configuration refused, the former one stays in force: {error:#}");
+                if let Err(error) = self.running.reload(&loaded.settings) {
+                    tracing::error!("{error:#}");
                 }
             }
             Err(crate::exit::Exit::Failed(error)) => {

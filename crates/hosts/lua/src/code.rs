@@ -3,16 +3,33 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gibbon_pdk::Phases;
 
 /// A Lua plugin that was found.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Code {
     pub name: Arc<str>,
-    /// Differs when the text of its files does.
-    pub version: u64,
     pub phases: Phases,
+    version: AtomicU64,
+}
+
+impl Code {
+    #[must_use]
+    pub fn new(name: Arc<str>, phases: Phases, version: u64) -> Self {
+        Code { name, phases, version: AtomicU64::new(version) }
+    }
+
+    /// Differs when the text of its files did, when they were looked at last.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Has workers read the files anew.
+    pub fn renew(&self, version: u64) {
+        self.version.store(version, Ordering::Relaxed);
+    }
 }
 
 /// The file of a module, looked for as `require` does; the places where it is not otherwise.

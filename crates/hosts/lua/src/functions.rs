@@ -38,7 +38,7 @@ pub fn plugins(shared: &Arc<Shared>) -> Vec<Plugin> {
 
 fn plugin(shared: &Arc<Shared>, name: &'static str, priority: i64) -> Plugin {
     let phases = Phases::of(&PHASES.map(|(_, phase)| phase));
-    let code = Arc::new(Code { name: name.into(), version: 0, phases });
+    let code = Arc::new(Code::new(name.into(), phases, 0));
     let shared = Arc::clone(shared);
     Plugin {
         name: name.into(),

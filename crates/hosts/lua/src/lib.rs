@@ -115,6 +115,28 @@ impl LuaHost {
         Ok(LuaHost { shared, plugins, entities, with_api })
     }
 
+    /// Looks at the plugins' files again; workers go on with what changed. A file that no longer loads leaves its plugin as
+    /// it was. What the start alone reads stays too: schemas, entities, paths of the Admin API, the list of phases.
+    ///
+    /// # Errors
+    /// The first file that does not load, once all others are in force.
+    pub fn refresh(&self) -> Result<(), LoadError> {
+        let settings = &self.shared.settings;
+        let mut refused = Ok(());
+        for code in &self.shared.codes {
+            match changed(code, settings) {
+                Ok(None) => {}
+                Ok(Some(version)) => {
+                    code.renew(version);
+                    self.shared.changed();
+                    tracing::info!(severity = "notice", "plugin '{}': its changed files are in force", code.name);
+                }
+                Err(error) => refused = refused.and(Err(error)),
+            }
+        }
+        refused
+    }
+
     /// The plugins, in the form the engine and the surfaces work with.
     #[must_use]
     pub fn plugins(&self) -> &[Plugin] {
@@ -283,6 +305,25 @@ impl ReadPlugin {
     }
 }
 
+/// The new version of a plugin whose files changed, and load.
+fn changed(code: &Code, settings: &LuaSettings) -> Result<Option<u64>, LoadError> {
+    let name = code.name.to_string();
+    let file = code::find(&format!("kong.plugins.{name}.handler"), &settings.package_path)
+        .map_err(|tried| LoadError::NotInstalled { name: name.clone(), tried })?;
+    let version = code::version(&file);
+    if version == code.version() {
+        return Ok(None);
+    }
+    let reading = Arc::new(Shared::new(settings.clone(), Vec::new()));
+    let loader = Loader::start(&reading).map_err(LoadError::Host)?;
+    let (asked, again) = (name.clone(), loader.clone());
+    let read = loader.with(move |machine| read_plugin(machine, again, &asked, version).map(|_| ()));
+    match read.and_then(|read| read) {
+        Ok(()) => Ok(Some(version)),
+        Err(cause) => Err(LoadError::Broken { name, cause }),
+    }
+}
+
 fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> Result<ReadPlugin, String> {
     let lua = &machine.lua;
     let named = |error: mlua::Error| machine::describe(&error);
@@ -310,7 +351,7 @@ fn read_plugin(machine: &Machine, loader: Loader, name: &str, version: u64) -> R
     };
     Ok(ReadPlugin {
         entities,
-        code: Arc::new(Code { name: name.into(), version, phases }),
+        code: Arc::new(Code::new(name.into(), phases, version)),
         said,
         #[allow(clippy::cast_possible_truncation)] // a small whole number
         priority: priority.unwrap_or(0.0) as i64,

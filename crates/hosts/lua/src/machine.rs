@@ -43,6 +43,8 @@ pub struct Instance {
     /// What `kong.plugin`, `kong.ctx.plugin` and the log want to know.
     about: Table,
     functions: [Option<Function>; Phase::ALL.len()],
+    /// Of the plugin's files.
+    version: u64,
     alive: Weak<()>,
 }
 
@@ -55,6 +57,8 @@ pub struct Machine {
     threads: Table,
     instances: RefCell<HashMap<u64, Rc<Instance>>>,
     modules: RefCell<HashMap<String, (u64, Table)>>,
+    /// The versions of plugins whose `init_worker` has run.
+    begun: RefCell<HashMap<String, u64>>,
     configured: Cell<u64>,
     /// The body of coroutines that run one phase after another, and those that are free.
     again: Function,
@@ -136,6 +140,7 @@ impl Machine {
             threads,
             instances: RefCell::default(),
             modules: RefCell::default(),
+            begun: RefCell::default(),
             configured: Cell::new(0),
             again,
             free: RefCell::default(),
@@ -177,7 +182,9 @@ impl Machine {
     /// # Errors
     /// The plugin's file does not load.
     pub fn instance(&self, handler: &LuaHandler) -> mlua::Result<Rc<Instance>> {
-        if let Some(instance) = self.instances.borrow().get(&handler.number) {
+        if let Some(instance) = self.instances.borrow().get(&handler.number)
+            && instance.version == handler.code.version()
+        {
             return Ok(Rc::clone(instance));
         }
         let instance = Rc::new(self.build(handler)?);
@@ -188,6 +195,7 @@ impl Machine {
     }
 
     fn build(&self, handler: &LuaHandler) -> mlua::Result<Instance> {
+        let version = handler.code.version();
         let module = self.module(&handler.code)?;
         let conf = self.conf(&handler.config)?;
         let about = self.lua.create_table()?;
@@ -198,7 +206,7 @@ impl Machine {
         for (slot, phase) in functions.iter_mut().zip(Phase::ALL) {
             *slot = module.get::<Option<Function>>(phase.name())?;
         }
-        Ok(Instance { module, conf, about, functions, alive: Arc::downgrade(&handler.alive) })
+        Ok(Instance { module, conf, about, functions, version, alive: Arc::downgrade(&handler.alive) })
     }
 
     /// A configuration as handlers see it: null is absent.
@@ -218,16 +226,17 @@ impl Machine {
     /// The file does not load.
     pub fn module(&self, code: &Code) -> mlua::Result<Table> {
         if let Some((version, module)) = self.modules.borrow().get(&*code.name)
-            && *version == code.version
+            && *version == code.version()
         {
             return Ok(module.clone());
         }
+        let version = code.version();
         let require: Function = self.lua.globals().get("require")?;
         let forget: Function = self.lua.named_registry_value(prelude::FORGET)?;
         let name = format!("kong.plugins.{}.handler", code.name);
         forget.call::<()>(format!("kong.plugins.{}.", code.name))?;
         let module: Table = require.call(name)?;
-        self.modules.borrow_mut().insert(code.name.to_string(), (code.version, module.clone()));
+        self.modules.borrow_mut().insert(code.name.to_string(), (version, module.clone()));
         Ok(module)
     }
 
@@ -341,6 +350,11 @@ impl Machine {
             return;
         }
         for (code, configs) in self.ports.shared.configurations() {
+            let outdated =
+                self.modules.borrow().get(&*code.name).is_some_and(|(version, _)| *version != code.version());
+            if outdated && let Err(error) = self.init_worker(&code) {
+                tracing::error!("plugin '{}': init_worker: {}", code.name, describe(&error));
+            }
             if let Err(error) = self.configure_plugin(&code, &configs) {
                 tracing::error!("plugin '{}': configure: {}", code.name, describe(&error));
             }
@@ -367,6 +381,7 @@ impl Machine {
     /// # Errors
     /// What the plugin raised.
     pub fn init_worker(self: &Rc<Self>, code: &Code) -> mlua::Result<()> {
+        self.begun.borrow_mut().insert(code.name.to_string(), code.version());
         let module = self.module(code)?;
         let Some(function) = module.get::<Option<Function>>("init_worker")? else { return Ok(()) };
         self.background("init_worker", code, function, module)

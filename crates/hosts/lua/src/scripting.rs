@@ -26,7 +26,7 @@ impl Scripting for LuaHost {
         if let Some(error) = syntax_error(&format!("return ({source}\n)")) {
             return Err(error);
         }
-        let code = Code { name: "gibbon.expression".into(), version: 0, phases: Phases::NONE };
+        let code = Code::new("gibbon.expression".into(), Phases::NONE, 0);
         Ok(Arc::new(Compiled(made(&self.shared, code, json!({ "source": source })))))
     }
 
