@@ -267,8 +267,9 @@ impl Scripts for LuaScripts {
 /// Hands a worker what others, and it itself, post.
 async fn listen(shared: Arc<Shared>, machine: std::rc::Rc<Machine>) {
     let mut posted = shared.events.watch();
-    let mut seen = shared.events.number();
-    while posted.changed().await.is_ok() {
+    // Workers do not start at the same moment: what the first ones post is not lost to the last.
+    let mut seen = 0;
+    loop {
         let (events, number, lost) = shared.events.after(seen);
         seen = number;
         if lost > 0 {
@@ -276,6 +277,9 @@ async fn listen(shared: Arc<Shared>, machine: std::rc::Rc<Machine>) {
         }
         for event in events.iter().filter(|event| event.claim()) {
             machine.deliver(event).await;
+        }
+        if posted.changed().await.is_err() {
+            return;
         }
     }
 }
