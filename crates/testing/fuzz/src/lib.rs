@@ -6,4 +6,5 @@
 
 pub mod campaign;
 pub mod mutation;
+mod streams;
 pub mod targets;

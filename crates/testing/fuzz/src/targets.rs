@@ -3,6 +3,8 @@
 //! To add one: write a function over bytes that calls the parser and asserts what must hold of any input, add its row
 //! to [`TARGETS`], and put a few inputs, valid and nearly valid, into `fuzz/corpus/NAME/`.
 
+use crate::streams;
+
 /// A parser under test. It returns normally for every input; a panic is a finding.
 pub struct Target {
     /// The name on the command line, and of the corpus folder.
@@ -67,7 +69,38 @@ pub const TARGETS: &[Target] = &[
             "yes",
         ],
     },
-    Target { name: "grpc_messages", run: grpc_messages, words: &["\0\0\0\0\x01x", "\0\0\0\0\0", "\x01", "\u{80}"] },
+    Target {
+        name: "grpc_messages",
+        run: streams::grpc_messages,
+        words: &["\0\0\0\0\x01x", "\0\0\0\0\0", "\x01", "\u{80}"],
+    },
+    Target {
+        name: "sse",
+        run: streams::sse,
+        words: &[
+            "data:",
+            "data: x\n\n",
+            "event: ",
+            "id:",
+            "retry: 10\n",
+            "\n\n",
+            "\r\n",
+            "\r",
+            ":",
+            "\u{feff}",
+            "[DONE]",
+        ],
+    },
+    Target {
+        name: "aws_events",
+        run: streams::aws_events,
+        words: &["\0\0\0\x10", "\0\0\0\0", ":event-type", "\x07\0\x05chunk", ":message-type", "{}"],
+    },
+    Target {
+        name: "json_stream",
+        run: streams::json_stream,
+        words: &["[", "]", ",", "{", "}", "\"", "\\\"", "[{}]", "\n", "\r\n", "null", "\\"],
+    },
     Target { name: "expression", run: expression, words: EXPRESSION_WORDS },
     Target {
         name: "name_files",
@@ -236,30 +269,6 @@ fn dechunk<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, usize, &'
         }
     }
     (data, taken, "waits")
-}
-
-/// However a stream is split, the same messages are found, and none is longer than allowed.
-fn grpc_messages(bytes: &[u8]) {
-    const LIMIT: usize = 64;
-    let found = |size: usize| {
-        let mut frames = gibbon_frames::grpc::Frames::new(LIMIT);
-        let mut found = Vec::new();
-        for piece in bytes.chunks(size.max(1)) {
-            frames.add(piece);
-            loop {
-                match frames.next_message() {
-                    Ok(Some(message)) => found.push(message.to_vec()),
-                    Ok(None) => break,
-                    Err(_) => return (found, true),
-                }
-            }
-        }
-        (found, false)
-    };
-    let whole = found(bytes.len());
-    assert!(whole.0.iter().all(|message| message.len() <= LIMIT));
-    assert_eq!(whole, found(1));
-    assert_eq!(whole, found(7));
 }
 
 fn expression(input: &[u8]) {
