@@ -39,6 +39,8 @@ pub struct ThisNode {
     /// Whether an empty configuration means that the node has not got its own yet.
     pub declarative: bool,
     pub control: tokio::runtime::Handle,
+    /// Whether the newer client resolves names; only of that one Kong shows figures.
+    pub new_dns_client: bool,
     /// The figures behind `/metrics`.
     pub metrics: Arc<NodeMetrics>,
     /// Paths that plugins add, by their first segment.
@@ -191,7 +193,7 @@ impl NodeView for ThisNode {
     }
 
     fn dns(&self) -> Option<Value> {
-        let statistics = self.node.upstreams.names.resolver().statistics();
+        let statistics = self.new_dns_client.then(|| self.node.upstreams.names.resolver().statistics())?;
         serde_json::to_value(statistics).ok()
     }
 }

@@ -144,6 +144,7 @@ impl Running {
             level: of.log_level.clone(),
             declarative: documents.conductor.is_declarative(),
             control: control.handle().clone(),
+            new_dns_client: settings.dns.new_client,
             metrics: Arc::clone(&ports.metrics),
             plugin_paths: parts::admin_paths(&ports)?,
         };

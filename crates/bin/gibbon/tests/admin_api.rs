@@ -179,6 +179,18 @@ fn a_node_that_drains_is_no_longer_ready() {
 }
 
 #[test]
+fn figures_of_name_resolution_are_shown_by_the_newer_client_alone() {
+    let shown = |client: &str| {
+        let gateway = Settings::new().set("new_dns_client", client).start().unwrap();
+        let answer = client::get(gateway.addresses().status, "node", "/status/dns").unwrap();
+        (answer.status(), json_of(&answer))
+    };
+    assert_eq!(shown("off"), (501, json!({"message": "not implemented with the legacy DNS client"})));
+    let (status, figures) = shown("on");
+    assert!(status == 200 && figures["worker"]["count"].is_u64() && figures["stats"].is_object(), "{figures}");
+}
+
+#[test]
 fn the_level_of_the_log_is_read_and_changed() {
     let gateway = database();
     let call =

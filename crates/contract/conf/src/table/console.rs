@@ -47,7 +47,7 @@ pub(super) mod konnect {
     use super::super::Effect::NoEffect;
     use super::super::Kind::Flag;
     super::super::settings! { "Konnect":
-        konnect_mode: Flag, Is("off"), NoEffect("the node speaks to control planes of its own kind and of Kong's, not to the hosted service"), "Work as a data plane of the hosted service.";
+        konnect_mode: Flag, Is("off"), NoEffect("the node does not speak to the hosted service"), "Work as a data plane of the hosted service.";
     }
 }
 

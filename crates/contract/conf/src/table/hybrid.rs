@@ -54,8 +54,7 @@ pub(super) mod fallback {
     use super::super::Default::{Is, Unset};
     use super::super::Effect::NoEffect;
     use super::super::Kind::{Flag, Number, Text};
-    const KEPT_LOCALLY: &str =
-        "a data plane keeps its last good configuration in the prefix; object stores are not used";
+    const KEPT_LOCALLY: &str = "object stores are not used";
     super::super::settings! { "CLUSTER FALLBACK CONFIGURATION":
         cluster_fallback_config_import: Flag, Is("off"), NoEffect(KEPT_LOCALLY), "Start from a configuration kept in an object store.";
         cluster_fallback_config_storage: Text, Unset, NoEffect(KEPT_LOCALLY), "URL of that store.";
