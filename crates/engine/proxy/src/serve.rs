@@ -9,7 +9,7 @@ use gibbon_http::{ConnectionEnd, Protocol, Server, ServerSettings, serve};
 use gibbon_message::Scheme;
 use gibbon_net::{Counters, Listener, PeerAddress, ProxyAddresses, Socket, Stream, TlsArrival, read_proxy_header};
 use gibbon_pdk::{Client, TlsFacts};
-use gibbon_tls::{ClientRule, ClientVerdict, ServerTls, TlsInfo};
+use gibbon_tls::{ClientDistrust, ClientRule, ClientVerdict, ServerTls, TlsInfo};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -148,7 +148,13 @@ pub(crate) fn tls_facts(info: TlsInfo<'_>) -> TlsFacts {
         sni: info.sni.map(Box::from),
         version: info.version,
         cipher: info.cipher,
-        client_verify: if client_chain.is_empty() { "NONE".into() } else { "SUCCESS".into() },
+        // Nobody has judged it here: what is not known to be trusted must not look as if it were.
+        client_verify: match client_chain.is_empty() {
+            true => ClientVerdict::NoneShown,
+            false => ClientVerdict::Distrusted(ClientDistrust::UnknownAuthority),
+        }
+        .to_string()
+        .into(),
         client_chain,
     }
 }

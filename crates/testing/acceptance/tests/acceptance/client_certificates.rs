@@ -230,3 +230,34 @@ fn an_error_in_the_certificate_phase_ends_the_handshake_and_the_log_says_why() {
     );
     logged(&gateway, "no entry");
 }
+
+#[test]
+fn a_certificate_that_a_plugin_asked_for_is_handed_on_and_not_called_verified() {
+    let papers = Papers::new();
+    let upstream = echo().unwrap();
+    let gateway = Settings::new()
+        .config(format!(
+            "_format_version: '3.0'\n\
+             services: [{{name: s, url: 'http://{}', routes: [{{name: r, paths: [/]}}]}}]\n\
+             plugins:\n\
+             - name: pre-function\n\
+             \x20 config:\n\
+             \x20   certificate: ['assert(kong.client.tls.request_client_certificate())']\n\
+             \x20   access:\n\
+             \x20   - kong.service.request.set_header(\"x-verify\", ngx.var.ssl_client_verify)\n\
+             \x20   - kong.service.request.set_header(\"x-chain\", (kong.client.tls.get_full_client_certificate_chain() or \"none\"):sub(1, 27))\n",
+            upstream.address()
+        ))
+        .start()
+        .unwrap();
+    let address = gateway.addresses().proxy_tls;
+    let shown = |certificate: Option<&Path>| {
+        admitted(curl(address, certificate));
+        let request = upstream.next_request().unwrap();
+        (request.header("x-verify").unwrap().to_owned(), request.header("x-chain").unwrap().to_owned())
+    };
+    assert_eq!(shown(None), ("NONE".into(), "none".into()));
+    let certificate = papers.issue("stranger", IN_FORCE);
+    let verdict = "FAILED:unable to verify the first certificate";
+    assert_eq!(shown(Some(&certificate)), (verdict.into(), "-----BEGIN CERTIFICATE-----".into()));
+}
