@@ -227,7 +227,11 @@ class Allowed:
         for e in self.differences + self.pending:
             if not str(e.get("reason") or "").strip():
                 sys.exit(f"{path}: an entry without a reason: {e}")
+        self.fresh = set(text.get("fresh") or [])
         self.used = set()
+
+    def is_fresh(self, name):
+        return name in self.fresh
 
     def difference(self, name, path, got):
         for i, e in enumerate(self.differences):
@@ -379,7 +383,7 @@ def main():
             if a.by_file and runner.needs_admin(s.body):
                 results.append({"name": s.name, "theme": s.theme, "result": "skipped"})
                 continue
-            if gateway and (gateway.profile != s.profile or not gateway.alive()):
+            if gateway and (gateway.profile != s.profile or not gateway.alive() or allowed.is_fresh(s.name)):
                 gateway.stop(a.keep)
                 gateway = None
             if not gateway:
