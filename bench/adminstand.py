@@ -2,24 +2,13 @@
 a client that asks as decK does, and tables filled with more entities than anybody would send one by one."""
 import glob, json, os, pwd, random, selectors, shutil, signal, socket, sqlite3, subprocess, sys, threading, time, uuid
 
+from gateways import free_port
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 OUT = os.path.join(ROOT, "target", "bench", "admin")
 START_SECONDS = 300
 JSON = "Content-Type: application/json\r\n"
-
-
-def free_port():
-    """A port that rests in TIME_WAIT, so that the system gives it to nobody else."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
-        client = socket.create_connection(listener.getsockname())
-        server, _ = listener.accept()
-        server.close()
-        client.close()
-        return listener.getsockname()[1]
 
 
 def folder(name):
