@@ -21,6 +21,7 @@ use crate::answer::{self, Answered, Stage};
 use crate::balance::{Balanced, Peer, Tries, next_peer};
 use crate::body_source::{BodySource, body_fault};
 use crate::link::{Link, open};
+use crate::request_debug;
 use crate::request_headers::{self, Hop, asks_for_websocket};
 use crate::upgrade;
 use crate::worker::{Bound, Pinned, Worker};
@@ -145,7 +146,11 @@ pub async fn attempt<'c>(
 ) -> Tried {
     let clock = &*f.worker.node.clock;
     let begin = clock.monotonic_ns();
-    let peer = match next_peer(f.worker, x, f.upstream.as_ref(), tries).await {
+    let peer = next_peer(f.worker, x, f.upstream.as_ref(), tries).await;
+    if x.trace.is_watched() {
+        request_debug::balanced(x, begin, clock);
+    }
+    let peer = match peer {
         Ok(peer) => peer,
         Err(fault) => return Tried::Failed(fault, None),
     };
