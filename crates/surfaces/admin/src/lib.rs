@@ -22,6 +22,8 @@ mod health;
 mod hooks;
 mod infer;
 mod information;
+#[cfg(test)]
+mod kong_paths;
 mod keyring;
 mod lua;
 mod multipart;
