@@ -11,7 +11,7 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings};
+use crate::{Directory, Entities, Exporter, LocalFuture, Scripting, SecretReader, SendFuture, TraceSettings};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -24,7 +24,7 @@ pub struct Host {
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
     pub node: Arc<NodeFacts>,
-    pub scripts: Arc<dyn Scripts>,
+    pub scripting: Arc<dyn Scripting>,
     pub secrets: Arc<dyn SecretReader>,
 }
 

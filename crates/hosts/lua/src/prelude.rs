@@ -12,6 +12,8 @@ pub const CALL_ADMIN: &str = "gibbon.call_admin";
 pub const DELIVER: &str = "gibbon.deliver";
 /// Named registry value: the body of a coroutine that runs one phase after another.
 pub const AGAIN: &str = "gibbon.again";
+/// Named registry value: what makes the function that runs one phase of one configuration.
+pub const STARTER: &str = "gibbon.starter";
 /// Named registry value: what runs a piece of code in a configuration.
 pub const EVALUATE: &str = "gibbon.evaluate";
 
@@ -127,6 +129,7 @@ pub fn load(lua: &Lua, settings: &LuaSettings, natives: &Table) -> mlua::Result<
         (DELIVER, "deliver"),
         (EVALUATE, "evaluate"),
         (AGAIN, "again"),
+        (STARTER, "starter"),
     ];
     for (value, name) in kept {
         lua.set_named_registry_value(value, natives.get::<mlua::Function>(name)?)?;

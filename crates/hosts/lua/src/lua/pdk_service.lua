@@ -180,16 +180,30 @@ function request.clear_query_arg(name)
   native.set_query(table.concat(kept, "&"))
 end
 
+local function add(name, value)
+  if type(value) ~= "table" then
+    return native.request_add_header(name, tostring(value))
+  end
+  for _, one in ipairs(value) do
+    native.request_add_header(name, tostring(one))
+  end
+end
+
+local function set(name, value)
+  if type(value) ~= "table" then
+    return native.request_set_header(name, tostring(value))
+  end
+  native.request_clear_header(name)
+  add(name, value)
+end
+
 function request.set_header(name, value)
   until_sent()
   if type(name) ~= "string" then
     error("header must be a string", 2)
   end
   native.check_header_value(name, value)
-  native.request_clear_header(name)
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
-    native.request_add_header(name, tostring(one))
-  end
+  set(name, value)
 end
 
 function request.add_header(name, value)
@@ -198,9 +212,7 @@ function request.add_header(name, value)
     error("header must be a string", 2)
   end
   native.check_header_value(name, value)
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
-    native.request_add_header(name, tostring(one))
-  end
+  add(name, value)
 end
 
 function request.clear_header(name)
@@ -215,10 +227,7 @@ function request.set_headers(headers)
   before()
   native.check_headers(headers)
   for name, value in pairs(headers) do
-    native.request_clear_header(name)
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      native.request_add_header(name, tostring(one))
-    end
+    set(name, value)
   end
 end
 

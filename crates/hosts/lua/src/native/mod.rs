@@ -5,6 +5,7 @@ mod answer;
 mod crypto;
 mod dict;
 mod entities;
+mod light;
 mod node;
 mod re;
 mod request;
@@ -74,6 +75,7 @@ pub fn install(lua: &Lua, ports: &Rc<Ports>, running: &Table, threads: &Table) -
     dict::install(lua, &native, ports)?;
     entities::install(lua, &native, ports)?;
     node::install(lua, &native, ports)?;
+    light::install(lua, &native)?;
     request::install(lua, &native)?;
     upstream::install(lua, &native, ports)?;
     answer::install(lua, &native)?;
