@@ -44,7 +44,7 @@ enum SignIn {
     Kubernetes { path: String, role: String, file: String },
     AppRole { path: String, role: String, secret: Secret, is_wrapped: bool },
     Jwt { role: String, endpoint: String, client: String, secret: String, audiences: Option<String> },
-    Cloud(CloudSignIn),
+    Cloud(Box<CloudSignIn>),
 }
 
 /// A secret id, as such or in a file.
@@ -237,7 +237,7 @@ impl SignIn {
                 audiences: config.text("oauth2_audiences").map(str::to_owned),
             },
             other => match CloudSignIn::of(other, config, surroundings)? {
-                Some(cloud) => SignIn::Cloud(cloud),
+                Some(cloud) => SignIn::Cloud(Box::new(cloud)),
                 None => {
                     let supported = "token, kubernetes, approle, jwt, aws_iam, azure, gcp_iam, gcp_gce";
                     return Err(ConfigError::Unsupported { field: "auth_method", supported }.into());

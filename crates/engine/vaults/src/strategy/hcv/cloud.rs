@@ -9,7 +9,7 @@ use gibbon_cloud::aws::{Keys, Source, Surroundings as Machine};
 use gibbon_cloud::google::ServiceAccount;
 use gibbon_cloud::sigv4::{AwsKeys, Signable, sign};
 use gibbon_cloud::{Address, Tokens, World};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::config::{Config, ConfigError};
 use crate::strategy::azure::source as azure_source;
@@ -28,7 +28,7 @@ const GOOGLE_IDENTITY: &str =
 
 /// Who one is.
 pub enum CloudIdentity {
-    Aws { keys: Keys, sts: Address, region: String, nonce: Option<String> },
+    Aws { keys: Box<Keys>, sts: Box<Address>, region: String, nonce: Option<String> },
     Azure(Tokens),
     GoogleAccount { account: Box<ServiceAccount>, seconds: u64 },
     GoogleMachine { url: String },
@@ -79,11 +79,9 @@ impl CloudSignIn {
             CloudIdentity::Aws { keys, sts, region, nonce } => {
                 let keys = keys.get(world, now).await.map_err(ReadError::identity)?;
                 let mut shown = question(&keys, sts, region, now);
-                shown["role"] = json!(role);
-                if let Some(nonce) = nonce {
-                    shown["nonce"] = json!(nonce);
-                }
-                shown
+                shown.insert("role".into(), json!(role));
+                shown.extend(nonce.as_ref().map(|nonce| ("nonce".into(), json!(nonce))));
+                Value::Object(shown)
             }
             CloudIdentity::Azure(tokens) => {
                 json!({"role": role, "jwt": tokens.get(world, now).await.map_err(ReadError::identity)?})
@@ -127,7 +125,7 @@ fn aws(config: &Config, surroundings: &Surroundings) -> Result<CloudIdentity, Re
         with_session: true,
     };
     let nonce = config.text("aws_auth_nonce").map(str::to_owned);
-    Ok(CloudIdentity::Aws { keys: Keys::new(source, machine), sts: address, region, nonce })
+    Ok(CloudIdentity::Aws { keys: Box::new(Keys::new(source, machine)), sts: Box::new(address), region, nonce })
 }
 
 fn google(method: &str, config: &Config, surroundings: &Surroundings) -> Result<CloudIdentity, ReadError> {
@@ -148,17 +146,18 @@ fn google(method: &str, config: &Config, surroundings: &Surroundings) -> Result<
 }
 
 /// The signed question, as Vault's AWS engine takes it.
-fn question(keys: &AwsKeys, sts: &Address, region: &str, now: u64) -> Value {
+fn question(keys: &AwsKeys, sts: &Address, region: &str, now: u64) -> Map<String, Value> {
     let signable =
         Signable { method: "POST", address: sts, headers: &[("content-type", FORM)], body: QUESTION.as_bytes() };
     let mut headers =
         BTreeMap::from([("Content-Type".to_owned(), FORM.to_owned()), ("Host".to_owned(), sts.authority())]);
     headers.extend(sign(&signable, keys, region, "sts", now).into_iter().map(|(name, value)| (name.to_owned(), value)));
     let scheme = if sts.tls { "https" } else { "http" };
-    json!({
-        "iam_http_request_method": "POST",
-        "iam_request_url": STANDARD.encode(format!("{scheme}://{}{}", sts.authority(), sts.target())),
-        "iam_request_body": STANDARD.encode(QUESTION),
-        "iam_request_headers": STANDARD.encode(json!(headers).to_string()),
-    })
+    let shown = [
+        ("iam_http_request_method", "POST".to_owned()),
+        ("iam_request_url", STANDARD.encode(format!("{scheme}://{}{}", sts.authority(), sts.target()))),
+        ("iam_request_body", STANDARD.encode(QUESTION)),
+        ("iam_request_headers", STANDARD.encode(json!(headers).to_string())),
+    ];
+    shown.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
