@@ -74,6 +74,6 @@ pub use reply::{Reply, ReplyBody};
 pub use scripting::{Expression, NoScripting, Scripting, SharedValues};
 pub use secrets::{NoVaults, SecretReader};
 pub use trace::{
-    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,
-    TraceContext, TraceId, TraceSettings,
+    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanEvent, SpanId,
+    SpanKind, Trace, TraceContext, TraceId, TraceSettings,
 };
