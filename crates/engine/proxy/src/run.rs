@@ -239,7 +239,8 @@ async fn stations<'c>(
     // 8 and 9. balance and forward, as often as the rules allow; 10. answer.
     if x.attempts.is_some() {
         let mut stage = walked.stage();
-        return Ok(Box::pin(attempts::forward(worker, pinned, &bound, x, body, out, &mut stage)).await?);
+        // Not on the heap: the room of the other way to forward lies here unused, and an answer may stream for an hour.
+        return Ok(attempts::forward(worker, pinned, &bound, x, body, out, &mut stage).await?);
     }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {
