@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::{
-    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, Protocols, RequestBody, Route,
-    Service, Trace,
+    AttemptSource, BodyTransformer, CertificatePem, Consumer, ConsumerGroup, Credential, Protocol, Protocols,
+    RequestBody, Route, Service, Trace,
 };
 
 /// The workspace that is always there.
@@ -170,6 +170,10 @@ pub struct UpstreamTls {
     pub ca_certificates: Option<Arc<[Uuid]>>,
     /// Id of the `certificates` entity to present.
     pub client_certificate: Option<Uuid>,
+    /// What to present in its place.
+    pub presented: Option<Arc<CertificatePem>>,
+    /// Certificates in PEM that are trusted in place of those by id.
+    pub trusted: Option<Arc<str>>,
 }
 
 /// An explicit target: no balancing by upstream entity takes place.

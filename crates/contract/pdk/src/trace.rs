@@ -4,12 +4,13 @@
 //! The record lies in the exchange and keeps its memory. It is off unless a tracing plugin can see the exchange,
 //! and goes off when every such plugin has declined: what is not sampled costs header work only.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::{Clock, Phase};
+use crate::{Clock, Phase, Timing};
 
 /// Spans of one exchange at most, so that a plugin that calls out in a loop cannot make it grow.
 const MAX_SPANS: usize = 256;
@@ -121,9 +122,19 @@ pub enum SpanKind {
 /// Work that a plugin describes itself, by the conventions of its field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    pub name: &'static str,
-    pub attributes: Vec<(&'static str, Attribute)>,
+    pub name: Cow<'static, str>,
+    pub attributes: Vec<(Cow<'static, str>, Attribute)>,
+    /// What happened meanwhile.
+    pub events: Vec<SpanEvent>,
     pub failed: bool,
+}
+
+/// Something that happened during a piece of work; `time_ns` is of the monotonic clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanEvent {
+    pub name: Box<str>,
+    pub time_ns: u64,
+    pub attributes: Vec<(Box<str>, Attribute)>,
 }
 
 /// A figure or a text about a piece of work.
@@ -133,6 +144,7 @@ pub enum Attribute {
     Texts(Vec<Box<str>>),
     Int(i64),
     Number(f64),
+    Flag(bool),
 }
 
 /// A call of a plugin's own to an HTTP service.
@@ -182,6 +194,9 @@ pub struct OpenSpan(Option<u16>);
 #[derive(Debug, Default)]
 pub struct Trace {
     on: bool,
+    /// `on`, or a timing is recorded: what the engine asks before it looks at either.
+    watched: bool,
+    timing: Option<Box<Timing>>,
     records: Instrumentations,
     /// Plugins that may still want the record.
     interested: u8,
@@ -201,6 +216,8 @@ impl Trace {
     /// Back to off, keeping memory.
     pub fn clear(&mut self) {
         self.on = false;
+        self.watched = false;
+        self.timing = None;
         self.records = Instrumentations::NONE;
         self.interested = 0;
         self.spans.clear();
@@ -214,6 +231,7 @@ impl Trace {
     /// Begins to record: some plugin of the plan traces, which of them see this exchange is not known yet.
     pub fn begin(&mut self, records: Instrumentations) {
         self.on = true;
+        self.watched = true;
         self.records = records;
         self.interested = u8::MAX;
     }
@@ -235,9 +253,48 @@ impl Trace {
     fn stop_if_unwanted(&mut self) {
         if self.interested == 0 {
             self.on = false;
+            self.watched = self.timing.is_some();
             self.records = Instrumentations::NONE;
             self.spans.clear();
         }
+    }
+
+    /// Records a timing too, whether or not somebody traces.
+    pub fn begin_timing(&mut self, timing: Timing) {
+        self.timing = Some(Box::new(timing));
+        self.watched = true;
+    }
+
+    /// The timing, if one is recorded.
+    #[must_use]
+    pub fn timing(&self) -> Option<&Timing> {
+        self.timing.as_deref()
+    }
+
+    /// As [`timing`](Self::timing), to record more.
+    pub fn timing_mut(&mut self) -> Option<&mut Timing> {
+        self.timing.as_deref_mut()
+    }
+
+    /// Goes into a part of the timing; see [`Timing::enter`].
+    pub fn enter(&mut self, name: &str, clock: &dyn Clock) {
+        if let Some(timing) = &mut self.timing {
+            timing.enter(name, clock.monotonic_ns());
+        }
+    }
+
+    /// Leaves so many parts of the timing.
+    pub fn leave(&mut self, parts: usize, clock: &dyn Clock) {
+        if let Some(timing) = &mut self.timing {
+            let now = clock.monotonic_ns();
+            (0..parts).for_each(|_| timing.leave(now));
+        }
+    }
+
+    /// Whether times and spans are wanted, or a timing.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether times and spans are wanted.
@@ -276,6 +333,29 @@ impl Trace {
         if let Some(span) = self.spans.get_mut(usize::from(number)) {
             span.end_ns = clock.monotonic_ns();
         }
+    }
+
+    /// Begins a span that its plugin describes as it goes; `parent` is another such span. Its number, if it is recorded.
+    pub fn begin_described(&mut self, name: String, parent: Option<u16>, start_ns: u64) -> Option<u16> {
+        if !self.on {
+            return None;
+        }
+        let described = Described { name: name.into(), attributes: Vec::new(), events: Vec::new(), failed: false };
+        let OpenSpan(number) = self.put(SpanKind::Described(Box::new(described)), start_ns, 0);
+        if let Some(span) = number.and_then(|number| self.spans.get_mut(usize::from(number)))
+            && parent.is_some_and(|parent| Some(parent) < number)
+        {
+            span.parent = parent;
+        }
+        number
+    }
+
+    /// What stands in such a span, and when it ends.
+    pub fn described(&mut self, number: u16) -> Option<(&mut Described, &mut u64)> {
+        let Span { kind: SpanKind::Described(described), end_ns, .. } = self.spans.get_mut(usize::from(number))? else {
+            return None;
+        };
+        Some((described, end_ns))
     }
 
     /// Adds a span that is over.

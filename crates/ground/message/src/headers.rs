@@ -146,6 +146,13 @@ impl Headers {
         self.get(name).and_then(|v| std::str::from_utf8(v).ok())
     }
 
+    /// Whether the name of some field begins with these bytes: a look at the lengths for most that do not.
+    #[must_use]
+    pub fn any_begins(&self, prefix: &[u8]) -> bool {
+        let begins = |name: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        self.entries.iter().any(|e| e.name.len as usize >= prefix.len() && begins(e.name.of(&self.arena)))
+    }
+
     /// All values of `name` in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)

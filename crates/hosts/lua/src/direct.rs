@@ -70,6 +70,8 @@ pub fn resume(lua: &Lua, thread: &Thread, starter: &Anchor, request: Option<&Anc
             ffi::LUA_YIELD => yielded(lua, state, request.is_none()),
             // The body of our coroutines never ends.
             ffi::LUA_OK => Outcome::Failed(mlua::Error::runtime("a coroutine ended that should go on")),
+            // There is no memory for a stack either.
+            ffi::LUA_ERRMEM => Outcome::Failed(mlua::Error::MemoryError("not enough memory".to_owned())),
             _ => Outcome::Failed(error(lua, state)),
         }
     }

@@ -26,6 +26,7 @@ mod machine;
 mod native;
 mod offline;
 mod prelude;
+mod retry;
 mod run;
 mod schema;
 mod scripting;

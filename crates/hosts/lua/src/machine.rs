@@ -68,6 +68,8 @@ pub struct Machine {
     again: Function,
     starter: Function,
     free: RefCell<Vec<Thread>>,
+    /// Something came to the limit of memory.
+    starved: Cell<bool>,
     /// What stands in for coroutines and requests that wait.
     pub resting: Thread,
     pub nobody: Table,
@@ -160,6 +162,7 @@ impl Machine {
             again,
             starter,
             free: RefCell::default(),
+            starved: Cell::new(false),
             resting,
             nobody,
         })
@@ -340,11 +343,20 @@ impl Machine {
         json::from_lua(&self.lua, &value)
     }
 
-    /// One line that says what was raised and where; the stack goes to the debug log.
+    /// One line that says what was raised and where.
     #[must_use]
-    pub fn describe(&self, error: &mlua::Error, thread: &Thread) -> String {
-        let _ = thread;
-        describe(error)
+    pub fn describe(&self, error: &mlua::Error) -> String {
+        let text = describe(error);
+        if matches!(error, mlua::Error::MemoryError(_)) || text.contains("not enough memory") {
+            self.starved.set(true);
+        }
+        text
+    }
+
+    /// Frees what a coroutine held that came to the limit of memory: the interpreter itself would do so only once it has
+    /// allocated as much again, which it cannot.
+    pub fn recover(&self) -> mlua::Result<()> {
+        if self.starved.replace(false) { self.lua.gc_collect() } else { Ok(()) }
     }
 
     /// Keeps how a light thread ended for `ngx.thread.wait`.
@@ -484,6 +496,12 @@ impl Machine {
         if !SERVES.with(Cell::get) {
             return None;
         }
+        Machine::of_thread()
+    }
+
+    /// This thread's machine, whatever it is for.
+    #[must_use]
+    pub fn of_thread() -> Option<Rc<Machine>> {
         HERE.with(|here| here.borrow().clone())
     }
 

@@ -94,6 +94,7 @@ impl Run {
     ) -> Result<Option<(Run, Progress)>, String> {
         let Some(starter) = instance.starter(phase) else { return Ok(None) };
         let text = |error: mlua::Error| describe(&error);
+        machine.recover().map_err(text)?;
         let thread = machine.thread().map_err(text)?;
         let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
         // What an earlier coroutine left before it failed must not become this one's answer.
@@ -107,7 +108,7 @@ impl Run {
             x.slots.set(request);
         }
         let kind = match outcome {
-            Outcome::Failed(error) => return Err(describe(&error)),
+            Outcome::Failed(error) => return Err(machine.describe(&error)),
             Outcome::Yielded(kind) => kind,
             Outcome::Done { request, printed } => {
                 if let Some(request) = request {
@@ -156,7 +157,7 @@ impl Run {
             self.adopt();
             let values = match outcome {
                 Ok(values) => values,
-                Err(error) if at == 0 => return Err(self.machine.describe(&error, &thread)),
+                Err(error) if at == 0 => return Err(self.machine.describe(&error)),
                 // The end of a light thread is its parent's affair.
                 Err(error) => {
                     self.end_thread(&thread, Err(error));
