@@ -11,7 +11,9 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings};
+use crate::{
+    CertificatePem, Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings,
+};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -79,11 +81,13 @@ pub struct OutcallTls {
     pub verify: bool,
     /// Name to verify and to send as SNI; `None` takes the URL's host.
     pub server_name: Option<String>,
+    /// Shown to a server that asks for a certificate.
+    pub identity: Option<Arc<CertificatePem>>,
 }
 
 impl Default for OutcallTls {
     fn default() -> Self {
-        OutcallTls { verify: true, server_name: None }
+        OutcallTls { verify: true, server_name: None, identity: None }
     }
 }
 
@@ -281,6 +285,9 @@ pub struct KvSettings {
     /// `host:port` of the sentinels; empty unless they are used.
     pub sentinel_nodes: Vec<String>,
     pub sentinel_master: Option<String>,
+    /// Who to be towards the sentinels, which know nothing of the servers' passwords.
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<String>,
 }
 
 /// A value of the key-value protocol.

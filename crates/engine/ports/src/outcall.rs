@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gibbon_outcall::{CallError, Client, Line, LineTarget, Reach, ReachError, Request, Tls};
+use gibbon_outcall::{CallError, Client, Identity, Line, LineTarget, Reach, ReachError, Request, Tls};
 use gibbon_pdk::{
     Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, SendFuture,
 };
@@ -101,7 +101,8 @@ impl Duplex for Dialled {
 }
 
 fn tls(of: OutcallTls) -> Tls {
-    Tls { verify: of.verify, server_name: of.server_name }
+    let identity = of.identity.map(|pem| Arc::new(Identity { certificate: pem.cert.clone(), key: pem.key.clone() }));
+    Tls { verify: of.verify, server_name: of.server_name, identity }
 }
 
 fn error(error: CallError) -> OutcallError {

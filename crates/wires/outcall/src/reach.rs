@@ -1,13 +1,13 @@
 //! From a name to a connection: the resolver, the connector and compiled TLS, within one deadline.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gibbon_dns::Resolver;
 use gibbon_net::{ConnectAddress, ConnectError, Connector, Stream, Target, TlsTarget};
 use gibbon_tls::{
-    ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, Protocols, ServerName, TrustStore, Verify,
+    Certificate, ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, Protocols, ServerName, TrustStore, Verify,
 };
 
 use crate::ReachError;
@@ -21,6 +21,22 @@ pub struct Tls {
     pub verify: bool,
     /// Name to verify and to send as SNI; `None` takes the host.
     pub server_name: Option<String>,
+    /// Shown to a peer that asks for a certificate.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// A certificate chain, leaf first, and its private key, both in PEM.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    /// The key stays out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
 }
 
 /// Makes connections by name.
@@ -82,7 +98,11 @@ impl Reach {
         let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
         let name = tls.server_name.as_deref().unwrap_or(host);
         let name = ServerName::parse(name).ok_or_else(|| unusable(format!("'{name}' is no host name")))?;
-        Ok((self.client_tls(tls.verify).map_err(unusable)?, name))
+        let made = match &tls.identity {
+            None => self.client_tls(tls.verify),
+            Some(identity) => self.client_tls_as(identity, tls.verify),
+        };
+        Ok((made.map_err(unusable)?, name))
     }
 
     /// Connects to a unix socket.
@@ -135,6 +155,20 @@ impl Reach {
         if let Some(tls) = place.get() {
             return Ok(tls.clone());
         }
+        let settings = self.settings(verify)?;
+        let made = ClientTls::new(&settings).map_err(|error| error.to_string())?;
+        Ok(place.get_or_init(|| made).clone())
+    }
+
+    /// Compiled for one connection: few show a certificate, and those are kept open.
+    fn client_tls_as(&self, identity: &Identity, verify: bool) -> Result<ClientTls, String> {
+        let certificate = Certificate::from_pem(identity.certificate.as_bytes(), identity.key.as_bytes());
+        let certificate = certificate.map_err(|error| format!("the certificate to show: {error}"))?;
+        let settings = ClientTlsSettings { identity: Some(certificate), ..self.settings(verify)? };
+        ClientTls::new(&settings).map_err(|error| error.to_string())
+    }
+
+    fn settings(&self, verify: bool) -> Result<ClientTlsSettings, String> {
         let verify = if verify {
             let trust = match &self.trust {
                 Some(trust) => trust.clone(),
@@ -144,8 +178,6 @@ impl Reach {
         } else {
             Verify::Off
         };
-        let settings = ClientTlsSettings { verify, protocols: self.protocols, ..ClientTlsSettings::default() };
-        let made = ClientTls::new(&settings).map_err(|error| error.to_string())?;
-        Ok(place.get_or_init(|| made).clone())
+        Ok(ClientTlsSettings { verify, protocols: self.protocols, ..ClientTlsSettings::default() })
     }
 }

@@ -250,7 +250,7 @@ fn transfer(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()> {
         // Verified or not, what comes of it is known before the socket is used again.
         socket.tls.set(true);
         let place = Rc::clone(&socket.connection);
-        let tls = OutcallTls { verify, server_name: name.as_ref().map(lossy) };
+        let tls = OutcallTls { verify, server_name: name.as_ref().map(lossy), identity: None };
         let clock = Arc::clone(&clock);
         park(Box::pin(async move {
             match within(&*clock, time, connection.start_tls(tls, seconds(time))).await {
