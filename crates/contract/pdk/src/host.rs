@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    CertificatePem, Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings,
+    CertificatePem, Directory, Entities, Exporter, LocalFuture, Scripting, SecretReader, SendFuture, TraceSettings,
 };
 
 /// The ports of one worker, handed to every step.
@@ -26,7 +26,7 @@ pub struct Host {
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
     pub node: Arc<NodeFacts>,
-    pub scripts: Arc<dyn Scripts>,
+    pub scripting: Arc<dyn Scripting>,
     pub secrets: Arc<dyn SecretReader>,
 }
 
@@ -197,6 +197,11 @@ pub trait Duplex: Send {
 
 /// Raw connections.
 pub trait Dial: Send + Sync {
+    /// An address of a host, and the port to ask there: that of the record if it is a service record.
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> SendFuture<'a, std::io::Result<std::net::SocketAddr>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
+    }
+
     fn connect(
         &self,
         target: DialTarget,

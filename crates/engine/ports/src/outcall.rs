@@ -44,6 +44,10 @@ impl HttpClient for HttpPort {
 pub struct DialPort(pub Arc<Reach>);
 
 impl Dial for DialPort {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> SendFuture<'a, io::Result<std::net::SocketAddr>> {
+        Box::pin(async move { Ok(self.0.resolve(host, port).await?) })
+    }
+
     fn connect(
         &self,
         target: DialTarget,

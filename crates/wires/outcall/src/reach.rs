@@ -164,7 +164,9 @@ impl Reach {
     fn client_tls_as(&self, identity: &Identity, verify: bool) -> Result<ClientTls, String> {
         let certificate = Certificate::from_pem(identity.certificate.as_bytes(), identity.key.as_bytes());
         let certificate = certificate.map_err(|error| format!("the certificate to show: {error}"))?;
-        let settings = ClientTlsSettings { identity: Some(certificate), ..self.settings(verify)? };
+        // What a session remembers must not serve whoever presents something else.
+        let settings =
+            ClientTlsSettings { identity: Some(certificate), remembered_sessions: 0, ..self.settings(verify)? };
         ClientTls::new(&settings).map_err(|error| error.to_string())
     }
 

@@ -21,7 +21,7 @@ impl AccessRecords {
     pub fn encode(&self, x: &mut Exchange, host: &Host) -> Vec<u8> {
         let mut said = Vec::new();
         for (name, code) in &self.attributes {
-            match host.scripts.evaluate(super::PART.name, code, x, host) {
+            match host.scripting.evaluate(super::PART.name, code, x, host) {
                 Ok(value) => said.push((name, value)),
                 Err(error) => tracing::error!("opentelemetry: custom_attributes_by_lua: {name}: {error}"),
             }

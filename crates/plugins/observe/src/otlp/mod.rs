@@ -8,7 +8,7 @@ mod resource;
 mod wire;
 
 pub use metrics::{Distribution, TimeSpan, histogram, sum};
-pub use records::{LogRecord, Span, SpanKind, Value};
+pub use records::{Event, LogRecord, Span, SpanKind, Value};
 pub use resource::Resource;
 pub use wire::Message;
 
