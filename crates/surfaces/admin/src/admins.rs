@@ -200,7 +200,11 @@ pub async fn workspaces(admin: &Admin, call: &Call) -> Answer {
         all.retain(|workspace| {
             let name = workspace.get("name").and_then(Value::as_str).unwrap_or_default();
             let belongs = workspace.get("id").is_some() && workspace.get("id") == row.document.get("belong_workspace");
-            belongs || permissions.endpoints.iter().any(|rule| !rule.negative && (rule.workspace == "*" || rule.workspace == name))
+            belongs
+                || permissions
+                    .endpoints
+                    .iter()
+                    .any(|rule| !rule.negative && (rule.workspace == "*" || rule.workspace == name))
         });
         Ok(Answer::ok(json!({ "data": all, "next": null })))
     };

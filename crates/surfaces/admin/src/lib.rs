@@ -22,9 +22,9 @@ mod health;
 mod hooks;
 mod infer;
 mod information;
+mod keyring;
 #[cfg(test)]
 mod kong_paths;
-mod keyring;
 mod lua;
 mod multipart;
 mod node;
