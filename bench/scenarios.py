@@ -115,7 +115,7 @@ SCENARIOS = [
     Scenario("lua-nothing", "Lua that does nothing, in access", Setup(plugins=("pre-function",), configs=LUA_NOTHING), PLAIN, ("gibbon",), PLAIN_ITSELF, fixed_rate=False, bar=more(1.0)),
     Scenario("lua-header", "Lua that reads a header and sets another", Setup(plugins=("pre-function",), configs=LUA_HEADER), GIVEN, ("gibbon",), COPY_ITSELF, fixed_rate=False,
              bar=more(3.0, "gibbon request-transformer")),
-    Scenario("lua-compiled", "the same without a time limit, so that Lua is compiled", Setup(plugins=("pre-function",), configs=LUA_HEADER, settings=(("lua_time_limit", "0"),)), GIVEN,
+    Scenario("lua-compiled", "the same without a time limit", Setup(plugins=("pre-function",), configs=LUA_HEADER, settings=(("lua_time_limit", "0"),)), GIVEN,
              ("gibbon",), COPY_ITSELF, fixed_rate=False, bar=more(3.0, "gibbon request-transformer")),
     Scenario("four-workers", "key-auth + one shared rate limit, four workers on the one core", Setup(plugins=AUTH, consumers=1, workers=4), KEYED, ("gibbon",),
              (("gibbon one worker", Setup(plugins=AUTH, consumers=1), KEYED),), fixed_rate=False),

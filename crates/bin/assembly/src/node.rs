@@ -129,7 +129,7 @@ impl Running {
         let Engine { node, ports, registry, funnel, .. } = engine;
         let documents = store::open(settings, registry, &funnel, &ports.vaults, control.handle())?;
         ports.store.connect(&documents);
-        tell_lua(&documents, &ports);
+        tell_plugins(&documents, &ports);
         let prefix = settings.prefix.clone();
         let declarative = Arc::new(Declarative::new(documents.clone(), control.handle().clone(), prefix));
         // Before anything listens: whoever is let in finds the configuration in force.
@@ -286,11 +286,17 @@ fn price_list(path: &str) -> anyhow::Result<Arc<str>> {
     Ok(text.into())
 }
 
-/// Lua plugins are told what changes, so that what they cached of it goes.
-fn tell_lua(documents: &Documents, ports: &Arc<Ports>) {
+/// Lua plugins are told what changes, so that what they cached of it goes; and plugins what other nodes tell theirs.
+fn tell_plugins(documents: &Documents, ports: &Arc<Ports>) {
     let (registry, lua, node) = (Arc::clone(&documents.registry), Arc::clone(&ports.lua), ports.facts.id);
+    let listening = Arc::clone(ports);
     documents.conductor.watch(move |changes| {
         for change in changes {
+            if let ("cluster_events", Some(event)) = (&*change.entity, change.after.as_deref()) {
+                let text = |field: &str| event.get(field).and_then(|value| value.as_str());
+                parts::hear(&listening, text("channel").unwrap_or_default(), text("data").unwrap_or_default());
+                continue;
+            }
             if let Some(def) = registry.get(&change.entity) {
                 lua.entity_changed(def, node, change.workspace, change.before.as_deref(), change.after.as_deref());
             }

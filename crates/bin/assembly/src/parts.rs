@@ -56,12 +56,18 @@ pub fn bundled() -> Plugins {
     FAMILIES.iter().flat_map(|family| family.iter()).map(|part| (Arc::from(part.name), Plugin::from(part))).collect()
 }
 
+/// Passes on to plugins what a node tells all nodes of its datastore. Must not wait.
+pub fn hear(ports: &Ports, channel: &str, data: &str) {
+    gibbon_traffic::hear(&*ports.state, channel, data);
+}
+
 /// Paths that plugins add to the Admin API.
 ///
 /// # Errors
 /// A Lua plugin whose `api.lua` does not load.
 pub fn admin_paths(ports: &Arc<Ports>) -> Result<Vec<AdminRoot>, LoadError> {
-    let mut paths = gibbon_traffic::admin_paths(&*ports.state, Arc::clone(&ports.clock));
+    let (clock, store, random) = (Arc::clone(&ports.clock), Arc::clone(&ports.store), Arc::clone(&ports.random));
+    let mut paths = gibbon_traffic::admin_paths(&*ports.state, clock, store, random);
     paths.extend(gibbon_security::admin_paths(&*ports.state));
     let for_lua = Arc::clone(ports);
     let number = ports.facts.worker_count;

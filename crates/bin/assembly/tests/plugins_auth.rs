@@ -323,6 +323,41 @@ fn ldap_auth_speaks_tls_and_verifies_the_directory_if_told_to() {
     }
 }
 
+/// Passes bytes on to a server, and counts the connections that it takes.
+fn counting(server: SocketAddr) -> (SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), std::sync::Arc::default());
+    let counted = std::sync::Arc::clone(&count);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::sync::atomic::AtomicUsize::fetch_add(&counted, 1, std::sync::atomic::Ordering::SeqCst);
+            let Ok(server) = std::net::TcpStream::connect(server) else { continue };
+            for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn connections_to_the_directory_are_kept_as_long_as_they_are_told_to() {
+    let (server, _) = servers::slapd(BOB, None).unwrap();
+    for (keepalive, expected) in [(60_000, 1), (0, 5)] {
+        let (address, connections) = counting(server.address());
+        let gateway = Gateway::with(&ldap_config(address, &format!(", keepalive: {keepalive}")));
+        // Each of these is asked of the directory, right and wrong ones in turn on the same connection.
+        gateway.passes(&ldap("bob:pa:ss"));
+        for wrong in ["bob:a", "bob:b", "nobody:c", "bob:d"] {
+            assert_eq!(gateway.refuses(&ldap(wrong)), "401 Unauthorized [LDAP]");
+        }
+        assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), expected, "keepalive {keepalive}");
+    }
+}
+
 const SESSION: &str =
     "{name: session, config: {secret: fixed-secret, cookie_name: sess, cookie_secure: false, cookie_same_site: Lax}}";
 
@@ -419,4 +454,127 @@ fn oauth2_hands_out_tokens_and_takes_them_until_they_are_revoked() {
     // Tokens go with their consumer.
     gateway.admin("DELETE /consumers/alice", Value::Null);
     assert_eq!(gateway.admin("GET /oauth2_tokens", Value::Null)["data"], json!([]));
+}
+
+#[test]
+fn oauth2_grants_refreshes_and_proofs_hold_on_a_datastore() {
+    let gateway = Gateway::with_datastore();
+    let uris = json!(["http://app.test/cb", "http://app.test/other"]);
+    let client = json!({"name": "app", "client_id": "cid", "client_secret": "csec", "redirect_uris": uris});
+    gateway.admin("POST /consumers/alice/oauth2", client);
+    let public = json!({"name": "spa", "client_id": "pub", "client_type": "public", "redirect_uris": uris});
+    gateway.admin("POST /consumers/alice/oauth2", public);
+    let settings = |more: Value| {
+        let mut all = json!({"enable_client_credentials": true, "enable_authorization_code": true,
+            "enable_implicit_grant": true, "enable_password_grant": true, "provision_key": "prov", "scopes": ["mail", "phone"],
+            "mandatory_scope": true, "accept_http_if_already_terminated": true, "token_expiration": 77});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"name": "oauth2", "config": all})
+    };
+    let plugin = gateway.admin("POST /services/s/plugins", settings(json!({})))["id"].as_str().unwrap().to_owned();
+    let change = |config: Value| gateway.admin(&format!("PATCH /plugins/{plugin}"), json!({"config": config}));
+    let post = |path: &str, body: Value| {
+        let answer = gateway
+            .ask(&format!("POST /oauth2/{path}\nX-Forwarded-Proto: https\nContent-Type: application/json\n\n{body}"));
+        (answer.status(), answer.json().unwrap())
+    };
+    let with = |base: &Value, more: Value| {
+        let mut all = base.as_object().unwrap().clone();
+        all.extend(more.as_object().unwrap().clone());
+        Value::Object(all)
+    };
+    let password = json!({"client_id": "cid", "client_secret": "csec", "grant_type": "password", "provision_key": "prov",
+        "authenticated_userid": "u1", "scope": "mail"});
+    let refresh = |token: &Value| {
+        post(
+            "token",
+            json!({"client_id": "cid", "client_secret": "csec", "grant_type": "refresh_token", "refresh_token": token}),
+        )
+    };
+    let works = |token: &Value| {
+        let text = format!("GET /\nAuthorization: Bearer {}", token.as_str().unwrap());
+        gateway.ask(&text).status() == 200
+    };
+
+    // A refresh token is good once, and takes its access token with it.
+    let (_, first) = post("token", password.clone());
+    assert_eq!((&first["expires_in"], &first["token_type"]), (&json!(77), &json!("bearer")));
+    let (_, second) = refresh(&first["refresh_token"]);
+    assert_ne!(second["refresh_token"], first["refresh_token"]);
+    assert_eq!([works(&first["access_token"]), works(&second["access_token"])], [false, true]);
+    assert_eq!(refresh(&first["refresh_token"]).1["error_description"], "Invalid refresh_token");
+    // One that is reused stays, and its row with it.
+    change(json!({"reuse_refresh_token": true}));
+    let (_, third) = refresh(&second["refresh_token"]);
+    assert_eq!(third["refresh_token"], second["refresh_token"]);
+    assert_eq!([works(&second["access_token"]), works(&third["access_token"])], [false, true]);
+    assert_eq!(gateway.admin("GET /oauth2_tokens", Value::Null)["data"].as_array().unwrap().len(), 1);
+    // A persistent one stays beside the new one.
+    change(json!({"reuse_refresh_token": false, "persistent_refresh_token": true}));
+    for _ in 0..2 {
+        assert_eq!(refresh(&third["refresh_token"]).0, 200);
+    }
+    assert!(works(&third["access_token"]));
+    // A scope that is no longer known is not refreshed.
+    change(json!({"scopes": ["phone"]}));
+    assert_eq!(
+        refresh(&third["refresh_token"]).1,
+        json!({"error": "invalid_scope", "error_description": "Scope mismatch"})
+    );
+    change(json!({"scopes": ["mail", "phone"], "persistent_refresh_token": false}));
+
+    assert_eq!(
+        post("token", with(&password, json!({"scope": null}))).1["error_description"],
+        "You must specify a scope"
+    );
+    assert_eq!(post("token", with(&password, json!({"provision_key": "x"}))).1["error"], "invalid_provision_key");
+
+    // A public client proves by its verifier that the code is its own.
+    let verifier = "v".repeat(64);
+    let challenge = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
+    let ask = json!({"response_type": "code", "provision_key": "prov", "authenticated_userid": "u1", "client_id": "pub",
+        "scope": "mail", "code_challenge": challenge, "code_challenge_method": "S256", "redirect_uri": "http://app.test/other"});
+    let code = || {
+        let (status, answer) = post("authorize", ask.clone());
+        assert_eq!(status, 200, "{answer}");
+        answer["redirect_uri"].as_str().unwrap().strip_prefix("http://app.test/other?code=").unwrap().to_owned()
+    };
+    let redeem = |code: &str, verifier: Value| {
+        let body =
+            json!({"client_id": "pub", "grant_type": "authorization_code", "code": code, "code_verifier": verifier});
+        post("token", body)
+    };
+    let given = code();
+    assert_eq!(
+        redeem(&given, json!("w".repeat(64))).1,
+        json!({"error": "invalid_grant", "error_description": "Invalid code"})
+    );
+    assert_eq!(redeem(&given, json!(verifier)).0, 200);
+    assert_eq!(redeem(&given, json!(verifier)).1["error_description"], "Invalid code");
+    let (_, refused) = post("authorize", with(&ask, json!({"code_challenge": null, "code_challenge_method": null})));
+    assert!(
+        refused["redirect_uri"].as_str().unwrap().contains("code_challenge%20is%20required%20for%20public%20clients")
+    );
+
+    // The implicit grant gives a token behind the hash, and none to refresh it with.
+    let implicit = json!({"response_type": "token", "provision_key": "prov", "authenticated_userid": "u1", "client_id": "cid",
+        "scope": "phone"});
+    let uri = post("authorize", implicit).1["redirect_uri"].as_str().unwrap().to_owned();
+    let token = uri.strip_prefix("http://app.test/cb#access_token=").unwrap().split('&').next().unwrap().to_owned();
+    assert!(works(&json!(token)) && !uri.contains("refresh_token"), "{uri}");
+
+    // A token that is good for all services is good where that is said, and nowhere else.
+    let url = format!("http://{}", gateway.upstream.address());
+    gateway.admin("POST /services", json!({"name": "t", "url": url}));
+    gateway.admin("POST /services/t/routes", json!({"name": "t", "paths": ["/t"]}));
+    gateway.admin("POST /services/t/plugins", settings(json!({"global_credentials": true})));
+    change(json!({"global_credentials": true}));
+    let (_, global) = post("token", password);
+    let at_t =
+        |token: &Value| gateway.ask(&format!("GET /t\nAuthorization: Bearer {}", token.as_str().unwrap())).status();
+    assert_eq!([at_t(&global["access_token"]), at_t(&json!(token))], [200, 401]);
+    change(json!({"global_credentials": false}));
+    let refused = gateway.ask(&format!("GET /\nAuthorization: Bearer {}", global["access_token"].as_str().unwrap()));
+    let why = "The access token is global, but the current plugin is configured without 'global_credentials'";
+    assert_eq!((refused.status(), &refused.json().unwrap()["error_description"]), (401, &json!(why)));
 }

@@ -105,6 +105,50 @@ fn http_log_posts_the_entry_of_a_proxied_request() {
 }
 
 #[test]
+fn http_log_shows_its_certificate_to_an_endpoint_that_asks_for_one() {
+    let pem = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let (server, client) = (pem("127.0.0.1"), pem("logger.test"));
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let sink = upstream::echo().unwrap();
+    let endpoint = gibbon_testkit::servers::nginx(&format!(
+        "server {{ listen LISTEN ssl; ssl_certificate {}; ssl_certificate_key {}; ssl_client_certificate {};\n\
+         ssl_verify_client on; location / {{ proxy_pass http://{}; proxy_set_header X-Verified $ssl_client_verify; }} }}",
+        file("cert.pem", &server.0),
+        file("key.pem", &server.1),
+        file("client.pem", &client.0),
+        sink.address()
+    ));
+    let endpoint = endpoint.unwrap();
+    let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let id = "11111111-1111-4111-8111-111111111111";
+    let config = |shown: &str| {
+        format!("{{http_endpoint: 'https://{}/in', queue: {{max_retry_time: 0.1}}{shown}}}", endpoint.address())
+    };
+    let gateway = Gateway::with(&format!(
+        "- {{name: http-log, instance_name: one, config: {}}}\n- {{name: http-log, route: r, config: {}}}\ncertificates:\n- id: {id}\n  cert: |\n{}  key: |\n{}",
+        config(""),
+        config(&format!(", client_certificate: {{id: {id}}}")),
+        indented(&client.0),
+        indented(&client.1)
+    ));
+    // Who shows none is refused by the endpoint.
+    assert_eq!(gateway.get("/elsewhere"), 404);
+    assert_eq!(gateway.get("/x?with=one"), 200);
+    let seen = sink.next_request().unwrap();
+    let entry: Value = serde_json::from_slice(&seen.body).unwrap();
+    assert_eq!((seen.header("x-verified"), &entry["request"]["uri"]), (Some("SUCCESS"), &json!("/x?with=one")));
+    assert!(sink.requests().is_empty());
+}
+
+#[test]
 fn what_a_node_logged_before_it_ends_still_arrives() {
     let sink = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = sink.local_addr().unwrap().port();

@@ -81,11 +81,13 @@ pub struct OutcallTls {
     pub verify: bool,
     /// Name to verify and to send as SNI; `None` takes the URL's host.
     pub server_name: Option<String>,
+    /// Shown to a server that asks for a certificate.
+    pub identity: Option<Arc<CertificatePem>>,
 }
 
 impl Default for OutcallTls {
     fn default() -> Self {
-        OutcallTls { verify: true, server_name: None }
+        OutcallTls { verify: true, server_name: None, identity: None }
     }
 }
 
@@ -191,16 +193,6 @@ pub trait Duplex: Send {
     ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
         Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
     }
-
-    /// As [`start_tls`](Self::start_tls), with a certificate to present to a peer that asks for one.
-    fn start_tls_as(
-        self: Box<Self>,
-        _tls: OutcallTls,
-        _identity: Arc<CertificatePem>,
-        _timeout: Duration,
-    ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
-        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
-    }
 }
 
 /// Raw connections.
@@ -298,6 +290,9 @@ pub struct KvSettings {
     /// `host:port` of the sentinels; empty unless they are used.
     pub sentinel_nodes: Vec<String>,
     pub sentinel_master: Option<String>,
+    /// Who to be towards the sentinels, which know nothing of the servers' passwords.
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<String>,
 }
 
 /// A value of the key-value protocol.

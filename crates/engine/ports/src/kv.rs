@@ -53,7 +53,7 @@ impl Kv for KvPort {
 }
 
 fn of(settings: &KvSettings) -> Settings {
-    let tls = Tls { verify: settings.ssl_verify, server_name: settings.server_name.clone() };
+    let tls = Tls { verify: settings.ssl_verify, server_name: settings.server_name.clone(), identity: None };
     Settings {
         host: settings.host.clone(),
         port: settings.port,
@@ -65,6 +65,8 @@ fn of(settings: &KvSettings) -> Settings {
         cluster_nodes: settings.cluster_nodes.clone(),
         sentinel_nodes: settings.sentinel_nodes.clone(),
         sentinel_master: settings.sentinel_master.clone(),
+        sentinel_username: settings.sentinel_username.clone(),
+        sentinel_password: settings.sentinel_password.clone(),
     }
 }
 

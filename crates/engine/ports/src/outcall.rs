@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gibbon_outcall::{CallError, Client, Line, LineTarget, Reach, ReachError, Request, Tls};
+use gibbon_outcall::{CallError, Client, Identity, Line, LineTarget, Reach, ReachError, Request, Tls};
 use gibbon_pdk::{
-    CertificatePem, Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls,
-    SendFuture,
+    Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, SendFuture,
 };
-use gibbon_tls::Certificate;
 
 /// The node's HTTP client.
 pub struct HttpPort {
@@ -98,38 +96,17 @@ impl Duplex for Dialled {
         secure: OutcallTls,
         timeout: Duration,
     ) -> SendFuture<'static, io::Result<Box<dyn Duplex>>> {
-        Box::pin(self.secured(secure, None, timeout))
-    }
-
-    fn start_tls_as(
-        self: Box<Self>,
-        secure: OutcallTls,
-        identity: Arc<CertificatePem>,
-        timeout: Duration,
-    ) -> SendFuture<'static, io::Result<Box<dyn Duplex>>> {
         Box::pin(async move {
-            let identity = Certificate::from_pem(identity.cert.as_bytes(), identity.key.as_bytes());
-            let identity = identity.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-            self.secured(secure, Some(identity), timeout).await
+            let Dialled { line, host, reach } = *self;
+            let line = line.start_tls(&reach, &host, &tls(secure), timeout).await?;
+            Ok(Box::new(Dialled { line, host, reach }) as Box<dyn Duplex>)
         })
     }
 }
 
-impl Dialled {
-    async fn secured(
-        self: Box<Self>,
-        secure: OutcallTls,
-        identity: Option<Certificate>,
-        timeout: Duration,
-    ) -> io::Result<Box<dyn Duplex>> {
-        let Dialled { line, host, reach } = *self;
-        let line = line.start_tls(&reach, &host, &tls(secure), identity, timeout).await?;
-        Ok(Box::new(Dialled { line, host, reach }))
-    }
-}
-
 fn tls(of: OutcallTls) -> Tls {
-    Tls { verify: of.verify, server_name: of.server_name }
+    let identity = of.identity.map(|pem| Arc::new(Identity { certificate: pem.cert.clone(), key: pem.key.clone() }));
+    Tls { verify: of.verify, server_name: of.server_name, identity }
 }
 
 fn error(error: CallError) -> OutcallError {

@@ -16,6 +16,12 @@ pub fn expand(input: &DeriveInput, data: &DataStruct) -> syn::Result<TokenStream
     let mut decode = Vec::new();
     for field in &fields.named {
         let Some(member) = &field.ident else { continue };
+        if attributes::items(&field.attrs)?.iter().any(|item| item.is("flatten")) {
+            let ty = &field.ty;
+            describe.push(quote! { .with(<#ty as ::gibbon_schema::Schema>::record()) });
+            decode.push(quote! { #member: <#ty as ::gibbon_schema::Schema>::from_value(document)? });
+            continue;
+        }
         let described = Described::read(member, field)?;
         let (name, ty, start, calls) = (&described.name, &field.ty, &described.start, &described.calls);
         let required = described.implied_requirement(ty);

@@ -118,7 +118,8 @@
 //! `indexed` · `transient` · `legacy` · `custom = path::to::check` (a `fn(&Value) -> Result<(), String>`; see
 //! [`typedefs`]) · `typedef = typedefs::host()` (start from that field instead of the one of the type) ·
 //! `elements(…)`, `keys(…)`, `values(…)` with the same attributes · `foreign = "services"` · `on_delete = "cascade"` ·
-//! `deprecated = "message"` · `err = "message"` · `since = "3.15"` · `ours` · `name = "kong_name"`.
+//! `deprecated = "message"` · `err = "message"` · `since = "3.15"` · `ours` · `name = "kong_name"` ·
+//! `flatten`, alone: the fields of that struct stand in this record.
 //!
 //! ## Attributes of structs
 //!

@@ -34,6 +34,14 @@ impl Record {
         self
     }
 
+    /// Takes in another record's fields, checks and shorthands: `#[schema(flatten)]`.
+    pub fn with(mut self, other: Record) -> Self {
+        self.fields.extend(other.fields);
+        self.checks.extend(other.checks);
+        self.shorthands.extend(other.shorthands);
+        self
+    }
+
     pub fn check(mut self, check: EntityCheck) -> Self {
         self.checks.push(check);
         self

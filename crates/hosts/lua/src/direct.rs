@@ -25,6 +25,11 @@ impl Anchor {
         Ok(Anchor { lua: lua.clone(), number })
     }
 
+    #[must_use]
+    pub fn name(&self) -> Anchored {
+        Anchored(self.number)
+    }
+
     /// The value.
     ///
     /// # Errors
@@ -43,6 +48,10 @@ impl Drop for Anchor {
     }
 }
 
+/// Names an anchored value for as long as its anchor is kept.
+#[derive(Clone, Copy)]
+pub struct Anchored(c_int);
+
 /// How far a coroutine got.
 pub enum Outcome {
     /// It did its phase. `request`: it made the table of its request. `printed`: there is something in it that was printed.
@@ -55,15 +64,15 @@ pub enum Outcome {
     Failed(mlua::Error),
 }
 
-/// Has a coroutine run a phase. `request` is the table of the request, if it has one.
-pub fn resume(lua: &Lua, thread: &Thread, starter: &Anchor, request: Option<&Anchor>) -> Outcome {
+/// Has a coroutine run a phase. `request` is the table of the request, if it has one, which its exchange keeps.
+pub fn resume(lua: &Lua, thread: &Thread, starter: &Anchor, request: Option<Anchored>) -> Outcome {
     let state = thread.state();
     // SAFETY: the coroutine is one of ours, suspended between two phases or before its first, so it takes two arguments
     // and has room for them. What it leaves is taken off its stack before it is used again.
     unsafe {
         ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, starter.number);
         match request {
-            Some(request) => ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, request.number),
+            Some(Anchored(request)) => ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, request),
             None => ffi::lua_pushboolean(state, 0),
         }
         match ffi::lua_resume_(state, 2) {

@@ -99,14 +99,9 @@ impl Run {
         let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
         // What an earlier coroutine left before it failed must not become this one's answer.
         current::forget();
-        // Taken out for as long as the exchange is Lua's.
-        let request = x.slots.take::<Request>();
-        let outcome = entered(x, may_wait, || {
-            machine.timed(|| direct::resume(&machine.lua, &thread, starter, request.as_ref().map(|request| &request.0)))
-        });
-        if let Some(request) = request {
-            x.slots.set(request);
-        }
+        let request = x.slots.get::<Request>().map(|request| request.0.name());
+        let outcome =
+            entered(x, may_wait, || machine.timed(|| direct::resume(&machine.lua, &thread, starter, request)));
         let kind = match outcome {
             Outcome::Failed(error) => return Err(machine.describe(&error)),
             Outcome::Yielded(kind) => kind,

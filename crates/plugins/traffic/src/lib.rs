@@ -15,7 +15,7 @@ mod response_ratelimiting;
 
 use std::sync::Arc;
 
-use gibbon_pdk::{AdminRoot, BuildError, Clock, NodeState, Part, Protocol, Protocols};
+use gibbon_pdk::{AdminRoot, BuildError, Clock, NodeState, Part, Protocol, Protocols, Random, Store};
 use gibbon_schema::Schema;
 use serde_json::Value;
 
@@ -31,8 +31,18 @@ pub const PARTS: &[Part] = &[
 ];
 
 /// Paths that this family adds to the Admin API of a node.
-pub fn admin_paths(state: &dyn NodeState, clock: Arc<dyn Clock>) -> Vec<AdminRoot> {
-    vec![proxy_cache::admin_paths(state, clock)]
+pub fn admin_paths(
+    state: &dyn NodeState,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    random: Arc<dyn Random>,
+) -> Vec<AdminRoot> {
+    vec![proxy_cache::admin_paths(state, clock, store, random)]
+}
+
+/// Hears what a node tells all nodes of its datastore: a row of `cluster_events`. Must not wait.
+pub fn hear(state: &dyn NodeState, channel: &str, data: &str) {
+    proxy_cache::hear(state, channel, data);
 }
 
 /// The Kong version whose plugins these are.

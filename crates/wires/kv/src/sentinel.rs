@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Error;
-use crate::link::{Link, Way};
+use crate::link::Link;
 
 /// Asks the sentinels until one knows the master.
 pub async fn master(sentinels: &[Link], name: &str) -> Result<(String, u16), Error> {
@@ -19,11 +19,6 @@ pub async fn master(sentinels: &[Link], name: &str) -> Result<(String, u16), Err
         }
     }
     Err(last)
-}
-
-/// Sentinels have no databases, and passwords of their own: none is configured.
-pub fn way_to(way: &Way) -> Way {
-    Way { username: None, password: None, database: 0, ..way.clone() }
 }
 
 fn address(answer: &redis::Value) -> Option<(String, u16)> {

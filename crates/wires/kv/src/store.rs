@@ -28,6 +28,9 @@ pub struct Settings {
     /// `host:port` of sentinels; empty unless they are used.
     pub sentinel_nodes: Vec<String>,
     pub sentinel_master: Option<String>,
+    /// Who to be towards the sentinels, which know nothing of the servers' passwords.
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<String>,
 }
 
 type TlsSettings = Tls;
@@ -68,7 +71,9 @@ impl Store {
         let kind = if !settings.cluster_nodes.is_empty() {
             Kind::Cluster(Cluster::new(addresses(&settings.cluster_nodes, 6379), way))
         } else if !settings.sentinel_nodes.is_empty() {
-            let to = sentinel::way_to(&way);
+            let (username, password) = (settings.sentinel_username.clone(), settings.sentinel_password.clone());
+            // Sentinels have no databases.
+            let to = Way { username, password, database: 0, ..way.clone() };
             let nodes = addresses(&settings.sentinel_nodes, 26379);
             let sentinels = nodes.iter().map(|(host, port)| Link::new(host, *port, to.clone())).collect();
             let name = settings.sentinel_master.clone().unwrap_or_default();

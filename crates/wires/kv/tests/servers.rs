@@ -142,7 +142,7 @@ async fn tls_hides_the_password_and_verifies_the_server_if_told_to() {
         port: port.parse().unwrap(),
         username: Some("ada".to_owned()),
         password: Some("lovelace".to_owned()),
-        tls: Some(Tls { verify: false, server_name: Some("redis.test".to_owned()) }),
+        tls: Some(Tls { verify: false, server_name: Some("redis.test".to_owned()), identity: None }),
         ..settings()
     };
     assert_eq!(store(&secure).command(&words("SET a 1")).await.unwrap(), text("OK"));

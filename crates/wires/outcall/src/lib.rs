@@ -14,5 +14,5 @@ mod request;
 pub use client::Client;
 pub use error::{CallError, ReachError};
 pub use line::{Line, LineTarget};
-pub use reach::{Reach, Tls};
+pub use reach::{Identity, Reach, Tls};
 pub use request::{Request, Response};

@@ -1,7 +1,7 @@
 //! From a name to a connection: the resolver, the connector and compiled TLS, within one deadline.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gibbon_dns::Resolver;
@@ -21,6 +21,22 @@ pub struct Tls {
     pub verify: bool,
     /// Name to verify and to send as SNI; `None` takes the host.
     pub server_name: Option<String>,
+    /// Shown to a peer that asks for a certificate.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// A certificate chain, leaf first, and its private key, both in PEM.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    /// The key stays out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
 }
 
 /// Makes connections by name.
@@ -58,8 +74,7 @@ impl Reach {
         timed.unwrap_or_else(|_| Err(ReachError::Timeout { peer: format!("{host}:{port}"), limit }))
     }
 
-    /// Goes on in TLS on a connection that began in plain; `host` is the peer's name unless the settings say another, and
-    /// `identity` what is shown to a peer that asks.
+    /// Goes on in TLS on a connection that began in plain; `host` is the peer's name unless the settings say another.
     ///
     /// # Errors
     /// The connection is in TLS already, the handshake fails, or it takes too long.
@@ -68,16 +83,11 @@ impl Reach {
         stream: Stream,
         host: &str,
         tls: &Tls,
-        identity: Option<Certificate>,
         limit: Duration,
     ) -> Result<Stream, ReachError> {
         let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
         let Stream::Plain(socket) = stream else { return Err(unusable("it is in TLS already".to_owned())) };
-        let (mut compiled, name) = self.compiled(host, tls)?;
-        if identity.is_some() {
-            // Of this one connection: what a session remembers must not serve whoever presents something else.
-            compiled = self.made(tls.verify, identity).map_err(unusable)?;
-        }
+        let (compiled, name) = self.compiled(host, tls)?;
         let timed = tokio::time::timeout(limit, compiled.connect(&name, socket)).await;
         let done = timed.map_err(|_| ReachError::Timeout { peer: host.to_owned(), limit })?;
         Ok(Stream::ClientTls(done.map_err(|error| unusable(error.to_string()))?))
@@ -88,7 +98,11 @@ impl Reach {
         let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
         let name = tls.server_name.as_deref().unwrap_or(host);
         let name = ServerName::parse(name).ok_or_else(|| unusable(format!("'{name}' is no host name")))?;
-        Ok((self.client_tls(tls.verify).map_err(unusable)?, name))
+        let made = match &tls.identity {
+            None => self.client_tls(tls.verify),
+            Some(identity) => self.client_tls_as(identity, tls.verify),
+        };
+        Ok((made.map_err(unusable)?, name))
     }
 
     /// Connects to a unix socket.
@@ -141,11 +155,22 @@ impl Reach {
         if let Some(tls) = place.get() {
             return Ok(tls.clone());
         }
-        let made = self.made(verify, None)?;
+        let settings = self.settings(verify)?;
+        let made = ClientTls::new(&settings).map_err(|error| error.to_string())?;
         Ok(place.get_or_init(|| made).clone())
     }
 
-    fn made(&self, verify: bool, identity: Option<Certificate>) -> Result<ClientTls, String> {
+    /// Compiled for one connection: few show a certificate, and those are kept open.
+    fn client_tls_as(&self, identity: &Identity, verify: bool) -> Result<ClientTls, String> {
+        let certificate = Certificate::from_pem(identity.certificate.as_bytes(), identity.key.as_bytes());
+        let certificate = certificate.map_err(|error| format!("the certificate to show: {error}"))?;
+        // What a session remembers must not serve whoever presents something else.
+        let settings =
+            ClientTlsSettings { identity: Some(certificate), remembered_sessions: 0, ..self.settings(verify)? };
+        ClientTls::new(&settings).map_err(|error| error.to_string())
+    }
+
+    fn settings(&self, verify: bool) -> Result<ClientTlsSettings, String> {
         let verify = if verify {
             let trust = match &self.trust {
                 Some(trust) => trust.clone(),
@@ -155,14 +180,6 @@ impl Reach {
         } else {
             Verify::Off
         };
-        let remembered_sessions = if identity.is_some() { 0 } else { ClientTlsSettings::default().remembered_sessions };
-        let settings = ClientTlsSettings {
-            verify,
-            identity,
-            remembered_sessions,
-            protocols: self.protocols,
-            ..ClientTlsSettings::default()
-        };
-        ClientTls::new(&settings).map_err(|error| error.to_string())
+        Ok(ClientTlsSettings { verify, protocols: self.protocols, ..ClientTlsSettings::default() })
     }
 }

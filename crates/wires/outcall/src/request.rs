@@ -97,7 +97,7 @@ mod tests {
             body: Bytes::new(),
             timeout: Duration::from_secs(1),
             keepalive: Duration::ZERO,
-            tls: Tls { verify: true, server_name: None },
+            tls: Tls { verify: true, server_name: None, identity: None },
             proxy: None,
             max_response_bytes: 1,
         }

@@ -32,7 +32,7 @@ fn post(url: String, body: &'static str) -> Request {
         body: Bytes::from_static(body.as_bytes()),
         timeout: Duration::from_secs(5),
         keepalive: Duration::from_secs(60),
-        tls: Tls { verify: true, server_name: None },
+        tls: Tls { verify: true, server_name: None, identity: None },
         proxy: None,
         max_response_bytes: 1000,
     }

@@ -260,6 +260,18 @@ fn plugins_and_credentials_of_a_workspace_stay_in_it() {
     call("POST /default/consumers/c/key-auth", json!({"key": "of-default"}));
     assert_eq!([get("/default", ""), get("/team", "")], [200, 401], "a plugin for all of a workspace");
     assert_eq!([get("/team", "of-default"), get("/team", "of-team")], [401, 200]);
+    // Loggers tell which workspace it was.
+    let sink = upstream::echo().unwrap();
+    for workspace in ["default", "team"] {
+        let config = json!({"http_endpoint": format!("http://{}/", sink.address())});
+        call(&format!("POST /{workspace}/plugins"), json!({"name": "http-log", "config": config}));
+    }
+    for (path, key, workspace) in [("/default", "", "default"), ("/team", "of-team", "team")] {
+        assert_eq!(get(path, key), 200);
+        let entry: Value = serde_json::from_slice(&sink.next_request().unwrap().body).unwrap();
+        assert_eq!(entry["workspace_name"], workspace, "{entry}");
+        assert_eq!(entry["workspace"], entry["route"]["ws_id"], "{entry}");
+    }
 }
 
 #[test]

@@ -5,9 +5,11 @@
 mod examples;
 mod host;
 mod hostile;
+mod hostile_values;
 mod http;
 mod lifetimes;
 mod plugins;
+mod redis;
 mod rig;
 mod stream;
 mod transform;

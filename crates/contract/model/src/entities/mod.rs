@@ -45,6 +45,7 @@ pub fn all(options: &RegistryOptions) -> Vec<EntityDef> {
         node::tags(),
         node::parameters(),
         node::clustering_data_planes(),
+        node::cluster_events(),
         credentials::acls(),
         credentials::basicauth_credentials(),
         credentials::hmacauth_credentials(),

@@ -73,6 +73,18 @@ pub fn parameters() -> EntityDef {
     EntityDef::new("parameters", record).primary_key(&["key"]).cache_key(&["key"]).global().without_api()
 }
 
+/// What one node tells all nodes of a datastore, itself included, for as long as some may not have heard it: a channel of
+/// whoever speaks and listens there, and what is said.
+pub fn cluster_events() -> EntityDef {
+    let record = Record::new()
+        .field("id", typedefs::id())
+        .field("channel", Field::string().required())
+        .field("data", Field::string().required().len_min(0))
+        .field("created_at", typedefs::auto_timestamp())
+        .ttl();
+    EntityDef::new("cluster_events", record).global().without_api().unexported().since("3.11")
+}
+
 /// Nodes that take their configuration from this one.
 pub fn clustering_data_planes() -> EntityDef {
     let hostname = Field::string().required().custom(Validator::new("host", typedefs::check_host));

@@ -1,5 +1,6 @@
 //! Pages, tags and children.
 
+use gibbon_store::rules::{Condition, Write};
 use gibbon_store::{Query, Tagged, Tags};
 use serde_json::json;
 use uuid::Uuid;
@@ -42,6 +43,63 @@ async fn pages_come_by_identifier() {
         assert_eq!(ids(&rig, Query { limit: 2, ..query("services") }).await, [1, 2], "{backend}");
         assert_eq!(ids(&rig, Query { limit: 2, after: Some(id(2)), ..query("services") }).await, [3, 4], "{backend}");
         assert_eq!(ids(&rig, Query { workspace: Some(id(9)), ..query("services") }).await, [0; 0], "{backend}");
+    }
+}
+
+/// A row is rewritten as if its time had ended in the past.
+async fn end(rig: &Rig, entity: &str, id: Uuid) {
+    let mut document = rig.find(entity, id).await.unwrap().fields();
+    document.insert("expires_at".into(), json!(1.0));
+    let (entity, document) = (entity.into(), std::sync::Arc::new(document.into()));
+    let put = Write::Put { entity, workspace: workspace(), id, document, condition: Condition::Whatever };
+    rig.documents.conductor.commit(vec![put]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_is_full_whatever_has_ended_on_it() {
+    for (backend, rig) in each() {
+        let consumer = rig.insert("consumers", json!({"username": "bob"})).await.unwrap().id.to_string();
+        for n in 1..=6u8 {
+            let key = json!({"id": id(n).to_string(), "key": n.to_string(), "consumer": {"id": consumer}});
+            rig.insert("keyauth_credentials", key).await.unwrap();
+        }
+        for n in [1, 3, 4] {
+            end(&rig, "keyauth_credentials", id(n)).await;
+        }
+        assert_eq!(ids(&rig, Query { limit: 2, ..query("keyauth_credentials") }).await, [2, 5], "{backend}");
+        assert_eq!(ids(&rig, Query { limit: 4, ..query("keyauth_credentials") }).await, [2, 5, 6], "{backend}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_from_texts_reads_as_what_is_shown() {
+    for (backend, rig) in each() {
+        services(&rig).await;
+        let insert = async |entity, document| rig.insert(entity, document).await.unwrap();
+        insert(
+            "routes",
+            json!({"paths": ["/ü\"\n"], "service": {"id": id(1).to_string()}, "headers": {"b": ["1"], "a": ["2"]}}),
+        )
+        .await;
+        let consumer = insert("consumers", json!({"username": "bob"})).await.id.to_string();
+        let consumer = json!({"id": consumer});
+        insert("keyauth_credentials", json!({"key": "a", "consumer": consumer})).await;
+        insert("keyauth_credentials", json!({"key": "b", "ttl": 1000, "consumer": consumer})).await;
+        insert("basicauth_credentials", json!({"username": "u", "password": "p", "consumer": consumer})).await;
+        insert("upstreams", json!({"name": "u", "healthchecks": {"threshold": 1.5}})).await;
+        insert("vaults", json!({"name": "hcv", "prefix": "mine", "config": {"token": "t"}})).await;
+        let kinds = ["services", "routes", "keyauth_credentials", "basicauth_credentials", "upstreams", "vaults"];
+        for kind in kinds {
+            let def = rig.def(kind);
+            let shown = rig.documents.page(&def, query(kind)).await.unwrap();
+            let written = rig.documents.page_texts(&def, query(kind)).await.unwrap();
+            let read: Vec<_> = written.iter().map(|(id, text)| (*id, serde_json::from_str(text).unwrap())).collect();
+            assert_eq!(read, shown, "{backend} {kind}");
+            assert!(
+                !read.is_empty() && !written.iter().any(|(_, text)| text.contains("expires_at")),
+                "{backend} {kind}"
+            );
+        }
     }
 }
 

@@ -107,7 +107,7 @@ fn call(method: Method, address: &Address) -> OutcallRequest {
     let scheme = if address.tls { "https" } else { "http" };
     OutcallRequest {
         timeout: TIMEOUT,
-        tls: OutcallTls { verify: true, server_name: None },
+        tls: OutcallTls { verify: true, server_name: None, identity: None },
         max_response_bytes: 2 * MAX_SECRET,
         ..OutcallRequest::new(method, format!("{scheme}://{}{}", address.authority(), address.target()))
     }

@@ -245,6 +245,10 @@ function response.error(status, message, headers)
   if headers ~= nil and type(headers) ~= "table" then
     error("headers must be a nil or table", 2)
   end
+  if running.phase == "header_filter" then
+    -- The form of the page follows from a head that has been read; here the head alone can still change.
+    return response.exit(status, nil, headers)
+  end
   local flat = {}
   for name, value in pairs(headers or {}) do
     for _, one in ipairs(type(value) == "table" and value or { value }) do

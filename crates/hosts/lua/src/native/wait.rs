@@ -265,15 +265,11 @@ fn transfer(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()> {
         // Verified or not, what comes of it is known before the socket is used again.
         socket.tls.set(true);
         let place = Rc::clone(&socket.connection);
-        let tls = OutcallTls { verify, server_name: name.as_ref().map(lossy) };
         let identity = cert.zip(key).map(|(cert, key)| Arc::new(CertificatePem { cert, key }));
+        let tls = OutcallTls { verify, server_name: name.as_ref().map(lossy), identity };
         let clock = Arc::clone(&clock);
         park(Box::pin(async move {
-            let secured = match identity {
-                Some(identity) => connection.start_tls_as(tls, identity, seconds(time)),
-                None => connection.start_tls(tls, seconds(time)),
-            };
-            match within(&*clock, time, secured).await {
+            match within(&*clock, time, connection.start_tls(tls, seconds(time))).await {
                 Some(Ok(connection)) => {
                     *place.borrow_mut() = Some(connection);
                     smallvec![Out::Flag(true)]

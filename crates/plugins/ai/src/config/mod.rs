@@ -5,14 +5,13 @@ mod advice;
 mod auth;
 mod clients;
 mod model;
-mod redis;
 mod vector;
 
 pub use advice::Advice;
 pub use auth::{Auth, ParamLocation};
 pub use clients::Clients;
+pub use gibbon_pdk::redis::Pooled as Redis;
 pub use model::{Bedrock, HuggingFace, LlamaFormat, MistralFormat, Model, Options};
-pub use redis::Redis;
 pub use vector::{Embeddings, VectorDb};
 
 use gibbon_schema::{Field, Record, Schema, checks, checks::EntityCheck};

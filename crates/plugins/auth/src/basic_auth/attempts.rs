@@ -81,10 +81,7 @@ impl Attempts {
                 return Err(BuildError { plugin: plugin.to_owned(), cause });
             }
             Strategy::Cluster => Some(Shared::Store(Arc::clone(&build.store))),
-            Strategy::Redis => {
-                config.redis.check(plugin)?;
-                Some(Shared::Kv((build.open_kv)(&config.redis.settings())))
-            }
+            Strategy::Redis => Some(Shared::Kv((build.open_kv)(&config.redis.settings(plugin)?))),
         };
         let here = build.shared(&format!("{plugin}/attempts"), || {
             let mut seed = [0; 8];

@@ -130,7 +130,7 @@ impl Server {
     }
 
     async fn connect(&self, host: &Host) -> Result<Line, LdapError> {
-        let tls = OutcallTls { verify: self.verify, server_name: Some(self.host.clone()) };
+        let tls = OutcallTls { verify: self.verify, server_name: Some(self.host.clone()), identity: None };
         let target = DialTarget::Tcp { host: self.host.clone(), port: self.port };
         let from_the_start = self.ldaps.then(|| tls.clone());
         let connected = host.dial.connect(target, from_the_start, self.timeout).await;

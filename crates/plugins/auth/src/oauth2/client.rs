@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-/// Whether a hash in PHC form, `$pbkdf2-sha512$i=ROUNDS,l=LENGTH$SALT$vmRQw0BpocKqrhRKR3m3G/IeOsJdowFFKr1BqQJRowY`, is that of a secret.
+/// Whether a hash in PHC form, `$pbkdf2-sha512$i=ROUNDS,l=LENGTH$SALT$HASH`, is that of a secret.
 fn matches_phc(stored: &str, given: &str) -> bool {
     let parse = || {
         let mut parts = stored.strip_prefix("$pbkdf2-sha512$")?.split('$');

@@ -63,12 +63,27 @@ pub async fn answer(plugin: &OAuth2, x: &Exchange, host: &Host) -> Result<Reply,
 
 async fn decide(plugin: &OAuth2, x: &Exchange, host: &Host, parameters: &Parameters) -> Result<Token, Failure> {
     parameters::check_https(x, &plugin.config)?;
-    let grant_type = grant_type(plugin, parameters);
-    // Of several faults the last one is told, as Kong does: first who the client is, then what it asks for.
-    let client = authenticate(plugin, x, host, parameters, grant_type).await?;
-    let Some(grant_type) = grant_type else {
-        return Err(Refusal::new("unsupported_grant_type", "Invalid grant_type").into());
+    let grant_type = grant_type(plugin, parameters).ok_or(Refusal::new("unsupported_grant_type", "Invalid grant_type"));
+    // Of several faults the last one is told, as Kong does: first who the client is, then what it asks for. Who speaks
+    // for itself alone is asked who it is after what it asks for.
+    let claimed = Claimed::of(x, parameters, plugin.config.auth_header_name.as_deref().unwrap_or("authorization"));
+    let found = claimed.client_id.as_deref().and_then(|id| Client::find(x, host, id));
+    let speaks_for_itself = parameters.text("grant_type").as_deref() == Some("client_credentials");
+    let Some(client) = found else {
+        if speaks_for_itself {
+            grant_type?;
+            end_user_of_itself(plugin, parameters)?;
+        }
+        return Err(Refusal::invalid_client(claimed.by_header).into());
     };
+    claimed.verify(&client, host).await?;
+    if !speaks_for_itself {
+        if client.redirect_uris.is_empty() {
+            return Err(Refusal::invalid_client(claimed.by_header).into());
+        }
+        client::redirect_uri(parameters, &client)?;
+    }
+    let grant_type = grant_type?;
     let service = plugin.service_of(x)?;
     match grant_type {
         GrantType::AuthorizationCode => redeem_code(plugin, host, parameters, &client, service).await,
@@ -79,14 +94,7 @@ async fn decide(plugin: &OAuth2, x: &Exchange, host: &Host, parameters: &Paramet
             Ok(issue(plugin, host, &grant, true).await?)
         }
         GrantType::ClientCredentials => {
-            // The provision key is asked for only from a client that speaks for an end user.
-            let user = match parameters.get("authenticated_userid") {
-                None => None,
-                Some(_) if !parameters.is_secret("provision_key", &plugin.config.provision_key) => {
-                    return Err(Refusal::new("invalid_provision_key", "Invalid provision_key").into());
-                }
-                Some(_) => parameters.text("authenticated_userid").map(Into::into),
-            };
+            let user = end_user_of_itself(plugin, parameters)?;
             let grant = grant_for(plugin, parameters, &client, service, user)?;
             Ok(issue(plugin, host, &grant, false).await?)
         }
@@ -103,27 +111,15 @@ fn grant_type(plugin: &OAuth2, parameters: &Parameters) -> Option<GrantType> {
     }
 }
 
-/// The client that asks, with its secret verified and its redirect URI known.
-async fn authenticate(
-    plugin: &OAuth2,
-    x: &Exchange,
-    host: &Host,
-    parameters: &Parameters,
-    grant_type: Option<GrantType>,
-) -> Result<Client, Failure> {
-    let header = plugin.config.auth_header_name.as_deref().unwrap_or("authorization");
-    let claimed = Claimed::of(x, parameters, header);
-    let found = claimed.client_id.as_deref().and_then(|id| Client::find(x, host, id));
-    let client = found.ok_or_else(|| Refusal::invalid_client(claimed.by_header))?;
-    claimed.verify(&client, host).await?;
-    // Clients that speak for themselves alone need no redirect URI.
-    if grant_type != Some(GrantType::ClientCredentials) {
-        if client.redirect_uris.is_empty() {
-            return Err(Refusal::invalid_client(claimed.by_header).into());
+/// The end user that a client names with the client credentials grant; only who names one needs the provision key.
+fn end_user_of_itself(plugin: &OAuth2, parameters: &Parameters) -> Result<Option<String>, Refusal> {
+    match parameters.get("authenticated_userid") {
+        None => Ok(None),
+        Some(_) if !parameters.is_secret("provision_key", &plugin.config.provision_key) => {
+            Err(Refusal::new("invalid_provision_key", "Invalid provision_key"))
         }
-        client::redirect_uri(parameters, &client)?;
+        Some(_) => Ok(parameters.text("authenticated_userid").map(Into::into)),
     }
-    Ok(client)
 }
 
 fn grant_for(

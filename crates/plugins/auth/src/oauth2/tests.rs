@@ -299,6 +299,22 @@ fn the_token_endpoint_refuses_in_kongs_words() {
 }
 
 #[test]
+fn of_several_faults_the_last_one_is_told() {
+    let others = given(json!({"enable_client_credentials": false}));
+    let unsupported = (400, refusal("unsupported_grant_type", "Invalid grant_type"));
+    for client in ["cid", "bare", "nobody"] {
+        assert_eq!(others.token(credentials(json!({"client_id": client}))), unsupported, "{client}");
+    }
+    let invalid = (400, refusal("invalid_client", "Invalid client authentication"));
+    assert_eq!(others.token(credentials(json!({"client_secret": "wrong"}))), invalid);
+    assert_eq!(others.token(credentials(json!({"client_id": "nobody", "grant_type": "x"}))), invalid);
+    let given = given(json!({}));
+    let named = json!({"client_id": "nobody", "authenticated_userid": "u"});
+    let (status, body) = given.token(credentials(named));
+    assert_eq!((status, body), (400, refusal("invalid_provision_key", "Invalid provision_key")));
+}
+
+#[test]
 fn a_client_may_authenticate_by_header_and_is_challenged_there() {
     let given = given(json!({}));
     let basic = |pair: &str| format!("\nAuthorization: Basic {}", STANDARD.encode(pair));

@@ -58,9 +58,20 @@ pub struct Config {
     /// Whether the endpoint's certificate is verified; it is not while this is unset.
     #[schema(since = "3.15", default_3_15 = true)]
     pub ssl_verify: Option<bool>,
+    /// The certificate that is shown to an endpoint that asks for one.
+    #[schema(optional, since = "3.15")]
+    pub client_certificate: Option<CertificateRef>,
     /// Further fields, computed in Lua.
     #[schema(keys(len_min = 1), values(len_min = 1))]
     pub custom_fields_by_lua: Option<IndexMap<String, String>>,
+}
+
+/// An entity in `certificates`.
+#[derive(Schema, Debug)]
+pub struct CertificateRef {
+    /// Its id.
+    #[schema(uuid)]
+    pub id: String,
 }
 
 /// Credentials in the URL and an Authorization header exclude each other.

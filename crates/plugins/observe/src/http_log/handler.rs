@@ -14,6 +14,7 @@ use gibbon_pdk::{
 };
 
 use super::config::Config;
+use super::shown::Shown;
 use crate::custom_fields::CustomFields;
 use crate::queue_settings::milliseconds;
 
@@ -36,6 +37,7 @@ impl HttpLog {
             timeout: milliseconds(config.timeout),
             keepalive: milliseconds(config.keepalive),
             verify: config.ssl_verify.unwrap_or(false),
+            shown: config.client_certificate.as_ref().and_then(|of| Shown::new(&of.id, build)),
             single: settings.max_batch_size == 1,
         };
         let name = queue_name(config, &settings, &delivery, build);
@@ -49,7 +51,8 @@ impl HttpLog {
 fn queue_name(config: &Config, settings: &QueueSettings, delivery: &Delivery, build: &Build<'_>) -> String {
     let mut alike = DefaultHasher::new();
     let sending = (&config.http_endpoint, &config.method, &config.content_type, delivery.timeout, delivery.keepalive);
-    (build.workspace, sending, delivery.verify, format!("{settings:?}")).hash(&mut alike);
+    let shown = config.client_certificate.as_ref().map(|of| &of.id);
+    (build.workspace, sending, delivery.verify, shown, format!("{settings:?}")).hash(&mut alike);
     config.headers.iter().flatten().for_each(|header| header.hash(&mut alike));
     let (scheme, rest) = delivery.url.split_once("://").unwrap_or_default();
     let server = rest.split('/').next().unwrap_or_default();
@@ -75,6 +78,7 @@ struct Delivery {
     keepalive: Duration,
     /// Off unless asked for, as in Kong: collectors often have certificates of their own making.
     verify: bool,
+    shown: Option<Shown>,
     /// Batches of one are sent as an object, others as an array.
     single: bool,
 }
@@ -82,12 +86,16 @@ struct Delivery {
 impl Deliver for Delivery {
     fn deliver<'a>(&'a self, batch: &'a [QueueEntry]) -> SendFuture<'a, Result<(), String>> {
         Box::pin(async move {
+            let identity = match &self.shown {
+                None => None,
+                Some(shown) => Some(shown.certificate().await?),
+            };
             let request = OutcallRequest {
                 headers: self.headers.clone(),
                 body: self.body(batch),
                 timeout: self.timeout,
                 keepalive: self.keepalive,
-                tls: OutcallTls { verify: self.verify, server_name: None },
+                tls: OutcallTls { verify: self.verify, server_name: None, identity },
                 ..OutcallRequest::new(self.method.clone(), self.url.clone())
             };
             let answer = self.http.call(request).await.map_err(|error| format!("failed request: {error}"))?;

@@ -2,6 +2,7 @@
 
 mod config;
 mod handler;
+mod shown;
 #[cfg(test)]
 mod tests;
 

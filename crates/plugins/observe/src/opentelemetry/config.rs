@@ -56,6 +56,53 @@ pub struct Config {
     /// `parent_probability_fallback` its yes too.
     #[schema(one_of("parent_drop_probability_fallback", "parent_probability_fallback"), since = "3.15")]
     pub sampling_strategy: Option<String>,
+    /// Figures of requests, and where they go.
+    #[schema(optional, since = "3.15")]
+    pub metrics: Option<MetricsConfig>,
+    /// A record per request, and where it goes.
+    #[schema(optional, since = "3.15")]
+    pub access_logs: Option<AccessLogs>,
+}
+
+/// Which figures are sent where, and how often.
+#[derive(Schema, Debug)]
+#[allow(dead_code)] // some fields are there to be accepted and shown
+pub struct MetricsConfig {
+    /// The URL that takes metrics.
+    #[schema(typedef = typedefs::url(), referenceable)]
+    pub endpoint: Option<String>,
+    /// Seconds between two deliveries.
+    #[schema(default = 60)]
+    pub push_interval: f64,
+    /// Count requests: `http.server.request.count`.
+    #[schema(default = false)]
+    pub enable_request_metrics: bool,
+    /// Times of requests: `kong.latency.total`, `kong.latency.internal` and `kong.latency.upstream`.
+    #[schema(default = false)]
+    pub enable_latency_metrics: bool,
+    /// Bytes of requests and answers: `http.server.request.size` and `http.server.response.size`.
+    #[schema(default = false)]
+    pub enable_bandwidth_metrics: bool,
+    /// Tell consumers apart.
+    #[schema(default = false)]
+    pub enable_consumer_attribute: bool,
+    /// Without effect: health of targets is in prometheus.
+    #[schema(default = false)]
+    pub enable_upstream_health_metrics: bool,
+    /// Without effect: figures of models are in prometheus.
+    #[schema(default = false)]
+    pub enable_ai_metrics: bool,
+}
+
+/// Where a record of each request goes, and what is added to it.
+#[derive(Schema, Debug)]
+pub struct AccessLogs {
+    /// The URL that takes them.
+    #[schema(typedef = typedefs::url(), referenceable)]
+    pub endpoint: Option<String>,
+    /// Further attributes, computed in Lua.
+    #[schema(keys(len_min = 1), values(len_min = 1))]
+    pub custom_attributes_by_lua: Option<IndexMap<String, String>>,
 }
 
 fn old_names() -> Vec<Shorthand> {

@@ -12,6 +12,8 @@ use gibbon_pdk::{
 };
 
 use super::config::Config;
+use super::logs::AccessRecords;
+use super::metrics::Metrics;
 use super::{logs, spans};
 use crate::digits::hex_text;
 use crate::ids::{keeps, span_id, trace_id};
@@ -29,6 +31,8 @@ pub struct OpenTelemetry {
     resource: Arc<Resource>,
     traces: Option<Exporter>,
     logs: Option<(Exporter, LogInterest)>,
+    access_logs: Option<(Exporter, AccessRecords)>,
+    metrics: Option<Metrics>,
 }
 
 impl OpenTelemetry {
@@ -44,6 +48,14 @@ impl OpenTelemetry {
             resource,
             traces: exporter(&config.traces_endpoint, "traces"),
             logs: exporter(&config.logs_endpoint, "logs").map(|logs| (logs, LogInterest::default())),
+            access_logs: config.access_logs.as_ref().and_then(|of| {
+                let records = AccessRecords::new(of.custom_attributes_by_lua.as_ref());
+                Some((exporter(&of.endpoint, "access_logs")?, records))
+            }),
+            metrics: config
+                .metrics
+                .as_ref()
+                .and_then(|of| Some(Metrics::open(of, Endpoint::new(of.endpoint.as_ref()?, config, build), build))),
         }
     }
 
@@ -107,6 +119,13 @@ impl Handler for OpenTelemetry {
                 logs.push(&self.resource.of(x, &host.node), lines.iter().map(|line| logs::encode(line, x)).collect());
             }
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.count(x, &self.resource.of(x, &host.node));
+        }
+        if let Some((exporter, records)) = &self.access_logs {
+            let record = records.encode(x, host);
+            exporter.push(&self.resource.of(x, &host.node), vec![record]);
+        }
         let Some(traces) = self.traces.as_ref().filter(|_| x.trace.is_on()) else { return };
         // Where access was not reached (no route, an answer before it), the trace is the gateway's own.
         let context = *x.trace.context.get_or_insert_with(|| self.begin(&Extracted::default(), host));
@@ -128,15 +147,7 @@ impl Exporter {
         let old = |given: Option<i64>, default: i64| given.map(|given| (given, default));
         let delay = config.batch_flush_delay.map(|given| (given as f64, 3.0));
         let usual: Arc<OnceLock<Vec<u8>>> = Arc::default();
-        let delivery = Delivery {
-            http: Arc::clone(&build.http),
-            url: url.to_owned(),
-            headers: headers(config.headers.as_ref()),
-            timeout: milliseconds(f64::from(config.connect_timeout))
-                + milliseconds(f64::from(config.send_timeout))
-                + milliseconds(f64::from(config.read_timeout)),
-            usual: Arc::clone(&usual),
-        };
+        let delivery = Delivery { endpoint: Endpoint::new(url, config, build), usual: Arc::clone(&usual) };
         let settings = config.queue.settings(old(config.batch_span_count, 200), delay);
         let queue = build.queues.open(&format!("{}:{name}", build.plugin_id), settings, Arc::new(delivery));
         Exporter { queue, usual }
@@ -158,10 +169,7 @@ impl Exporter {
 
 /// How a batch is sent.
 struct Delivery {
-    http: Arc<dyn HttpClient>,
-    url: String,
-    headers: Headers,
-    timeout: Duration,
+    endpoint: Endpoint,
     usual: Arc<OnceLock<Vec<u8>>>,
 }
 
@@ -177,20 +185,46 @@ impl Delivery {
 
 impl Deliver for Delivery {
     fn deliver<'a>(&'a self, batch: &'a [QueueEntry]) -> SendFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            let body = otlp::export(batch.iter().map(|entry| self.parts(entry)));
-            let request = OutcallRequest {
-                headers: self.headers.clone(),
-                body: Bytes::from(body),
-                timeout: self.timeout,
-                ..OutcallRequest::new(Method::Post, self.url.clone())
-            };
-            let answer = self.http.call(request).await.map_err(|error| format!("failed to send request: {error}"))?;
-            match answer.status {
-                200 => Ok(()),
-                status => Err(format!("response error: {status}")),
-            }
-        })
+        Box::pin(async move { self.endpoint.send(otlp::export(batch.iter().map(|entry| self.parts(entry)))).await })
+    }
+}
+
+/// A URL of a collector, and how it is asked.
+pub struct Endpoint {
+    http: Arc<dyn HttpClient>,
+    url: String,
+    headers: Headers,
+    timeout: Duration,
+}
+
+impl Endpoint {
+    fn new(url: &str, config: &Config, build: &Build<'_>) -> Self {
+        Endpoint {
+            http: Arc::clone(&build.http),
+            url: url.to_owned(),
+            headers: headers(config.headers.as_ref()),
+            timeout: milliseconds(f64::from(config.connect_timeout))
+                + milliseconds(f64::from(config.send_timeout))
+                + milliseconds(f64::from(config.read_timeout)),
+        }
+    }
+
+    /// Sends an export request; only 200 is a success.
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    pub async fn send(&self, body: Vec<u8>) -> Result<(), String> {
+        let request = OutcallRequest {
+            headers: self.headers.clone(),
+            body: Bytes::from(body),
+            timeout: self.timeout,
+            ..OutcallRequest::new(Method::Post, self.url.clone())
+        };
+        let answer = self.http.call(request).await.map_err(|error| format!("failed to send request: {error}"))?;
+        match answer.status {
+            200 => Ok(()),
+            status => Err(format!("response error: {status}")),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod config;
 mod handler;
 mod logs;
+mod metrics;
 mod spans;
 #[cfg(test)]
 mod tests;

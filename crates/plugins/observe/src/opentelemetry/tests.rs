@@ -216,3 +216,64 @@ fn older_settings_count_where_they_differ_from_their_defaults() {
 fn some_endpoint_is_required() {
     assert!(refused(&PART, json!({})).to_string().contains("at least one of these fields must be non-empty"));
 }
+
+/// A metric by its name, out of everything that was sent there.
+fn metric(rig: &Rig, name: &str) -> Protobuf {
+    let calls = rig.http.calls.lock().unwrap();
+    let last = calls.iter().rfind(|call| call.url == "http://otel.test/v1/metrics").unwrap();
+    let metrics = Protobuf::of(&last.body).message(1).message(2).messages(2);
+    metrics.into_iter().find(|metric| metric.text(1) == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn figures_are_added_up_and_sent_once_per_interval() {
+    let rig = rig(Instrumentations::NONE, 0.0);
+    let metrics = json!({"endpoint": "http://otel.test/v1/metrics", "push_interval": 7, "enable_request_metrics": true,
+        "enable_latency_metrics": true, "enable_bandwidth_metrics": true});
+    let handler = handler(&rig, json!({"metrics": metrics}));
+    let queue = rig.queues.get(":metrics");
+    assert_eq!(queue.settings.max_coalescing_delay.as_secs(), 7);
+    for status in [200, 200, 404] {
+        let mut x = exchange();
+        x.response.status = status;
+        (x.request_bytes, x.response_bytes) = (50, 2_000);
+        rig.log(&*handler, &mut x);
+    }
+    queue.deliver().unwrap();
+    let count = metric(&rig, "http.server.request.count");
+    let sum = count.message(7);
+    assert_eq!((count.text(3).as_str(), sum.number(2), sum.number(3)), ("{request}", 2, 1));
+    let mut points: Vec<_> =
+        sum.messages(1).iter().map(|p| (p.attributes(7)["kong.response.status_code"].clone(), p.number(6))).collect();
+    points.sort();
+    assert_eq!(points, [("200".to_owned(), 2), ("404".to_owned(), 1)]);
+    let attributes = sum.message(1).attributes(7);
+    assert_eq!(attributes["http.request.method"], "GET");
+    assert!(attributes.contains_key("kong.service.name") && !attributes.contains_key("kong.auth.consumer.name"));
+    let sizes = metric(&rig, "http.server.response.size").message(9);
+    assert_eq!((sizes.number(2), sizes.message(1).number(4)), (2, 3));
+    let sent = metric(&rig, "http.server.response.size").message(9).message(1);
+    assert_eq!(f64::from_bits(sent.number(5)), 6_000.0);
+    assert_eq!(metric(&rig, "kong.latency.total").message(9).message(1).number(4), 3);
+
+    // What comes later is added to what was sent.
+    rig.log(&*handler, &mut exchange());
+    queue.deliver().unwrap();
+    let points = metric(&rig, "http.server.request.count").message(7).messages(1);
+    assert_eq!(points.iter().map(|point| point.number(6)).sum::<u64>(), 4);
+}
+
+#[test]
+fn a_record_of_each_request_is_exported() {
+    let rig = rig(Instrumentations::NONE, 0.0);
+    let handler = handler(&rig, json!({"access_logs": {"endpoint": "http://otel.test/v1/logs"}}));
+    let mut x = exchange();
+    x.id = RequestId([5; 16]);
+    rig.log(&*handler, &mut x);
+    rig.queues.get(":access_logs").deliver().unwrap();
+    let calls = rig.http.calls.lock().unwrap();
+    let record = Protobuf::of(&calls[0].body).message(1).message(2).message(2);
+    let entry: Value = serde_json::from_str(&record.message(5).text(1)).unwrap();
+    assert_eq!(entry["request"]["id"], "05".repeat(16));
+    assert_eq!((record.number(2), record.attributes(6)["request.id"].clone()), (9, "05".repeat(16)));
+}

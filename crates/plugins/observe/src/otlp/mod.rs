@@ -2,10 +2,12 @@
 //!
 //! Only writing is here, and only the fields that are used; the numbers are those of `opentelemetry-proto` 1.x.
 
+mod metrics;
 mod records;
 mod resource;
 mod wire;
 
+pub use metrics::{Distribution, TimeSpan, histogram, sum};
 pub use records::{Event, LogRecord, Span, SpanKind, Value};
 pub use resource::Resource;
 pub use wire::Message;
@@ -14,7 +16,7 @@ pub use wire::Message;
 const SCOPE: (&str, &str) = ("kong-internal", "0.1.0");
 
 /// An export request: records under the resource they belong to. Neighbours of one resource are sent together. All
-/// three levels have the same numbers in requests of traces and of logs.
+/// three levels have the same numbers in requests of traces, of logs and of metrics.
 pub fn export<'a>(records: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut groups: Vec<(&[u8], Vec<&[u8]>)> = Vec::new();
     for (resource, record) in records {

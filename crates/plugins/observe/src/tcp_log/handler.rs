@@ -24,9 +24,11 @@ impl TcpLog {
         let timeout = milliseconds(config.timeout);
         let mut line = Line::new(Arc::clone(&build.dial), Arc::clone(&build.clock), target, timeout);
         line.keepalive = milliseconds(config.keepalive);
-        line.tls = config
-            .tls
-            .then(|| OutcallTls { verify: config.ssl_verify.unwrap_or(false), server_name: config.tls_sni.clone() });
+        line.tls = config.tls.then(|| OutcallTls {
+            verify: config.ssl_verify.unwrap_or(false),
+            server_name: config.tls_sni.clone(),
+            identity: None,
+        });
         Ok(TcpLog { fields, queue: build.queue(at_once(), Arc::new(Lines(line))) })
     }
 }

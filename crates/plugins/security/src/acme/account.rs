@@ -25,23 +25,29 @@ impl Account {
 }
 
 impl Keeper {
-    /// The account: as stored, or made now.
+    /// The account: with the key that was given, or one of its own.
     ///
     /// # Errors
     /// When neither works.
     pub async fn account(&self) -> Result<Account, AcmeError> {
-        let key = match stored(&self.storage, &self.account_place()).await? {
-            Some(stored) => AccountKey::from_pem(&stored)?,
-            None => {
-                let key = self.make_account_key().await?;
-                let value = json!({ "key": key.pem() }).to_string();
-                self.storage.set(&self.account_place(), &value, None).await?;
-                key
-            }
+        let key = match &self.settings.account_key {
+            Some(given) => given.load(&*self.store).await?,
+            None => self.own_key().await?,
         };
         // Registering a key that is known gives its account again (RFC 8555 7.3).
         let kid = self.register(&self.authority, &key).await?;
         Ok(Account { key, kid })
+    }
+
+    /// The key that the storage has; made now if it has none.
+    async fn own_key(&self) -> Result<AccountKey, AcmeError> {
+        if let Some(stored) = stored(&self.storage, &self.account_place()).await? {
+            return Ok(AccountKey::from_pem(&stored)?);
+        }
+        let key = self.make_account_key().await?;
+        let value = json!({ "key": key.pem() }).to_string();
+        self.storage.set(&self.account_place(), &value, None).await?;
+        Ok(key)
     }
 
     fn account_place(&self) -> String {

@@ -34,6 +34,8 @@ pub enum AcmeError {
     KeyNotMade(String),
     #[error("the key of the external account is no base64url")]
     ExternalKey,
+    #[error("the account's key '{kid}' cannot be used: {why}")]
+    GivenKey { kid: String, why: String },
 }
 
 /// The addresses that the authority's directory names.

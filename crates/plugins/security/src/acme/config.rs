@@ -1,5 +1,6 @@
 //! Settings of acme. No `Debug`: they hold secrets.
 
+use gibbon_pdk::redis::Server;
 use gibbon_schema::{Field, Schema, Shorthand, checks, checks::EntityCheck, typedefs};
 use serde_json::Value;
 
@@ -63,7 +64,6 @@ pub struct Config {
 
 /// A key of the `keys` entities.
 #[derive(Schema)]
-#[allow(dead_code)] // some fields are there to be accepted and shown
 pub struct AccountKey {
     /// The key's `kid`.
     #[schema(required)]
@@ -122,33 +122,8 @@ pub struct Kong {}
 #[derive(Schema)]
 #[schema(shorthands = old_redis_names)]
 pub struct Redis {
-    /// Where the server listens.
-    #[schema(custom = typedefs::check_host)]
-    pub host: Option<String>,
-    /// The port of the server.
-    #[schema(default = 6379, between(0, 65535))]
-    pub port: u16,
-    /// Milliseconds to wait for a connection, and for each answer.
-    #[schema(default = 2000, between(0, 2_147_483_646))]
-    pub timeout: u32,
-    /// Who to log in as, on servers with access control lists.
-    #[schema(referenceable)]
-    pub username: Option<String>,
-    /// The password to log in with.
-    #[schema(referenceable, encrypted, len_min = 0)]
-    pub password: Option<String>,
-    /// The number of the database.
-    #[schema(default = 0)]
-    pub database: i64,
-    /// Whether to speak TLS.
-    #[schema(default = false)]
-    pub ssl: bool,
-    /// Whether the server's certificate is verified.
-    #[schema(default = false, default_3_15 = true)]
-    pub ssl_verify: bool,
-    /// The name sent and verified in TLS, in place of `host`.
-    #[schema(custom = typedefs::check_sni)]
-    pub server_name: Option<String>,
+    #[schema(flatten)]
+    pub server: Server,
     /// Further settings.
     pub extra_options: RedisOptions,
     /// Logging in with an identity of a cloud provider; read, but not available.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gibbon_pdk::{
-    Build, BuildError, CertificatePem, Clock, Compute, Deliver, Queue, QueueEntry, QueueSettings, SendFuture,
+    Build, BuildError, CertificatePem, Clock, Compute, Deliver, Queue, QueueEntry, QueueSettings, SendFuture, Store,
 };
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::certificates::{Certificates, Held};
 use super::config::{CertType, Config};
 use super::domains::Domains;
 use super::entities::Entities;
+use super::given_key::GivenKey;
 use super::storage::{Storage, StorageError};
 
 const RENEW_CONFIG: &str = "kong_acme:renew_config:";
@@ -35,6 +36,7 @@ pub struct Settings {
     pub tos_accepted: bool,
     /// Key id and key of an external account.
     pub external: Option<(String, String)>,
+    pub account_key: Option<GivenKey>,
     pub cert_type: CertType,
     pub rsa_key_size: u32,
     pub preferred_chain: Option<String>,
@@ -49,6 +51,7 @@ pub struct Keeper {
     pub domains: Domains,
     pub storage: Storage,
     pub authority: Authority,
+    pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub compute: Arc<dyn Compute>,
     pub certificates: Arc<Certificates>,
@@ -74,15 +77,11 @@ impl Keeper {
     /// # Errors
     /// What this node cannot do.
     pub fn new(config: Config, build: &Build<'_>) -> Result<Arc<Self>, BuildError> {
-        if config.account_key.is_some() {
-            let cause =
-                "an account key out of the 'keys' entities is not available; leave 'account_key' out".to_owned();
-            return Err(BuildError { plugin: super::PART.name.to_owned(), cause });
-        }
         let keeper = Arc::new(Keeper {
             domains: Domains::new(config.allow_any_domain, config.domains.as_deref().unwrap_or_default()),
             storage: Storage::new(&config, build)?,
             authority: Authority::new(Arc::clone(&build.http), &config.api_uri),
+            store: Arc::clone(&build.store),
             clock: Arc::clone(&build.clock),
             compute: Arc::clone(&build.compute),
             certificates: build.shared("acme/certificates", Certificates::default),
@@ -96,6 +95,11 @@ impl Keeper {
             settings: Settings {
                 email: config.account_email,
                 tos_accepted: config.tos_accepted,
+                account_key: config.account_key.map(|key| GivenKey {
+                    kid: key.key_id,
+                    set: key.key_set,
+                    workspace: build.workspace,
+                }),
                 external: config.eab_kid.zip(config.eab_hmac_key),
                 cert_type: config.cert_type,
                 rsa_key_size: config.rsa_key_size as u32,

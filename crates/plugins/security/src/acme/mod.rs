@@ -12,6 +12,7 @@ mod challenge;
 mod config;
 mod domains;
 mod entities;
+mod given_key;
 mod handler;
 mod issue;
 mod jws;

@@ -16,7 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use gibbon_pdk::{AdminRoot, Clock, NodeState, Part, Phase, Phases, Protocol, Protocols, Scopes};
+use gibbon_pdk::{AdminRoot, Clock, NodeState, Part, Phase, Phases, Protocol, Protocols, Random, Scopes, Store};
 use gibbon_schema::Schema;
 
 use admin::CachePaths;
@@ -49,6 +49,18 @@ pub const PART: Part = Part {
 };
 
 /// The cache's paths of the Admin API.
-pub fn admin_paths(state: &dyn NodeState, clock: Arc<dyn Clock>) -> AdminRoot {
-    (PART.name.into(), Arc::new(CachePaths { caches: Caches::of(state), clock }))
+pub fn admin_paths(
+    state: &dyn NodeState,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    random: Arc<dyn Random>,
+) -> AdminRoot {
+    (PART.name.into(), Arc::new(CachePaths { caches: Caches::of(state), clock, store, random }))
+}
+
+/// Hears what a node of the datastore tells all of them; what is not for this plugin does not concern it.
+pub fn hear(state: &dyn NodeState, channel: &str, what: &str) {
+    if channel == admin::CHANNEL {
+        admin::hear(&Caches::of(state), what);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gibbon_message::Method;
-use gibbon_pdk::{AdminCall, Exchange, Handler, ReplyBody};
+use gibbon_pdk::{AdminCall, Exchange, Handler, ReplyBody, Store as _};
 use gibbon_rig::{Ended, People, Rig, refused, request};
 use serde_json::{Value, json};
 
@@ -231,7 +231,8 @@ fn the_admin_api_can_look_at_answers_and_forget_them() {
     let first = cached.get("GET /", &[]);
     let key = first.x.added_headers.get_str("X-Cache-Key").unwrap().to_owned();
     let plugin = uuid::Uuid::from_bytes([1; 16]);
-    let (_, paths) = super::admin_paths(&cached.rig.state, cached.rig.clock.clone());
+    let rig = &cached.rig;
+    let (_, paths) = super::admin_paths(&rig.state, rig.clock.clone(), rig.store.clone(), rig.random.clone());
     let call = |method, path: &str| {
         let path = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         gibbon_rig::run(paths.answer(AdminCall { method, path, query: vec![], body: Value::Null }))
@@ -252,6 +253,22 @@ fn the_admin_api_can_look_at_answers_and_forget_them() {
     assert_eq!(cached.statuses(&["GET /", "GET /"]), ["Miss", "Hit"]);
     assert_eq!(status(Method::Delete, ""), Some(204));
     assert_eq!(cached.statuses(&["GET /"]), ["Miss"]);
+
+    // The other nodes of the datastore are told, and do the same.
+    let told = gibbon_rig::run(rig.store.list("cluster_events", "channel", "proxy-cache:purge")).unwrap();
+    let mut told: Vec<&str> = told.iter().map(|event| event["data"].as_str().unwrap()).collect();
+    told.sort_unstable();
+    let of_plugin = format!("{plugin} {key}");
+    let mut expected = vec!["", "nope", &of_plugin, &key, &key];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    for what in ["", &key, &of_plugin] {
+        assert_eq!(cached.statuses(&["GET /"]), ["Hit"]);
+        super::hear(&rig.state, "another:channel", what);
+        assert_eq!(cached.statuses(&["GET /"]), ["Hit"]);
+        super::hear(&rig.state, "proxy-cache:purge", what);
+        assert_eq!(cached.statuses(&["GET /"]), ["Miss"], "{what}");
+    }
 }
 
 #[test]

@@ -40,8 +40,7 @@ impl Counting {
                 Counting::Shared(Shared::Exact { outside, given_back: true })
             }
             Policy::Redis => {
-                config.redis.check(plugin)?;
-                let settings = config.redis.settings();
+                let settings = config.redis.settings(plugin)?;
                 let outside = Outside::Kv((build.open_kv)(&settings));
                 Counting::Shared(if config.sync_rate > 0.0 {
                     let rate = Duration::from_secs_f64(config.sync_rate);

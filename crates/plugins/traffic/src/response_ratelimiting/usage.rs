@@ -61,8 +61,7 @@ impl Counting {
                 Counting::Shared(outside, later)
             }
             Policy::Redis => {
-                config.redis.check(plugin)?;
-                let settings = config.redis.settings();
+                let settings = config.redis.settings(plugin)?;
                 let outside = Outside::Kv((build.open_kv)(&settings));
                 let later = LaterCounts::new(outside.clone(), &settings, build);
                 Counting::Shared(outside, later)

@@ -131,13 +131,22 @@ impl Facts {
         let at = jiff::Timestamp::from_second((milliseconds / 1000) as i64).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         Facts {
             path: text(&x.destination.path),
-            protocol: if x.request.version >= Version::H2 { "HTTP/2" } else { "HTTP/1.1" },
+            protocol: protocol(x.request.version),
             prefix: host.split('.').next().unwrap_or_default().to_owned(),
             host,
             agent: x.request.headers.get_str("user-agent").map(str::to_owned),
             time: at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
             milliseconds,
         }
+    }
+}
+
+/// As Lua writes the number of the version.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1",
+        Version::Http11 => "HTTP/1.1",
+        _ => "HTTP/2",
     }
 }
 

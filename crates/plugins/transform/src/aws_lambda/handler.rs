@@ -85,7 +85,7 @@ impl Lambda {
             body: event.into(),
             timeout: milliseconds(config.timeout),
             keepalive: milliseconds(config.keepalive),
-            tls: OutcallTls { verify: config.ssl_verify.unwrap_or(false), server_name: None },
+            tls: OutcallTls { verify: config.ssl_verify.unwrap_or(false), server_name: None, identity: None },
             proxy: config.proxy_url.clone(),
             ..OutcallRequest::new(Method::Post, url)
         };

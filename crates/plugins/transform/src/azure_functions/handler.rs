@@ -62,7 +62,7 @@ impl Function {
             body,
             timeout: self.timeout,
             keepalive: self.keepalive,
-            tls: OutcallTls { verify: self.verify, server_name: None },
+            tls: OutcallTls { verify: self.verify, server_name: None, identity: None },
             ..OutcallRequest::new(x.request.method.clone(), url)
         };
         hop::strip(&mut request.headers);

@@ -19,7 +19,7 @@ const LARGEST_ANSWER: usize = 64 << 10;
 /// An event for its receiver.
 pub enum Message {
     Log(String),
-    Call(OutcallRequest),
+    Call(Box<OutcallRequest>),
 }
 
 /// The message for a hook.
@@ -33,8 +33,8 @@ pub fn of(hook: &Value, source: &str, names: &[String], payload: &Value) -> Resu
     event.entry("event").or_insert_with(|| names.first().cloned().unwrap_or_default().into());
     match hook.get("handler").and_then(Value::as_str) {
         Some("log") => Ok(Message::Log(Value::Object(event).to_string())),
-        Some("webhook") => webhook(&config, &event).map(Message::Call),
-        Some("webhook-custom") => custom(&config, &event).map(Message::Call),
+        Some("webhook") => webhook(&config, &event).map(|call| Message::Call(Box::new(call))),
+        Some("webhook-custom") => custom(&config, &event).map(|call| Message::Call(Box::new(call))),
         other => Err(format!("the handler {} does not exist", other.unwrap_or_default())),
     }
 }
@@ -82,7 +82,8 @@ fn request(config: &Map<String, Value>, method: Method, body: String) -> Result<
     request.timeout = TIMEOUT;
     request.max_response_bytes = LARGEST_ANSWER;
     // As in Kong, receivers are verified where the hook asks for it.
-    request.tls = OutcallTls { verify: config.get("ssl_verify") == Some(&Value::Bool(true)), server_name: None };
+    request.tls =
+        OutcallTls { verify: config.get("ssl_verify") == Some(&Value::Bool(true)), server_name: None, identity: None };
     Ok(request)
 }
 
@@ -177,7 +178,7 @@ mod tests {
 
     fn call(hook: Value, payload: Value) -> OutcallRequest {
         match of(&hook, "crud", &["consumers".to_owned()], &payload).unwrap() {
-            Message::Call(request) => request,
+            Message::Call(request) => *request,
             Message::Log(line) => panic!("{line}"),
         }
     }

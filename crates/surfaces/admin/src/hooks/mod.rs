@@ -152,7 +152,7 @@ impl Hooks {
             }
             message::Message::Call(request) => {
                 let http = self.http.as_ref().ok_or("this node sends nothing")?;
-                let answer = http.call(request).await.map_err(|error| error.to_string())?;
+                let answer = http.call(*request).await.map_err(|error| error.to_string())?;
                 if answer.status < 400 {
                     Ok(answer.status)
                 } else {

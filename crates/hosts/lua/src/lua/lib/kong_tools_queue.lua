@@ -26,23 +26,28 @@ local function handed_out(queue, batch)
   end
 end
 
+--- Entries lie from `first` to `last`, so that taking one moves no other.
+local function length(queue) return queue.last - queue.first + 1 end
+
+local function take(queue)
+  local entry = queue.entries[queue.first]
+  queue.entries[queue.first] = nil
+  queue.first = queue.first + 1
+  return entry
+end
+
 local function drained(premature, queue)
-  while #queue.entries > 0 do
+  while length(queue) > 0 do
     local deadline = ngx.now() + queue.max_coalescing_delay
-    while not premature and #queue.entries < queue.max_batch_size and ngx.now() < deadline do
+    while not premature and length(queue) < queue.max_batch_size and ngx.now() < deadline do
       ngx.sleep(math.min(0.05, math.max(deadline - ngx.now(), 0)))
     end
     local batch = {}
-    for i = 1, math.min(queue.max_batch_size, #queue.entries) do batch[i] = queue.entries[i] end
-    local rest = {}
-    for i = #batch + 1, #queue.entries do rest[#rest + 1] = queue.entries[i] end
-    queue.entries = rest
+    for i = 1, math.min(queue.max_batch_size, length(queue)) do batch[i] = take(queue) end
     handed_out(queue, batch)
   end
   queue.running = false
-  if #queue.entries == 0 then
-    queues[queue.key] = nil
-  end
+  queues[queue.key] = nil
 end
 
 --- Adds an entry to the queue of a name; the first one makes it.
@@ -56,18 +61,19 @@ function Queue.enqueue(conf, handler, handler_conf, value)
   local key = tostring(kong.plugin and handler_conf and handler_conf.__plugin_id or "") .. ":" .. conf.name
   local queue = queues[key]
   if not queue then
-    queue = setmetatable({ key = key, entries = {} }, Queue)
+    queue = setmetatable({ key = key, entries = {}, first = 1, last = 0 }, Queue)
     queues[key] = queue
   end
   for name, default in pairs(defaults) do
     queue[name] = conf[name] ~= nil and conf[name] or default
   end
   queue.name, queue.handler, queue.handler_conf = conf.name, handler, handler_conf
-  if #queue.entries >= queue.max_entries then
+  if length(queue) >= queue.max_entries then
     kong.log.err(("[queue %s] queue full, dropping old entries until there is room"):format(conf.name))
-    table.remove(queue.entries, 1)
+    take(queue)
   end
-  queue.entries[#queue.entries + 1] = value
+  queue.last = queue.last + 1
+  queue.entries[queue.last] = value
   if not queue.running then
     queue.running = true
     local ok, err = ngx.timer.at(0, drained, queue)
@@ -89,7 +95,7 @@ end
 
 function Queue.is_full(conf)
   local queue = queues[":" .. conf.name]
-  return queue ~= nil and #queue.entries >= queue.max_entries
+  return queue ~= nil and length(queue) >= queue.max_entries
 end
 function Queue.can_enqueue(conf) return not Queue.is_full(conf) end
 return Queue

@@ -23,7 +23,7 @@ pkey._wrap = wrap
 
 local function read(text, options)
   options = options or {}
-  local handle, err = native.key_read(text)
+  local handle, err = native.key_read(text, options.passphrase or options.passphrase_cb and options.passphrase_cb())
   if not handle then
     return nil, "pkey.new:load_key: " .. err
   end

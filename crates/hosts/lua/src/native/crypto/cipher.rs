@@ -55,6 +55,15 @@ fn run(name: &str, job: &Job<'_>) -> Done {
     }
 }
 
+/// What a block cipher with padding hides.
+///
+/// # Errors
+/// Wrong key, iv or length.
+pub fn decrypted(name: &str, key: &[u8], iv: &[u8], data: &[u8]) -> Result<Vec<u8>, String> {
+    let job = Job { key, iv, data, padded: true, aad: b"", tag: None, encrypt: false };
+    run(name, &job).map(|(text, _)| text)
+}
+
 fn authenticated(algorithm: &'static aead::Algorithm, job: &Job<'_>) -> Done {
     let key = UnboundKey::new(algorithm, job.key).map(LessSafeKey::new).map_err(failed)?;
     let nonce = Nonce::try_assume_unique_for_key(job.iv).map_err(|_| "incorrect iv size, 12 expected".to_owned())?;
@@ -150,7 +159,11 @@ impl hkdf::KeyType for Length {
 const LONGEST: usize = 4096;
 const MOST_ROUNDS: u32 = 1_000_000;
 
-fn pbkdf2_of(digest: &str, pass: &[u8], salt: &[u8], rounds: u32, length: usize) -> Result<Vec<u8>, String> {
+/// A key derived from a passphrase.
+///
+/// # Errors
+/// A digest that is not known, or too many rounds.
+pub fn pbkdf2_of(digest: &str, pass: &[u8], salt: &[u8], rounds: u32, length: usize) -> Result<Vec<u8>, String> {
     let algorithm = match digest {
         "sha1" => pbkdf2::PBKDF2_HMAC_SHA1,
         "sha256" => pbkdf2::PBKDF2_HMAC_SHA256,

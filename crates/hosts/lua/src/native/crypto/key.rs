@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
 use super::der::{self, Reader};
+use super::encrypted;
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
@@ -182,9 +183,17 @@ impl Key {
     /// # Errors
     /// What is wrong with it.
     pub fn read(bytes: &[u8]) -> Read {
+        Key::read_with(bytes, None)
+    }
+
+    /// As [`read`](Self::read), of a key that may be under a passphrase.
+    ///
+    /// # Errors
+    /// As `read`, and a wrong passphrase.
+    pub fn read_with(bytes: &[u8], passphrase: Option<&[u8]>) -> Read {
         if let Ok(text) = std::str::from_utf8(bytes) {
             if text.contains("-----BEGIN ") {
-                return Key::from_pem(text);
+                return Key::from_pem(text, passphrase);
             }
             if text.trim_start().starts_with('{') {
                 let jwk = serde_json::from_str(text).map_err(|_| "the JWK is not JSON".to_owned())?;
@@ -198,7 +207,7 @@ impl Key {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn from_pem(text: &str) -> Read {
+    pub fn from_pem(text: &str, passphrase: Option<&[u8]>) -> Read {
         for (label, bytes) in pem_blocks(text) {
             match label.as_str() {
                 "PUBLIC KEY" => return Key::from_spki(&bytes).ok_or_else(malformed),
@@ -206,12 +215,15 @@ impl Key {
                 "PRIVATE KEY" => return Key::from_pkcs8(&bytes),
                 "RSA PRIVATE KEY" => return Key::from_pkcs1(&bytes).ok_or_else(malformed),
                 "EC PRIVATE KEY" => return Key::from_sec1(&bytes, None),
-                "ENCRYPTED PRIVATE KEY" => return Err("encrypted private keys are not supported".to_owned()),
+                "ENCRYPTED PRIVATE KEY" => {
+                    let passphrase = passphrase.ok_or("the key is encrypted: it takes a passphrase")?;
+                    return Key::from_pkcs8(&encrypted::opened(&bytes, passphrase)?);
+                }
                 _ => {}
             }
         }
         Err(if text.contains("ENCRYPTED") {
-            "encrypted private keys are not supported".to_owned()
+            "of encrypted keys only those in the form of PKCS #8 are read".to_owned()
         } else {
             "no key found in the PEM text".to_owned()
         })

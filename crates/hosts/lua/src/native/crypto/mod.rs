@@ -5,6 +5,7 @@ mod certificate;
 mod chain;
 mod cipher;
 mod der;
+mod encrypted;
 mod key;
 mod numbers;
 mod operations;
@@ -40,7 +41,10 @@ pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
 }
 
 fn keys(lua: &Lua, native: &Table) -> mlua::Result<()> {
-    add(lua, native, "key_read", |lua, source: LuaString| given(lua, Key::read(&source.as_bytes())))?;
+    add(lua, native, "key_read", |lua, (source, passphrase): (LuaString, Option<LuaString>)| {
+        let passphrase = passphrase.map(|text| text.as_bytes().to_vec());
+        given(lua, Key::read_with(&source.as_bytes(), passphrase.as_deref()))
+    })?;
     add(lua, native, "key_generate", |lua, (kind, bits, curve): (LuaString, u32, LuaString)| {
         given(lua, operations::generate(&lossy(&kind), bits, &lossy(&curve)))
     })?;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gibbon_pdk::{Build, BuildError, Clock, Kv, KvError, KvSettings, KvValue, OutcallError, Random, Store, StoreError};
+use gibbon_pdk::redis::refuse_cloud_authentication;
+use gibbon_pdk::{Build, BuildError, Clock, Kv, KvError, KvValue, OutcallError, Random, Store, StoreError};
 use serde_json::{Value, json};
 
-use super::config::{Config, Redis, StorageKind};
+use super::config::{Config, StorageKind};
 use consul::Consul;
 use vault::Vault;
 
@@ -62,14 +63,10 @@ impl Storage {
                 return Err(refuse("storage 'kong' needs a datastore, and this node has none"));
             }
             StorageKind::Kong => Storage::Store { store: Arc::clone(&build.store), random: Arc::clone(&build.random) },
-            StorageKind::Redis
-                if settings.redis.cloud_authentication.get("auth_provider").is_some_and(Value::is_string) =>
-            {
-                return Err(refuse("logging in to Redis with an identity of a cloud provider is not available"));
-            }
             StorageKind::Redis => {
                 let options = &settings.redis.extra_options;
-                let kv = (build.open_kv)(&kv_settings(&settings.redis));
+                refuse_cloud_authentication(super::PART.name, &settings.redis.cloud_authentication)?;
+                let kv = (build.open_kv)(&settings.redis.server.settings());
                 let scan_count = options.scan_count.clamp(1.0, 10_000.0) as u64;
                 Storage::Kv { kv, namespace: options.namespace.clone(), scan_count }
             }
@@ -188,21 +185,6 @@ fn kind(key: &str) -> &str {
     match key.match_indices(':').nth(1) {
         Some((at, _)) if key.starts_with("kong_acme:") => key.get(..=at).unwrap_or(key),
         _ => "",
-    }
-}
-
-fn kv_settings(redis: &Redis) -> KvSettings {
-    KvSettings {
-        host: redis.host.clone().unwrap_or_default(),
-        port: redis.port,
-        timeout: Duration::from_millis(redis.timeout.into()),
-        username: redis.username.clone(),
-        password: redis.password.clone().filter(|password| !password.is_empty()),
-        database: redis.database,
-        ssl: redis.ssl,
-        ssl_verify: redis.ssl_verify,
-        server_name: redis.server_name.clone(),
-        ..KvSettings::default()
     }
 }
 

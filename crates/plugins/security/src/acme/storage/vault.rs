@@ -44,7 +44,7 @@ impl Vault {
             path: if path.is_empty() { String::new() } else { format!("{path}/") },
             token: config.token.clone().ok_or("storage 'vault' needs a token")?,
             timeout: Duration::from_millis(config.timeout.unwrap_or(2000.0) as u64),
-            tls: OutcallTls { verify: config.tls_verify, server_name: config.tls_server_name.clone() },
+            tls: OutcallTls { verify: config.tls_verify, server_name: config.tls_server_name.clone(), identity: None },
         })
     }
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use gibbon_pdk::redis::{ClusterNode, SentinelNode, cloud_authentication, endpoints, refuse_cloud_authentication};
-use gibbon_pdk::{BuildError, KvSettings};
 use gibbon_schema::{Schema, typedefs};
 use serde_json::Value;
+
+use super::{ClusterNode, SentinelNode, cloud_authentication, endpoints, refuse_cloud_authentication, said};
+use crate::{BuildError, KvSettings};
 
 /// A Redis server, a cluster, or sentinels that know one.
 #[derive(Schema, Debug, Clone)]
 #[allow(dead_code, reason = "pool sizes are the gateway's business")]
-pub struct Redis {
+pub struct Pooled {
     /// Where the server listens.
     #[schema(default = "127.0.0.1", referenceable, custom = typedefs::check_host)]
     pub host: String,
@@ -78,7 +79,7 @@ pub struct Redis {
     pub cloud_authentication: Value,
 }
 
-impl Redis {
+impl Pooled {
     /// What the key-value port needs to know.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl Redis {
             port: self.port,
             timeout: Duration::from_millis(timeout.into()),
             username: self.username.clone(),
-            password: self.password.clone().filter(|password| !password.is_empty()),
+            password: said(self.password.as_ref()),
             database: self.database,
             ssl: self.ssl,
             ssl_verify: self.ssl_verify,
@@ -99,6 +100,8 @@ impl Redis {
             cluster_nodes: endpoints(self.cluster_nodes.as_deref()),
             sentinel_nodes: endpoints(self.sentinel_nodes.as_deref()),
             sentinel_master: self.sentinel_master.clone(),
+            sentinel_username: self.sentinel_username.clone(),
+            sentinel_password: said(self.sentinel_password.as_ref()),
         })
     }
 }

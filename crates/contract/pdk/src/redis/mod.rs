@@ -1,15 +1,22 @@
 //! How a Redis server is named in the configuration of a plugin.
+//!
+//! Kong has three forms: that of the open plugins ([`Redis`]), that of `acme` (a [`Server`] with options of its own), and
+//! that of the enterprise plugins ([`Pooled`]). All become [`KvSettings`], here and nowhere else.
+
+mod pooled;
 
 use std::time::Duration;
 
 use gibbon_schema::{Field, Record, Schema, Shorthand, typedefs};
 use serde_json::Value;
 
+pub use pooled::Pooled;
+
 use crate::{BuildError, KvSettings};
 
-/// A Redis server.
+/// Where a server is, who to be there, and how to speak to it.
 #[derive(Schema, Debug)]
-pub struct Redis {
+pub struct Server {
     /// Where the server listens.
     #[schema(custom = typedefs::check_host)]
     pub host: Option<String>,
@@ -37,6 +44,13 @@ pub struct Redis {
     /// The name sent and verified in TLS, in place of `host`.
     #[schema(custom = typedefs::check_sni)]
     pub server_name: Option<String>,
+}
+
+/// A Redis server, a cluster, or sentinels that know one, in the form of the open plugins.
+#[derive(Schema, Debug)]
+pub struct Redis {
+    #[schema(flatten)]
+    pub server: Server,
     /// Logging in with an identity of a cloud provider. This gateway does not do that: it takes the settings, so that
     /// configurations that carry them unset can be read, and refuses to run with a provider.
     #[schema(typedef = cloud_authentication(false), optional, since = "3.15")]
@@ -99,7 +113,7 @@ pub fn cloud_authentication(enterprise: bool) -> Field {
 }
 
 /// A node that says where it listens.
-pub trait Listens {
+trait Listens {
     /// `host:port`.
     fn endpoint(&self) -> String;
 }
@@ -117,8 +131,7 @@ impl Listens for ClusterNode {
 }
 
 /// Where nodes listen; empty without any.
-#[must_use]
-pub fn endpoints<N: Listens>(nodes: Option<&[N]>) -> Vec<String> {
+fn endpoints<N: Listens>(nodes: Option<&[N]>) -> Vec<String> {
     nodes.unwrap_or_default().iter().map(Listens::endpoint).collect()
 }
 
@@ -135,21 +148,12 @@ pub fn refuse_cloud_authentication(plugin: &str, settings: &Value) -> Result<(),
     }
 }
 
-impl Redis {
-    /// # Errors
-    /// Settings that this gateway cannot follow.
-    pub fn check(&self, plugin: &str) -> Result<(), BuildError> {
-        let refused = |cause: String| Err(BuildError { plugin: plugin.to_owned(), cause });
-        refuse_cloud_authentication(plugin, &self.cloud_authentication)?;
-        if self.sentinel_nodes.is_some() != self.sentinel_master.is_some() {
-            return refused("'redis.sentinel_nodes' and 'redis.sentinel_master' go together".to_owned());
-        }
-        if self.sentinel_nodes.is_some() && self.cluster_nodes.is_some() {
-            return refused("'redis.sentinel_nodes' and 'redis.cluster_nodes' exclude each other".to_owned());
-        }
-        Ok(())
-    }
+/// Nothing, or what there is to say.
+fn said(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
 
+impl Server {
     /// What the key-value port needs to know.
     #[must_use]
     pub fn settings(&self) -> KvSettings {
@@ -158,15 +162,36 @@ impl Redis {
             port: self.port,
             timeout: Duration::from_millis(self.timeout.into()),
             username: self.username.clone(),
-            password: self.password.clone().filter(|password| !password.is_empty()),
+            password: said(self.password.as_ref()),
             database: self.database,
             ssl: self.ssl,
             ssl_verify: self.ssl_verify,
             server_name: self.server_name.clone(),
+            ..KvSettings::default()
+        }
+    }
+}
+
+impl Redis {
+    /// What the key-value port needs to know.
+    ///
+    /// # Errors
+    /// Settings that this gateway cannot follow.
+    pub fn settings(&self, plugin: &str) -> Result<KvSettings, BuildError> {
+        let refused = |cause: &str| Err(BuildError { plugin: plugin.to_owned(), cause: cause.to_owned() });
+        refuse_cloud_authentication(plugin, &self.cloud_authentication)?;
+        if self.sentinel_nodes.is_some() != self.sentinel_master.is_some() {
+            return refused("'redis.sentinel_nodes' and 'redis.sentinel_master' go together");
+        }
+        if self.sentinel_nodes.is_some() && self.cluster_nodes.is_some() {
+            return refused("'redis.sentinel_nodes' and 'redis.cluster_nodes' exclude each other");
+        }
+        Ok(KvSettings {
             cluster_nodes: endpoints(self.cluster_nodes.as_deref()),
             sentinel_nodes: endpoints(self.sentinel_nodes.as_deref()),
             sentinel_master: self.sentinel_master.clone(),
-        }
+            ..self.server.settings()
+        })
     }
 }
 
