@@ -178,18 +178,19 @@ pub fn pem_blocks(text: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Key {
-    /// From PEM, DER or the text of a JSON web key.
+    /// As [`read_with`](Self::read_with), of a key without a passphrase.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// As `read_with`.
+    #[cfg(test)]
     pub fn read(bytes: &[u8]) -> Read {
         Key::read_with(bytes, None)
     }
 
-    /// As [`read`](Self::read), of a key that may be under a passphrase.
+    /// From PEM, DER or the text of a JSON web key; an encrypted one takes its passphrase.
     ///
     /// # Errors
-    /// As `read`, and a wrong passphrase.
+    /// What is wrong with it, or that the passphrase is.
     pub fn read_with(bytes: &[u8], passphrase: Option<&[u8]>) -> Read {
         if let Ok(text) = std::str::from_utf8(bytes) {
             if text.contains("-----BEGIN ") {
@@ -206,7 +207,7 @@ impl Key {
     /// The first key of a PEM text.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read_with`](Self::read_with).
     pub fn from_pem(text: &str, passphrase: Option<&[u8]>) -> Read {
         for (label, bytes) in pem_blocks(text) {
             match label.as_str() {
@@ -232,7 +233,7 @@ impl Key {
     /// From any of the binary forms.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read_with`](Self::read_with).
     pub fn from_der(bytes: &[u8]) -> Read {
         let read = Key::from_spki(bytes)
             .or_else(|| Key::from_pkcs8(bytes).ok())
