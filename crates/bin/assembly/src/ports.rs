@@ -141,7 +141,7 @@ impl WorkerParts for Ports {
             compute: self.compute.clone(),
             metrics: self.metrics.clone(),
             node: Arc::clone(&self.facts),
-            scripts: self.lua.scripts(),
+            scripting: self.lua.clone(),
             secrets: Arc::new(ByReference { vaults: Arc::clone(&self.vaults), store: Arc::clone(&self.store) }),
         }
     }

@@ -38,10 +38,7 @@ pub fn proxy(settings: &Settings, request_debug: Option<Secret>) -> anyhow::Resu
     Ok(Arc::new(ProxySettings {
         workspace: Place::without_route().workspace,
         server_token: SERVER_TOKEN.to_owned(),
-        request_headers: RequestHeaderRules {
-            request_id: settings.request_id_upstream,
-            server_token: SERVER_TOKEN.to_owned(),
-        },
+        request_headers: RequestHeaderRules::new(SERVER_TOKEN.to_owned(), settings.request_id_upstream),
         response_headers: response_headers(settings),
         real_ip: real_ip(settings),
         templates: templates(settings)?,

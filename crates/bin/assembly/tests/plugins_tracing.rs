@@ -222,3 +222,38 @@ fn a_collector_that_hangs_slows_no_request_and_drops_what_is_too_much() {
     let read = stream.read(&mut head).unwrap();
     assert!(String::from_utf8_lossy(&head[..read]).starts_with("POST / HTTP/1.1\r\n"));
 }
+
+#[test]
+fn spans_of_lua_are_part_of_the_trace() {
+    let collector = upstream::echo().unwrap();
+    let code =
+        "local outer = kong.tracing.start_span('look-up', { attributes = { kind = 'cache', size = 3, fresh = true } })
+        kong.tracing.set_active_span(outer)
+        local inner = kong.tracing.start_span('miss')
+        inner:add_event('asked', { where = 'db' })
+        inner:record_error('not there')
+        inner:set_status(2)
+        inner:finish()
+        outer:finish()
+        assert(kong.tracing.active_span() == outer and outer.is_recording)
+        assert(kong.tracing:get_sampling_decision() == true)
+        local seen = 0
+        kong.tracing.process_span(function() seen = seen + 1 end)
+        assert(seen == 2)";
+    let plugin = json!({"name": "pre-function", "config": {"access": [code]}});
+    let gateway = Gateway::with(&format!(
+        "- {{name: opentelemetry, config: {{traces_endpoint: 'http://{}', queue: {{max_batch_size: 200, max_coalescing_delay: 0.1}}}}}}\n- {plugin}",
+        collector.address()
+    ));
+    assert_eq!(gateway.get("/x"), 200);
+    let spans = records(&collector.next_request().unwrap().body);
+    let named = |name: &str| spans.iter().find(|span| first(span, 5) == name.as_bytes()).unwrap();
+    let (outer, inner) = (named("look-up"), named("miss"));
+    assert_eq!(first(inner, 4), first(outer, 2), "the one is within the other");
+    assert_eq!(first(outer, 1), first(named("kong"), 1), "both are of the request's trace");
+    let attributes: Vec<Vec<u8>> = all(outer, 9).iter().map(|pair| first(pair, 1)).collect();
+    assert_eq!(attributes.len(), 3);
+    let events: Vec<Vec<u8>> = all(inner, 11).iter().map(|event| first(event, 2)).collect();
+    assert_eq!(events, [b"asked".to_vec(), b"exception".to_vec()]);
+    assert_eq!(first(&first(inner, 15), 3)[0], 2);
+}

@@ -235,6 +235,13 @@ fn an_administrator_registers_with_an_invitation_once() {
     assert_eq!(node.status("mine", "GET", "/services", &Value::Null), 200);
     assert_eq!(node.status("mine", "GET", "/admins/dan?generate_register_url=true", &Value::Null), 403);
     assert_eq!(node.json("root", "/admins/dan/workspaces")["data"][0]["name"], "default");
+    assert_eq!(node.status("root", "POST", "/workspaces", &json!({"name": "team"})), 201);
+    assert_eq!(node.status("root", "POST", "/admins", &json!({"username": "eve"})), 200);
+    let moved = node.call(Some("root"), "PATCH", "/admins/eve/workspaces/team", &Value::Null);
+    assert_eq!((moved.status(), &moved.json().unwrap()["username"]), (200, &json!("eve")), "{}", moved.text());
+    assert_eq!(node.status("root", "PATCH", "/admins/eve/workspaces/nowhere", &Value::Null), 404);
+    let named = |list: Value| list["data"].as_array().unwrap().iter().map(|w| w["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(named(node.json("root", "/admins/eve/workspaces")), ["team"]);
     assert_eq!(node.status("root", "DELETE", "/admins/dan", &Value::Null), 204);
     assert_eq!(node.status("mine", "GET", "/services", &Value::Null), 401);
 }

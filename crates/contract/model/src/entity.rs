@@ -240,6 +240,11 @@ impl EntityDef {
         self.record.fill(document, &mut filler)
     }
 
+    /// Whether clients see every document of this kind as it is stored.
+    pub fn is_shown_as_stored(&self) -> bool {
+        self.hidden.is_empty() && !self.record.may_echo_shorthands()
+    }
+
     /// The document as clients see it.
     pub fn present(&self, mut document: Document) -> Document {
         self.record.echo_shorthands(&mut document);

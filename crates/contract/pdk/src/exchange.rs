@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::{
-    AttemptSource, BodyTransformer, Consumer, ConsumerGroup, Credential, Protocol, Protocols, RequestBody, Route,
-    Service, Trace,
+    AttemptSource, BodyTransformer, CertificatePem, Consumer, ConsumerGroup, Credential, Protocol, Protocols,
+    RequestBody, Route, Service, Trace,
 };
 
 /// The workspace that is always there.
@@ -37,16 +37,23 @@ impl RequestId {
     /// The 32 digits without allocation.
     #[must_use]
     pub fn hex(&self) -> [u8; 32] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut out = [b'0'; 32];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
-            if let [high, low] = pair {
-                *high = HEX.get((byte >> 4) as usize).copied().unwrap_or(b'0');
-                *low = HEX.get((byte & 15) as usize).copied().unwrap_or(b'0');
-            }
+        let mut out = [0; 32];
+        for (digits, bytes) in out.as_chunks_mut().0.iter_mut().zip(self.0.as_chunks().0) {
+            *digits = hex_of(u32::from_be_bytes(*bytes));
         }
         out
     }
+}
+
+/// Eight digits at once, one per byte of a word: every exchange shows its id twice.
+fn hex_of(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    let halves = u64::from(number);
+    let halves = (halves | halves << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes | bytes << 4) & (0x0f * ONES);
+    let letters = ((nibbles + 6 * ONES) >> 4) & ONES;
+    (nibbles + u64::from(b'0') * ONES + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 impl fmt::Display for RequestId {
@@ -163,6 +170,10 @@ pub struct UpstreamTls {
     pub ca_certificates: Option<Arc<[Uuid]>>,
     /// Id of the `certificates` entity to present.
     pub client_certificate: Option<Uuid>,
+    /// What to present in its place.
+    pub presented: Option<Arc<CertificatePem>>,
+    /// Certificates in PEM that are trusted in place of those by id.
+    pub trusted: Option<Arc<str>>,
 }
 
 /// An explicit target: no balancing by upstream entity takes place.

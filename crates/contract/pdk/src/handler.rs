@@ -77,7 +77,7 @@ pub struct BodyChunk {
 }
 
 /// A certificate chain, leaf first, and its private key, both in PEM.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CertificatePem {
     pub cert: String,
     pub key: String,

@@ -11,7 +11,9 @@ use gibbon_message::{Headers, Method};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Directory, Entities, Exporter, LocalFuture, Scripts, SecretReader, SendFuture, TraceSettings};
+use crate::{
+    CertificatePem, Directory, Entities, Exporter, LocalFuture, Scripting, SecretReader, SendFuture, TraceSettings,
+};
 
 /// The ports of one worker, handed to every step.
 pub struct Host {
@@ -24,7 +26,7 @@ pub struct Host {
     pub compute: Arc<dyn Compute>,
     pub metrics: Arc<dyn Metrics>,
     pub node: Arc<NodeFacts>,
-    pub scripts: Arc<dyn Scripts>,
+    pub scripting: Arc<dyn Scripting>,
     pub secrets: Arc<dyn SecretReader>,
 }
 
@@ -189,10 +191,25 @@ pub trait Duplex: Send {
     ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
         Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
     }
+
+    /// As [`start_tls`](Self::start_tls), with a certificate to present to a peer that asks for one.
+    fn start_tls_as(
+        self: Box<Self>,
+        _tls: OutcallTls,
+        _identity: Arc<CertificatePem>,
+        _timeout: Duration,
+    ) -> SendFuture<'static, std::io::Result<Box<dyn Duplex>>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
+    }
 }
 
 /// Raw connections.
 pub trait Dial: Send + Sync {
+    /// An address of a host, and the port to ask there: that of the record if it is a service record.
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> SendFuture<'a, std::io::Result<std::net::SocketAddr>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::Unsupported.into())))
+    }
+
     fn connect(
         &self,
         target: DialTarget,

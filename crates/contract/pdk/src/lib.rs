@@ -42,7 +42,7 @@ mod phase;
 mod queue;
 mod reply;
 mod scripting;
-mod scripts;
+mod secrets;
 mod timing;
 mod trace;
 
@@ -73,9 +73,9 @@ pub use phase::{Phase, Phases};
 pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
 pub use scripting::{Expression, NoScripting, Scripting, SharedValues};
-pub use scripts::{NoScripts, NoVaults, Scripts, SecretReader};
+pub use secrets::{NoVaults, SecretReader};
 pub use timing::Timing;
 pub use trace::{
-    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanId, SpanKind, Trace,
-    TraceContext, TraceId, TraceSettings,
+    Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanEvent, SpanId,
+    SpanKind, Trace, TraceContext, TraceId, TraceSettings,
 };

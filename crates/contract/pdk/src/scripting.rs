@@ -1,5 +1,5 @@
-//! Lua for native plugins: expressions in their settings, and values that they and Lua plugins share. The Lua host
-//! stands behind the port.
+//! Lua for native plugins: code and expressions in their settings, and values that they and Lua plugins share. The Lua
+//! host stands behind the port.
 
 use std::sync::Arc;
 
@@ -29,6 +29,12 @@ pub trait Scripting: Send + Sync {
     /// What does not parse.
     fn expression(&self, source: &str) -> Result<Arc<dyn Expression>, String>;
 
+    /// What a piece of code returns, run with the exchange in hand as in the log phase; it cannot wait.
+    ///
+    /// # Errors
+    /// What it raised, or that it does not parse or may not run.
+    fn evaluate(&self, plugin: &str, code: &str, x: &mut Exchange, host: &Host) -> Result<Value, String>;
+
     /// What Lua plugins left in `kong.ctx.shared` under a name; `None` without cost where no Lua ran for this exchange.
     fn shared(&self, x: &Exchange, name: &str) -> Option<Value>;
 }
@@ -47,6 +53,10 @@ impl Scripting for NoScripting {
     }
 
     fn expression(&self, _: &str) -> Result<Arc<dyn Expression>, String> {
+        Err("there is no Lua here".to_owned())
+    }
+
+    fn evaluate(&self, _: &str, _: &str, _: &mut Exchange, _: &Host) -> Result<Value, String> {
         Err("there is no Lua here".to_owned())
     }
 

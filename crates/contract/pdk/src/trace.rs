@@ -4,6 +4,7 @@
 //! The record lies in the exchange and keeps its memory. It is off unless a tracing plugin can see the exchange,
 //! and goes off when every such plugin has declined: what is not sampled costs header work only.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -121,9 +122,19 @@ pub enum SpanKind {
 /// Work that a plugin describes itself, by the conventions of its field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    pub name: &'static str,
-    pub attributes: Vec<(&'static str, Attribute)>,
+    pub name: Cow<'static, str>,
+    pub attributes: Vec<(Cow<'static, str>, Attribute)>,
+    /// What happened meanwhile.
+    pub events: Vec<SpanEvent>,
     pub failed: bool,
+}
+
+/// Something that happened during a piece of work; `time_ns` is of the monotonic clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanEvent {
+    pub name: Box<str>,
+    pub time_ns: u64,
+    pub attributes: Vec<(Box<str>, Attribute)>,
 }
 
 /// A figure or a text about a piece of work.
@@ -133,6 +144,7 @@ pub enum Attribute {
     Texts(Vec<Box<str>>),
     Int(i64),
     Number(f64),
+    Flag(bool),
 }
 
 /// A call of a plugin's own to an HTTP service.
@@ -321,6 +333,29 @@ impl Trace {
         if let Some(span) = self.spans.get_mut(usize::from(number)) {
             span.end_ns = clock.monotonic_ns();
         }
+    }
+
+    /// Begins a span that its plugin describes as it goes; `parent` is another such span. Its number, if it is recorded.
+    pub fn begin_described(&mut self, name: String, parent: Option<u16>, start_ns: u64) -> Option<u16> {
+        if !self.on {
+            return None;
+        }
+        let described = Described { name: name.into(), attributes: Vec::new(), events: Vec::new(), failed: false };
+        let OpenSpan(number) = self.put(SpanKind::Described(Box::new(described)), start_ns, 0);
+        if let Some(span) = number.and_then(|number| self.spans.get_mut(usize::from(number)))
+            && parent.is_some_and(|parent| Some(parent) < number)
+        {
+            span.parent = parent;
+        }
+        number
+    }
+
+    /// What stands in such a span, and when it ends.
+    pub fn described(&mut self, number: u16) -> Option<(&mut Described, &mut u64)> {
+        let Span { kind: SpanKind::Described(described), end_ns, .. } = self.spans.get_mut(usize::from(number))? else {
+            return None;
+        };
+        Some((described, end_ns))
     }
 
     /// Adds a span that is over.

@@ -50,6 +50,7 @@ fn upstream_tls(document: &Value) -> UpstreamTls {
         verify_depth: number(document, "tls_verify_depth").map(|n| n as u8),
         ca_certificates: document.get("ca_certificates").and_then(Value::as_array).map(ids),
         client_certificate: foreign(document, "client_certificate"),
+        ..UpstreamTls::default()
     }
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use gibbon_outcall::{CallError, Client, Line, LineTarget, Reach, ReachError, Request, Tls};
 use gibbon_pdk::{
-    Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls, SendFuture,
+    CertificatePem, Dial, DialTarget, Duplex, HttpClient, OutcallError, OutcallRequest, OutcallResponse, OutcallTls,
+    SendFuture,
 };
+use gibbon_tls::Certificate;
 
 /// The node's HTTP client.
 pub struct HttpPort {
@@ -44,6 +46,10 @@ impl HttpClient for HttpPort {
 pub struct DialPort(pub Arc<Reach>);
 
 impl Dial for DialPort {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> SendFuture<'a, io::Result<std::net::SocketAddr>> {
+        Box::pin(async move { Ok(self.0.resolve(host, port).await?) })
+    }
+
     fn connect(
         &self,
         target: DialTarget,
@@ -92,11 +98,33 @@ impl Duplex for Dialled {
         secure: OutcallTls,
         timeout: Duration,
     ) -> SendFuture<'static, io::Result<Box<dyn Duplex>>> {
+        Box::pin(self.secured(secure, None, timeout))
+    }
+
+    fn start_tls_as(
+        self: Box<Self>,
+        secure: OutcallTls,
+        identity: Arc<CertificatePem>,
+        timeout: Duration,
+    ) -> SendFuture<'static, io::Result<Box<dyn Duplex>>> {
         Box::pin(async move {
-            let Dialled { line, host, reach } = *self;
-            let line = line.start_tls(&reach, &host, &tls(secure), timeout).await?;
-            Ok(Box::new(Dialled { line, host, reach }) as Box<dyn Duplex>)
+            let identity = Certificate::from_pem(identity.cert.as_bytes(), identity.key.as_bytes());
+            let identity = identity.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+            self.secured(secure, Some(identity), timeout).await
         })
+    }
+}
+
+impl Dialled {
+    async fn secured(
+        self: Box<Self>,
+        secure: OutcallTls,
+        identity: Option<Certificate>,
+        timeout: Duration,
+    ) -> io::Result<Box<dyn Duplex>> {
+        let Dialled { line, host, reach } = *self;
+        let line = line.start_tls(&reach, &host, &tls(secure), identity, timeout).await?;
+        Ok(Box::new(Dialled { line, host, reach }))
     }
 }
 

@@ -50,13 +50,21 @@ impl<'f, F: Future> Beside<'f, F> {
         .await
     }
 
-    /// As [`drive`](Self::drive), but ends with `None` as soon as this future has an output.
+    /// As [`drive`](Self::drive), but ends with `None` as soon as this future has an output. Once this future had its
+    /// chance to begin, the main one is looked at first: nearly always it is why the task was woken.
     pub async fn race<M: Future>(&mut self, mut main: Pin<&mut M>) -> Option<M::Output> {
+        let mut begun = false;
         poll_fn(|cx| {
+            if std::mem::replace(&mut begun, true)
+                && let Poll::Ready(output) = main.as_mut().poll(cx)
+            {
+                return Poll::Ready(Some(output));
+            }
             self.poll(cx);
             if self.is_ready() {
                 return Poll::Ready(None);
             }
+            // What this future did may be what the main one waits for.
             main.as_mut().poll(cx).map(Some)
         })
         .await

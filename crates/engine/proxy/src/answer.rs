@@ -269,6 +269,11 @@ fn merge_added(x: &mut Exchange) {
         return;
     }
     let added = std::mem::take(&mut x.added_headers);
+    if added.iter().all(|(name, _)| !x.response.headers.contains_bytes(name)) {
+        x.response.headers.append_block(&added);
+        x.added_headers = added;
+        return;
+    }
     for (name, value) in added.iter() {
         if name.eq_ignore_ascii_case(b"set-cookie") {
             x.response.headers.append_clean(name, value);

@@ -62,7 +62,7 @@ pub struct Tries {
     live: Option<Arc<Live>>,
 }
 
-/// Chooses a peer.
+/// Chooses a peer. `upstream` is the one to balance over, `address` the service's host where that is one.
 ///
 /// # Errors
 /// 503 when no target is available or the name does not resolve, 500 when the DNS fails otherwise.
@@ -70,6 +70,7 @@ pub async fn next_peer(
     worker: &Worker,
     x: &mut Exchange,
     upstream: Option<&Arc<Upstream>>,
+    address: Option<IpAddr>,
     tries: &mut Tries,
 ) -> Result<Peer, Fault> {
     if let Some(target) = &x.destination.target {
@@ -82,7 +83,11 @@ pub async fn next_peer(
     let Some((matched, port)) = x.matched.as_ref().and_then(|m| Some((Rc::clone(m), m.service.as_ref()?.port))) else {
         return Err(Fault::internal("a try without service or target"));
     };
-    named(worker, x, HostName::OfService(matched), port).await
+    let host = HostName::OfService(matched);
+    match address {
+        Some(ip) => Ok(Peer { address: SocketAddr::new(ip, port), host, balanced: None }),
+        None => named(worker, x, host, port).await,
+    }
 }
 
 /// An address as it is, or a name of the DNS.
@@ -114,7 +119,7 @@ async fn resolved(worker: &Worker, x: &mut Exchange, host: &str, port: u16) -> R
 }
 
 /// An IPv4 literal, or an IPv6 literal with or without brackets.
-fn literal(host: &str) -> Option<IpAddr> {
+pub fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 

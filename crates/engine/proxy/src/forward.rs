@@ -2,6 +2,7 @@
 //! the client saw anything may be tried again, by the rules of nginx's `proxy_next_upstream error timeout`.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::rc::Rc;
@@ -36,6 +37,8 @@ pub struct Forwarding<'a> {
     pinned: RefCell<Option<Rc<Pinned>>>,
     /// The upstream to balance over, after plugins had their say.
     pub upstream: Option<Arc<Upstream>>,
+    /// The service's host, where that is an address.
+    pub address: Option<IpAddr>,
     pub protocol: Protocol,
     pub timeouts: Timeouts,
     pub retries: u16,
@@ -63,6 +66,7 @@ impl<'a> Forwarding<'a> {
             worker,
             pinned: RefCell::new(Some(pinned)),
             upstream,
+            address: bound.address,
             protocol: x.destination.protocol.or(service.map(|s| s.protocol)).unwrap_or(Protocol::Http),
             timeouts: x.destination.timeouts.or(service.map(|s| s.timeouts)).unwrap_or_default(),
             retries: x.destination.retries.or(service.map(|s| s.retries)).unwrap_or(0),
@@ -146,7 +150,7 @@ pub async fn attempt<'c>(
 ) -> Tried {
     let clock = &*f.worker.node.clock;
     let begin = clock.monotonic_ns();
-    let peer = next_peer(f.worker, x, f.upstream.as_ref(), tries).await;
+    let peer = next_peer(f.worker, x, f.upstream.as_ref(), f.address, tries).await;
     if x.trace.is_watched() {
         request_debug::balanced(x, begin, clock);
     }

@@ -4,16 +4,41 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use gibbon_message::{Headers, Version};
+use gibbon_message::{Headers, Scheme, Version};
 use gibbon_pdk::{Client, Exchange};
 
 /// What a node adds, decided once per configuration.
 #[derive(Clone, Debug)]
 pub struct RequestHeaderRules {
     /// `X-Kong-Request-Id` to the upstream (`headers_upstream`).
-    pub request_id: bool,
+    request_id: bool,
     /// As in Via, e.g. `gibbon/0.1.0`.
-    pub server_token: String,
+    server_token: String,
+    /// What is the same in nearly every request, by scheme of the client: see [`Hop::is_usual`].
+    usual: [Headers; 2],
+}
+
+impl RequestHeaderRules {
+    /// `server_token` is shown in Via; `request_id` says whether upstreams get `X-Kong-Request-Id`.
+    #[must_use]
+    pub fn new(server_token: String, request_id: bool) -> Self {
+        let usual = [Scheme::Http, Scheme::Https].map(|scheme| {
+            let mut block = Headers::new();
+            block.append("Connection", "keep-alive");
+            block.append("X-Forwarded-Proto", scheme.as_str());
+            block.append("Via", format!("1.1 {server_token}"));
+            block
+        });
+        RequestHeaderRules { request_id, server_token, usual }
+    }
+
+    fn usual(&self, scheme: Scheme) -> &Headers {
+        let [http, https] = &self.usual;
+        match scheme {
+            Scheme::Http => http,
+            Scheme::Https => https,
+        }
+    }
 }
 
 /// What the forwarding station knows and the exchange does not.
@@ -29,21 +54,34 @@ pub struct Hop<'a> {
     pub http2: bool,
 }
 
+impl Hop<'_> {
+    /// Whether nothing in the exchange changes what [`RequestHeaderRules::usual`] holds.
+    fn is_usual(&self, x: &Exchange) -> bool {
+        let plain = !self.http2 && !self.upgrade && x.request.version == Version::Http11;
+        plain && !x.client.trusted && !x.request.headers.contains("via")
+    }
+}
+
 /// Fills `out` with the upstream's header block. Framing headers are left to the wire.
 pub fn write(out: &mut Headers, x: &Exchange, hop: Hop<'_>, rules: &RequestHeaderRules) {
     out.clear();
     match hop.port {
-        None => out.append("Host", hop.host),
+        None => out.append_parts(b"Host", &[hop.host]),
         Some(port) => out.append_parts(b"Host", &[hop.host, b":", itoa::Buffer::new().format(port).as_bytes()]),
     }
-    if !hop.http2 {
-        out.append_clean(b"Connection", if hop.upgrade { b"keep-alive, Upgrade" } else { b"keep-alive" });
-    }
-    if hop.upgrade {
-        out.append_clean(b"Upgrade", b"websocket");
+    if hop.is_usual(x) {
+        out.append_block(rules.usual(x.client.scheme));
+    } else {
+        if !hop.http2 {
+            out.append_clean(b"Connection", if hop.upgrade { b"keep-alive, Upgrade" } else { b"keep-alive" });
+        }
+        if hop.upgrade {
+            out.append_clean(b"Upgrade", b"websocket");
+        }
+        write_scheme(out, x);
+        write_via(out, x, rules);
     }
     write_forwarded(out, x);
-    write_via(out, x, rules);
     if rules.request_id {
         out.append_clean(b"X-Kong-Request-Id", &x.id.hex());
     }
@@ -135,12 +173,10 @@ fn asks_for_trailers(headers: &Headers) -> bool {
 }
 
 fn write_forwarded(out: &mut Headers, x: &Exchange) {
-    let from_client = |name: &str| if x.client.trusted { x.request.headers.get(name) } else { None };
-    write_forwarded_for(out, x);
-    match from_client("x-forwarded-proto") {
-        Some(value) => append_unless_empty(out, b"X-Forwarded-Proto", value),
-        None => out.append_clean(b"X-Forwarded-Proto", x.client.scheme.as_str().as_bytes()),
-    }
+    let from_client = |name| from_client(x, name);
+    let mut text = AddressText::default();
+    let ip = text.of(x.client.ip);
+    write_forwarded_for(out, x, ip);
     match from_client("x-forwarded-host") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Host", value),
         None => append_host_name(out, x),
@@ -156,7 +192,7 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
     }
     match from_client("x-forwarded-path") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Path", value),
-        None => out.append("X-Forwarded-Path", x.request.path()),
+        None => out.append_parts(b"X-Forwarded-Path", &[x.request.path()]),
     }
     match from_client("x-forwarded-prefix") {
         Some(value) => append_unless_empty(out, b"X-Forwarded-Prefix", value),
@@ -164,28 +200,39 @@ fn write_forwarded(out: &mut Headers, x: &Exchange) {
             append_unless_empty(out, b"X-Forwarded-Prefix", x.stripped_prefix.as_deref().unwrap_or_default().as_bytes())
         }
     }
-    let mut ip = AddressText::default();
-    out.append_clean(b"X-Real-IP", ip.of(x.client.ip));
+    out.append_clean(b"X-Real-IP", ip);
+}
+
+/// A forwarded header of the client's, if it is to be believed.
+fn from_client<'x>(x: &'x Exchange, name: &str) -> Option<&'x [u8]> {
+    if x.client.trusted { x.request.headers.get(name) } else { None }
+}
+
+fn write_scheme(out: &mut Headers, x: &Exchange) {
+    match from_client(x, "x-forwarded-proto") {
+        Some(value) => append_unless_empty(out, b"X-Forwarded-Proto", value),
+        None => out.append_clean(b"X-Forwarded-Proto", x.client.scheme.as_str().as_bytes()),
+    }
 }
 
 /// The existing list, even from peers that are not trusted, with the direct peer behind it; without a
 /// list, the client.
-fn write_forwarded_for(out: &mut Headers, x: &Exchange) {
-    let mut text = AddressText::default();
+fn write_forwarded_for(out: &mut Headers, x: &Exchange, ip: &[u8]) {
     let mut earlier = x.request.headers.get_all("x-forwarded-for").peekable();
     if earlier.peek().is_none() {
-        out.append_clean(b"X-Forwarded-For", text.of(x.client.ip));
+        out.append_clean(b"X-Forwarded-For", ip);
         return;
     }
+    let mut text = AddressText::default();
     let peer = text.of(x.client.peer_ip);
     // An empty list is kept as one, as Kong does: `, peer`.
     let list = earlier.chain([peer]).collect::<Vec<_>>().join(&b", "[..]);
     out.append("X-Forwarded-For", &list);
 }
 
-fn append_unless_empty(out: &mut Headers, name: &[u8], value: &[u8]) {
+fn append_unless_empty(out: &mut Headers, name: &'static [u8], value: &[u8]) {
     if !value.is_empty() {
-        out.append(name, value);
+        out.append_parts(name, &[value]);
     }
 }
 
@@ -263,7 +310,7 @@ mod tests {
     use super::*;
 
     fn rules() -> RequestHeaderRules {
-        RequestHeaderRules { request_id: true, server_token: "gibbon/0".into() }
+        RequestHeaderRules::new("gibbon/0".into(), true)
     }
 
     fn sent(fields: &[(&str, &str)], change: impl Fn(&mut Exchange)) -> Headers {

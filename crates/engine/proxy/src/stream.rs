@@ -257,7 +257,7 @@ async fn forward(
 async fn noted_peer(worker: &Rc<Worker>, x: &mut Exchange, bound: &Bound, tries: &mut Tries) -> Result<Peer, Fault> {
     let clock = &*worker.node.clock;
     let begin = clock.monotonic_ns();
-    let peer = next_peer(worker, x, bound.upstream.as_ref(), tries).await?;
+    let peer = next_peer(worker, x, bound.upstream.as_ref(), bound.address, tries).await?;
     x.latencies.balancer_end = clock.monotonic_ns();
     note_try(x, &peer, begin);
     if x.trace.is_on() {

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use foldhash::HashMap;
-use gibbon_pdk::{Fault, FaultKind, Retry, Source, UpstreamTls};
+use gibbon_pdk::{CertificatePem, Fault, FaultKind, Retry, Source, UpstreamTls};
 use gibbon_plan::Plan;
 use gibbon_tls::{Certificate, ClientTls, ClientTlsSettings, IpSubject, ServerName, TrustStore, Verify};
 use uuid::Uuid;
 
 use crate::node::Node;
 use crate::settings::UpstreamSettings;
+
+/// Profiles that a worker keeps compiled.
+const MOST_COMPILED: usize = 4096;
 
 /// What tells one TLS client from another; also part of the pool's key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +25,9 @@ pub struct TlsProfile {
     pub depth: u8,
     pub authorities: Option<Vec<Uuid>>,
     pub identity: Option<Uuid>,
+    /// What a plugin chose in place of these two.
+    pub presented: Option<Arc<CertificatePem>>,
+    pub trusted: Option<Arc<str>>,
     pub http2: bool,
 }
 
@@ -52,7 +59,12 @@ impl UpstreamTlsTable {
         }
         let tls = node.client_tls.get(&compile(profile, plan, settings)?).map_err(|e| unusable(&e.to_string()))?;
         let name = ServerName::parse(&profile.name).ok_or_else(|| unusable("the upstream's name is no host name"))?;
-        self.compiled.borrow_mut().insert(Rc::clone(profile), (tls.clone(), name.clone()));
+        let mut compiled = self.compiled.borrow_mut();
+        // A plugin that presents another certificate with every request must not fill the memory.
+        if compiled.len() >= MOST_COMPILED {
+            compiled.clear();
+        }
+        compiled.insert(Rc::clone(profile), (tls.clone(), name.clone()));
         Ok((tls, name))
     }
 }
@@ -72,6 +84,8 @@ pub fn profile(
         depth: tls.verify_depth.unwrap_or(settings.tls_verify_depth),
         authorities: tls.ca_certificates.as_ref().map(|ids| ids.to_vec()),
         identity: tls.client_certificate.or(upstream_identity),
+        presented: tls.presented.clone(),
+        trusted: tls.trusted.clone(),
         http2,
     }
 }
@@ -86,15 +100,16 @@ fn compile(profile: &TlsProfile, plan: &Plan, settings: &UpstreamSettings) -> Re
 }
 
 fn verification(profile: &TlsProfile, plan: &Plan, settings: &UpstreamSettings) -> Result<Verify, Fault> {
-    let trust = match &profile.authorities {
-        Some(ids) => {
+    let trust = match (&profile.trusted, &profile.authorities) {
+        (Some(pem), _) => TrustStore::from_pem([("set_tls_verify_store", pem.as_bytes())]),
+        (None, Some(ids)) => {
             let certs: Vec<&str> = ids.iter().filter_map(|id| plan.authority(*id)).map(|a| &*a.cert).collect();
             if certs.len() != ids.len() {
                 return Err(unusable("a CA certificate of the service does not exist"));
             }
             TrustStore::from_pem(certs.iter().map(|pem| ("ca_certificates", pem.as_bytes())))
         }
-        None => match &settings.trusted_authorities {
+        (None, None) => match &settings.trusted_authorities {
             Some(pem) => TrustStore::from_pem([("lua_ssl_trusted_certificate", pem.as_bytes())]),
             None => TrustStore::system(),
         },
@@ -104,12 +119,13 @@ fn verification(profile: &TlsProfile, plan: &Plan, settings: &UpstreamSettings) 
 }
 
 fn identity(profile: &TlsProfile, plan: &Plan, settings: &UpstreamSettings) -> Result<Option<Certificate>, Fault> {
-    let (cert, key) = match profile.identity {
-        Some(id) => {
+    let (cert, key) = match (&profile.presented, profile.identity) {
+        (Some(pair), _) => (pair.cert.clone(), pair.key.clone()),
+        (None, Some(id)) => {
             let certificate = plan.certificate(id).ok_or_else(|| unusable("the client certificate does not exist"))?;
             (certificate.cert.to_string(), certificate.key.to_string())
         }
-        None => match &settings.client_certificate {
+        (None, None) => match &settings.client_certificate {
             Some(pair) => pair.clone(),
             None => return Ok(None),
         },

@@ -2,6 +2,7 @@
 //! shared between threads, so nothing is locked.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use gibbon_router::Scratch;
 use uuid::Uuid;
 
 use crate::access_line::AccessLine;
-use crate::balance::Balanced;
+use crate::balance::{self, Balanced};
 use crate::node::{Node, WorkerCounters};
 use crate::outcalls::NotedHttp;
 use crate::random::RequestIds;
@@ -34,6 +35,8 @@ pub struct Bound {
     pub matched: Rc<Matched>,
     pub chain: Rc<Chain>,
     pub upstream: Option<Arc<Upstream>>,
+    /// The service's host, where that is an address.
+    pub address: Option<IpAddr>,
 }
 
 /// The plan a worker works with, and what it joined under it.
@@ -78,7 +81,8 @@ impl Pinned {
         let (own_route, own_service) = self.plan.chain_key(Some(route.id), route.service);
         let chain = self.chain((Place::of(route), own_route, own_service), route.service);
         let workspace = self.plan.directories.workspace_name(route.workspace);
-        Bound { matched: Rc::new(Matched { route: Arc::clone(route), service, workspace }), chain, upstream }
+        let address = service.as_ref().and_then(|service| balance::literal(&service.host));
+        Bound { matched: Rc::new(Matched { route: Arc::clone(route), service, workspace }), chain, upstream, address }
     }
 
     fn chain(&self, key: ChainKey, service: Option<Uuid>) -> Rc<Chain> {

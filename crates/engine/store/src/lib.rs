@@ -35,7 +35,7 @@ pub use postgres::{
     Found, KongTables, MigrationState, Migrations, Postgres, PostgresSettings, PostgresTls, PostgresWriter,
     listen as listen_to_postgres,
 };
-pub use query::{Query, Rows, Tagged, Tags};
+pub use query::{Query, Rows, Tagged, Tags, Text};
 pub use references::{NoSecrets, Secrets};
 pub use row::{Document, EXPIRES_AT, Key, Row};
 pub use saved::{Saved, load as load_saved};

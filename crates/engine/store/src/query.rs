@@ -52,6 +52,15 @@ pub struct Tagged {
     pub tag: Box<str>,
 }
 
+/// A row as it is stored.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub id: Uuid,
+    /// When its time is over, in seconds since the epoch.
+    pub expires: Option<f64>,
+    pub document: String,
+}
+
 /// Reading, as of one moment.
 pub trait Rows {
     /// A row, also one whose time is over.
@@ -61,6 +70,12 @@ pub trait Rows {
     fn owner(&mut self, key: &Key) -> Result<Option<Uuid>, StoreError>;
 
     fn page(&mut self, query: &Query) -> Result<Vec<Row>, StoreError>;
+
+    /// As [`Self::page`], each row as the text it is stored as. `None` where what is stored is not what it means, or no
+    /// text.
+    fn page_texts(&mut self, _query: &Query) -> Result<Option<Vec<Text>>, StoreError> {
+        Ok(None)
+    }
 
     /// All rows of a kind whose field names `parent`.
     fn referrers(&mut self, entity: &str, field: &str, parent: Uuid) -> Result<Vec<Row>, StoreError>;

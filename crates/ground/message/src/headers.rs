@@ -1,9 +1,12 @@
 //! A header block that costs no allocation per header: one arena of bytes and a list of spans.
 //!
-//! Names are compared without regard to case, order and spelling are kept as they arrived.
+//! Names are compared without regard to case, order and spelling are kept as they arrived. Fields stand in the arena as
+//! lines, as they are sent over HTTP/1.1, so that a whole block leaves in a few copies.
 //! A value can never smuggle a line break: what is set through the public face is escaped, so
 //! header injection is impossible by construction, whoever sets it. Limits on the number and size
 //! of headers are the parser's business.
+
+use std::ops::Range;
 
 /// A range of bytes inside the arena of a [`Headers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,21 @@ struct Entry {
     name: Span,
     value: Span,
 }
+
+impl Entry {
+    /// Where the field stands as a whole line: `name: value` and the end of the line.
+    fn line(&self, arena: &[u8]) -> Option<Range<usize>> {
+        let colon = (self.name.start + self.name.len) as usize;
+        let end = (self.value.start + self.value.len) as usize;
+        let is_line = self.value.start as usize == colon + SEPARATOR.len()
+            && arena.get(colon..)?.starts_with(SEPARATOR)
+            && arena.get(end..)?.starts_with(LINE_END);
+        is_line.then_some(self.name.start as usize..end + LINE_END.len())
+    }
+}
+
+const SEPARATOR: &[u8; 2] = b": ";
+const LINE_END: &[u8; 2] = b"\r\n";
 
 /// An ordered multi-map of header fields.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +105,30 @@ impl Headers {
         self.entries.push(Entry { name, value });
     }
 
+    /// Writes the fields that `keep(name, value)` asks for as HTTP/1.1 lines, those that stand together in one copy.
+    pub fn write_lines(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let mut run = 0..0;
+        for entry in &self.entries {
+            let (name, value) = (entry.name.of(&self.arena), entry.value.of(&self.arena));
+            if !keep(name, value) {
+                continue;
+            }
+            match entry.line(&self.arena) {
+                Some(line) if line.start == run.end => run.end = line.end,
+                Some(line) => {
+                    out.extend_from_slice(self.arena.get(run).unwrap_or_default());
+                    run = line;
+                }
+                None => {
+                    out.extend_from_slice(self.arena.get(run).unwrap_or_default());
+                    run = 0..0;
+                    push_line(out, name, &[value]);
+                }
+            }
+        }
+        out.extend_from_slice(self.arena.get(run).unwrap_or_default());
+    }
+
     /// All fields in order, as `(name, value)`.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
         self.entries.iter().map(|e| (e.name.of(&self.arena), e.value.of(&self.arena)))
@@ -121,22 +163,26 @@ impl Headers {
         self.find(name.as_bytes()).is_some()
     }
 
-    /// Adds a field behind the others; control characters in it are percent-escaped.
-    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let name = self.store_name(name.as_ref());
-        let value = self.store_value(value.as_ref());
-        self.entries.push(Entry { name, value });
+    /// As [`contains`](Self::contains), of a name as it came.
+    #[must_use]
+    pub fn contains_bytes(&self, name: &[u8]) -> bool {
+        self.find(name).is_some()
     }
 
-    /// As [`append`](Self::append), with a value in several parts that nobody has to join first.
-    pub fn append_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
-        let name = self.store_name(name);
-        let start = self.arena.len();
-        for part in parts {
-            write_escaped_value(&mut self.arena, part);
+    /// Adds a field behind the others; control characters in it are percent-escaped.
+    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let entry = self.store_line(name.as_ref(), value.as_ref());
+        self.entries.push(entry);
+    }
+
+    /// As [`append`](Self::append), of a name that is known to be one, and with a value in several parts that nobody has
+    /// to join first.
+    #[inline]
+    pub fn append_parts(&mut self, name: &'static [u8], parts: &[&[u8]]) {
+        if parts.iter().any(|part| may_need_escapes(part)) {
+            return self.append(name, parts.concat());
         }
-        let value = Span::new(start, self.arena.len());
-        self.entries.push(Entry { name, value });
+        self.append_clean_parts(name, parts);
     }
 
     /// Puts more behind the first value of `name`; nothing happens without one.
@@ -152,9 +198,8 @@ impl Headers {
 
     /// Adds a field before the others.
     pub fn prepend(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let name = self.store_name(name.as_ref());
-        let value = self.store_value(value.as_ref());
-        self.entries.insert(0, Entry { name, value });
+        let entry = self.store_line(name.as_ref(), value.as_ref());
+        self.entries.insert(0, entry);
     }
 
     /// Makes `value` the only value of `name`: the first field of that name keeps its place and
@@ -214,11 +259,28 @@ impl Headers {
 
     /// Adds a field whose bytes are known to be harmless: they come from another block or are a
     /// constant. Saves the checks of [`append`](Self::append) on the hot path.
+    #[inline]
     pub fn append_clean(&mut self, name: &[u8], value: &[u8]) {
-        debug_assert!(is_token(name) && !value.iter().any(|&b| is_forbidden_in_value(b)));
-        let name = self.store(name);
-        let value = self.store(value);
-        self.entries.push(Entry { name, value });
+        self.append_clean_parts(name, &[value]);
+    }
+
+    /// As [`append_clean`](Self::append_clean), with a value in several parts.
+    #[inline]
+    pub fn append_clean_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
+        debug_assert!(is_token(name) && !parts.iter().copied().flatten().any(|&b| is_forbidden_in_value(b)));
+        let start = self.arena.len();
+        push_line(&mut self.arena, name, parts);
+        let colon = start + name.len();
+        let value = Span::new(colon + SEPARATOR.len(), self.arena.len() - LINE_END.len());
+        self.entries.push(Entry { name: Span::new(start, colon), value });
+    }
+
+    /// Copies a block that was made once, such as the fields that are the same in every message, behind these.
+    pub fn append_block(&mut self, block: &Headers) {
+        let shift = self.arena.len() as u32;
+        let moved = |span: Span| Span { start: span.start + shift, len: span.len };
+        self.arena.extend_from_slice(&block.arena);
+        self.entries.extend(block.entries.iter().map(|e| Entry { name: moved(e.name), value: moved(e.value) }));
     }
 
     fn find(&self, name: &[u8]) -> Option<usize> {
@@ -258,11 +320,32 @@ impl Headers {
         Span::new(start, self.arena.len())
     }
 
+    fn store_line(&mut self, name: &[u8], value: &[u8]) -> Entry {
+        let name = self.store_name(name);
+        self.arena.extend_from_slice(SEPARATOR);
+        let value = self.store_value(value);
+        self.arena.extend_from_slice(LINE_END);
+        Entry { name, value }
+    }
+
     fn store_value(&mut self, value: &[u8]) -> Span {
         let start = self.arena.len();
         write_escaped_value(&mut self.arena, value);
         Span::new(start, self.arena.len())
     }
+}
+
+/// Room is made once, so that the parts are plain copies; here, so that the copy of a constant name is a few moves.
+#[inline]
+fn push_line(out: &mut Vec<u8>, name: &[u8], parts: &[&[u8]]) {
+    let value: usize = parts.iter().map(|part| part.len()).sum();
+    out.reserve(name.len() + SEPARATOR.len() + value + LINE_END.len());
+    out.extend_from_slice(name);
+    out.extend_from_slice(SEPARATOR);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(LINE_END);
 }
 
 /// Appends a field value, with the control characters that could end a line (and their kin)
@@ -418,6 +501,26 @@ mod tests {
         headers.push_span(Span::new(0, 4), Span::new(6, 12));
         headers.append("X", "y");
         assert_eq!(shown(&headers), [("Host".into(), "a.test".into()), ("X".into(), "y".into())]);
+    }
+
+    #[test]
+    fn lines_are_written_in_order_however_they_came_about() {
+        let mut headers = Headers::new();
+        headers.load(b"A: 1\r\nB:2\nC: 3\r\n");
+        headers.push_span(Span::new(0, 1), Span::new(3, 4));
+        headers.push_span(Span::new(6, 7), Span::new(8, 9));
+        headers.push_span(Span::new(10, 11), Span::new(13, 14));
+        headers.append_clean(b"D", b"4");
+        headers.append_parts(b"E", &[b"5", b"\r\nF: 6"]);
+        headers.append_block(&block(&[("G", "7"), ("H", "8")]));
+        headers.set("c", "three");
+        headers.prepend("Z", "0");
+        headers.extend_value("a", &[b"1"]);
+        headers.remove("d");
+        let mut out = b"-".to_vec();
+        headers.write_lines(&mut out, |name, _| name != b"H");
+        let expect = "-Z: 0\r\nA: 11\r\nB: 2\r\nC: three\r\nE: 5%0D%0AF: 6\r\nG: 7\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expect);
     }
 
     #[test]

@@ -99,6 +99,15 @@ impl Record {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
+    /// Whether [`Self::echo_shorthands`] may add anything to a document of this kind.
+    #[must_use]
+    pub fn may_echo_shorthands(&self) -> bool {
+        let within = |record: &Record| self.subschemas.is_some() || record.may_echo_shorthands();
+        let fields =
+            || self.fields.iter().any(|(_, field)| matches!(&field.kind, Kind::Record(record) if within(record)));
+        self.shorthands.iter().any(|shorthand| shorthand.successor().is_some()) || fields()
+    }
+
     /// Adds the old names of moved settings to a document that is about to be shown, at every depth.
     pub fn echo_shorthands(&self, document: &mut Map<String, Value>) {
         let subschema = self.subschema_for(document);

@@ -1,10 +1,11 @@
 //! The exchange that the running Lua code belongs to, and what it asks of its driver.
 //!
-//! Lua functions are called without a parameter of ours, so the exchange lies in a slot of the worker while a coroutine
-//! runs: it is swapped in before and out after, which costs a copy of the struct and no unsafe code. Between two
-//! resumes nothing of an exchange is here, so coroutines of other exchanges find their own.
+//! Lua functions are called without a parameter of ours, so while a coroutine runs a slot of the worker points at its
+//! exchange. Between two resumes it points at nothing, so coroutines of other exchanges find their own.
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 
 use gibbon_pdk::{Exchange, LocalFuture, Reply};
 use mlua::{Lua, Thread, Value};
@@ -57,9 +58,10 @@ pub enum Parked {
     Turn,
 }
 
-#[derive(Default)]
 struct Slot {
-    exchange: RefCell<Exchange>,
+    exchange: Cell<*mut Exchange>,
+    /// Somebody looks at it.
+    lent: Cell<bool>,
     wait: RefCell<Option<Parked>>,
     reply: RefCell<Option<Reply>>,
     started: RefCell<Vec<Started>>,
@@ -68,43 +70,71 @@ struct Slot {
 }
 
 thread_local! {
-    static SLOT: Slot = Slot::default();
+    static SLOT: Slot = const {
+        Slot {
+            exchange: Cell::new(std::ptr::null_mut()),
+            lent: Cell::new(false),
+            wait: RefCell::new(None),
+            reply: RefCell::new(None),
+            started: RefCell::new(Vec::new()),
+            may_wait: Cell::new(false),
+            killed: RefCell::new(Vec::new()),
+        }
+    };
 }
 
-/// While it lives, the exchange is the one that Lua sees.
-pub struct Entered<'a>(&'a mut Exchange);
+/// While it lives, the exchange is the one that Lua sees. It holds the exchange for itself, so that nobody else can reach it
+/// meanwhile, and puts back what was seen before.
+pub struct Entered<'a> {
+    before: *mut Exchange,
+    might_wait: bool,
+    held: PhantomData<&'a mut Exchange>,
+}
 
 impl<'a> Entered<'a> {
     pub fn new(x: &'a mut Exchange, may_wait: bool) -> Self {
-        swap(x);
-        SLOT.with(|slot| slot.may_wait.set(may_wait));
-        Entered(x)
+        SLOT.with(|slot| Entered {
+            before: slot.exchange.replace(x),
+            might_wait: slot.may_wait.replace(may_wait),
+            held: PhantomData,
+        })
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        swap(self.0);
+        SLOT.with(|slot| {
+            slot.exchange.set(self.before);
+            slot.may_wait.set(self.might_wait);
+        });
     }
 }
 
-fn swap(x: &mut Exchange) {
-    SLOT.with(|slot| {
-        // Nobody holds a borrow across a call into Lua.
-        if let Ok(mut here) = slot.exchange.try_borrow_mut() {
-            std::mem::swap(&mut *here, x);
-        }
-    });
+/// The exchange is free again, also after a panic.
+struct Lent<'a>(&'a Cell<bool>);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
-/// Looks at the exchange in hand.
+/// Looks at the exchange in hand; at an empty one where there is none.
 ///
 /// # Errors
 /// Called from within another look: a finalizer of Lua's collector ran at the wrong moment.
 pub fn with<T>(look: impl FnOnce(&mut Exchange) -> T) -> mlua::Result<T> {
-    SLOT.with(|slot| match slot.exchange.try_borrow_mut() {
-        Ok(mut x) => Ok(look(&mut x)),
-        Err(_) => Err(mlua::Error::runtime("the request is not accessible from a finalizer")),
+    SLOT.with(|slot| {
+        if slot.lent.replace(true) {
+            return Err(mlua::Error::runtime("the request is not accessible from a finalizer"));
+        }
+        let _lent = Lent(&slot.lent);
+        // SAFETY: `Entered` holds the exchange for itself as long as the slot points at it, and only one look is on at a
+        // time.
+        match unsafe { slot.exchange.get().as_mut() } {
+            Some(x) => Ok(look(x)),
+            None => Ok(look(&mut Exchange::default())),
+        }
     })
 }
 
@@ -133,6 +163,11 @@ pub fn take_reply() -> Option<Reply> {
 
 pub fn add_started(started: Started) {
     SLOT.with(|slot| slot.started.borrow_mut().push(started));
+}
+
+/// Whether light threads were started or killed since the driver last looked.
+pub fn has_news() -> bool {
+    SLOT.with(|slot| !slot.started.borrow().is_empty() || !slot.killed.borrow().is_empty())
 }
 
 pub fn take_started() -> Vec<Started> {

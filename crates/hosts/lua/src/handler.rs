@@ -1,6 +1,5 @@
 //! A configuration of a Lua plugin as the engine sees it: one method per phase, each a coroutine.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,30 +32,28 @@ struct Suspended(Run);
 struct Spoiled;
 
 impl LuaHandler {
-    fn begin(&self, phase: Phase, x: &mut Exchange, host: &Host) -> mlua::Result<Option<Run>> {
-        let machine = Machine::here(&self.shared, host)?;
+    /// `None` if the phase is over.
+    fn begin(&self, phase: Phase, x: &mut Exchange, host: &Host) -> Result<Option<(Run, Progress)>, String> {
+        let text = |error: mlua::Error| crate::machine::describe(&error);
+        let machine = Machine::here(&self.shared, host).map_err(text)?;
         machine.configure();
-        let instance = machine.instance(self)?;
-        let prepared = machine.prepare(&instance, phase, x)?;
-        Ok(prepared.map(|(frame, thread, arguments)| Run::new(Rc::clone(&machine), frame, thread, arguments)))
+        let instance = machine.instance(self).map_err(text)?;
+        Run::begin(&machine, &instance, phase, x)
     }
 
     /// A phase that may wait.
     fn run<'a>(&'a self, phase: Phase, x: &'a mut Exchange, host: &'a Host) -> Step<'a> {
-        let mut run = match x.slots.take::<Suspended>() {
+        let begun = match x.slots.take::<Suspended>() {
             Some(Suspended(mut run)) => {
                 run.body_is_read();
-                run
+                run.advance(x).map(|progress| Some((run, progress)))
             }
-            None => match self.begin(phase, x, host) {
-                Ok(Some(run)) => run,
-                Ok(None) => return Step::NEXT,
-                Err(error) => return Step::Now(failed(phase.name(), &crate::machine::describe(&error))),
-            },
+            None => self.begin(phase, x, host),
         };
-        match run.advance(x) {
-            Ok(Progress::Done(flow)) => Step::Now(settle(flow, run, x)),
-            Ok(Progress::Waiting) => Step::Later(Box::pin(async move {
+        match begun {
+            Ok(None) => Step::NEXT,
+            Ok(Some((run, Progress::Done(flow)))) => Step::Now(settle(flow, run, x)),
+            Ok(Some((mut run, Progress::Waiting))) => Step::Later(Box::pin(async move {
                 match run.finish(x).await {
                     Ok(flow) => settle(flow, run, x),
                     Err(error) => failed(phase.name(), &error),
@@ -68,12 +65,7 @@ impl LuaHandler {
 
     /// A phase that cannot wait; an error of it is logged here.
     fn run_now(&self, phase: Phase, x: &mut Exchange, host: &Host) -> Result<(), ()> {
-        let outcome = match self.begin(phase, x, host) {
-            Ok(Some(mut run)) => run.advance(x).map(|_| ()),
-            Ok(None) => Ok(()),
-            Err(error) => Err(crate::machine::describe(&error)),
-        };
-        outcome.map_err(|error| {
+        self.begin(phase, x, host).map(|_| ()).map_err(|error| {
             let (name, id) = (&self.code.name, self.plugin_id);
             tracing::error!(request_id = %x.id, "plugin '{name}' ({id}): {}: {error}", phase.name());
         })

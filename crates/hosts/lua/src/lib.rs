@@ -13,6 +13,7 @@ mod code;
 mod current;
 mod daos;
 mod dict;
+mod direct;
 mod events;
 mod fields;
 mod functions;
@@ -25,6 +26,7 @@ mod machine;
 mod native;
 mod offline;
 mod prelude;
+mod retry;
 mod run;
 mod schema;
 mod scripting;
@@ -34,7 +36,7 @@ mod shared;
 use std::sync::Arc;
 
 use gibbon_model::EntityDef;
-use gibbon_pdk::{AdminRoot, Build, Exchange, Host, Phase, Phases, Plugin, Scripts};
+use gibbon_pdk::{AdminRoot, Build, Host, Phase, Phases, Plugin};
 use mlua::Table;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -149,12 +151,6 @@ impl LuaHost {
         dicts.names().filter_map(|name| dicts.get(name).map(|dict| (name, dict.capacity(), dict.free())))
     }
 
-    /// What runs Lua in the configuration of native plugins.
-    #[must_use]
-    pub fn scripts(&self) -> Arc<dyn Scripts> {
-        Arc::new(LuaScripts(Arc::clone(&self.shared)))
-    }
-
     /// The kinds of entities that plugins bring.
     #[must_use]
     pub fn entities(&self) -> &[EntityDef] {
@@ -251,16 +247,6 @@ impl LuaHost {
                 }
             }
         });
-    }
-}
-
-/// Code in the configuration of native plugins, run in the sandbox of the settings.
-struct LuaScripts(Arc<Shared>);
-
-impl Scripts for LuaScripts {
-    fn evaluate(&self, plugin: &str, code: &str, x: &mut Exchange, host: &Host) -> Result<Value, String> {
-        let machine = Machine::here(&self.0, host).map_err(|error| machine::describe(&error))?;
-        machine.evaluate(plugin, code, x)
     }
 }
 

@@ -99,6 +99,6 @@ fn call(machine: &Machine, number: usize, arguments: &[Value]) -> mlua::Result<V
     let function: Function = functions.raw_get(number)?;
     let arguments = arguments.iter().map(|value| json::to_lua(lua, value, Nulls::Kept));
     let arguments: MultiValue = arguments.collect::<mlua::Result<_>>()?;
-    let answers: MultiValue = crate::limits::timed(lua, machine.settings(), || function.call(arguments))?;
+    let answers: MultiValue = machine.timed(|| function.call(arguments))?;
     Ok(answers.iter().map(|value| json::from_lua(lua, value).unwrap_or(Value::Null)).collect())
 }

@@ -7,16 +7,18 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use gibbon_pdk::{Clock, Dial, Directory, Exchange, Host, NodeFacts, Phase, Random, SecretReader, Store};
-use mlua::{Function, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Thread, Value};
+use mlua::{Function, Lua, LuaOptions, MultiValue, StdLib, Table, Thread, Value};
 
 use crate::code::Code;
+use crate::direct::Anchor;
 use crate::events::Event;
 use crate::handler::LuaHandler;
 use crate::json::{self, Nulls};
+use crate::limits::Clock as Limit;
 use crate::run::{self, Frame};
 use crate::settings::LuaSettings;
 use crate::shared::Shared;
-use crate::{limits, native, prelude};
+use crate::{native, prelude};
 
 /// What Lua may ask of the gateway; the ports of the worker, kept beyond a step.
 pub struct Ports {
@@ -41,8 +43,9 @@ pub struct Instance {
     module: Table,
     conf: Table,
     /// What `kong.plugin`, `kong.ctx.plugin` and the log want to know.
-    about: Table,
-    functions: [Option<Function>; Phase::ALL.len()],
+    pub about: Table,
+    /// What runs each phase that the handler has.
+    starters: [Option<Anchor>; Phase::ALL.len()],
     /// Of the plugin's files.
     version: u64,
     alive: Weak<()>,
@@ -50,6 +53,7 @@ pub struct Instance {
 
 /// The Lua machine of a worker.
 pub struct Machine {
+    limit: Limit,
     pub lua: Lua,
     pub ports: Rc<Ports>,
     /// `request`, `phase` and `plugin` of what runs; Lua code of ours reads it.
@@ -62,7 +66,10 @@ pub struct Machine {
     configured: Cell<u64>,
     /// The body of coroutines that run one phase after another, and those that are free.
     again: Function,
+    starter: Function,
     free: RefCell<Vec<Thread>>,
+    /// Something came to the limit of memory.
+    starved: Cell<bool>,
     /// What stands in for coroutines and requests that wait.
     pub resting: Thread,
     pub nobody: Table,
@@ -87,6 +94,14 @@ pub fn set_worker(number: usize) {
 pub fn interpreter() -> Lua {
     // SAFETY: the unsafe part is what a plugin may do through `ffi` and `debug`, which is what its installer allowed.
     unsafe { Lua::unsafe_new_with(StdLib::ALL, LuaOptions::default()) }
+}
+
+impl Instance {
+    /// What runs a phase, if the handler has it.
+    #[must_use]
+    pub fn starter(&self, phase: Phase) -> Option<&Anchor> {
+        self.starters.get(phase as usize)?.as_ref()
+    }
 }
 
 impl Machine {
@@ -129,11 +144,13 @@ impl Machine {
         let threads = lua.create_table()?;
         let natives = native::install(&lua, &ports, &running, &threads)?;
         prelude::load(&lua, &ports.shared.settings, &natives)?;
-        limits::arm(&lua, &ports.shared.settings)?;
+        let limit = Limit::start(&lua, &ports.shared.settings)?;
         let again: Function = lua.named_registry_value(prelude::AGAIN)?;
+        let starter: Function = lua.named_registry_value(prelude::STARTER)?;
         let resting = lua.create_thread(again.clone())?;
         let nobody = lua.create_table()?;
         Ok(Machine {
+            limit,
             lua,
             ports,
             running,
@@ -143,7 +160,9 @@ impl Machine {
             begun: RefCell::default(),
             configured: Cell::new(0),
             again,
+            starter,
             free: RefCell::default(),
+            starved: Cell::new(false),
             resting,
             nobody,
         })
@@ -161,7 +180,7 @@ impl Machine {
         self.running.raw_set("request", &frame.request)?;
         self.running.raw_set("phase", frame.phase)?;
         self.running.raw_set("plugin", frame.plugin.as_ref())?;
-        Ok(run::entered(x, frame.may_wait, || limits::timed(&self.lua, self.settings(), call)))
+        Ok(run::entered(x, frame.may_wait, || self.limit.timed(call)))
     }
 
     /// The table of an exchange: one for all its phases.
@@ -169,12 +188,42 @@ impl Machine {
     /// # Errors
     /// Lua's memory is at its limit.
     pub fn request(&self, x: &mut Exchange) -> mlua::Result<Table> {
-        let table = match x.slots.get::<Request>() {
-            Some(request) => return request.table(&self.lua),
-            None => self.lua.create_table()?,
-        };
-        x.slots.set(Request::AtHand(table.clone()));
+        if let Some(request) = x.slots.get::<Request>() {
+            return request.table();
+        }
+        let table = self.lua.create_table()?;
+        self.keep_request(x, &table)?;
         Ok(table)
+    }
+
+    /// Makes a table that of an exchange.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn keep_request(&self, x: &mut Exchange, table: &Table) -> mlua::Result<()> {
+        x.slots.set(Request(Anchor::new(&self.lua, table)?));
+        Ok(())
+    }
+
+    /// The table that whatever ran last saw as that of its request; made if it asked for none.
+    ///
+    /// # Errors
+    /// Lua's memory is at its limit.
+    pub fn request_of_last(&self, x: &mut Exchange) -> mlua::Result<Table> {
+        match self.running.raw_get("request")? {
+            Value::Table(table) => {
+                if x.slots.get::<Request>().is_none() {
+                    self.keep_request(x, &table)?;
+                }
+                Ok(table)
+            }
+            _ => self.request(x),
+        }
+    }
+
+    /// Runs a piece of Lua under the time limit.
+    pub fn timed<T>(&self, call: impl FnOnce() -> T) -> T {
+        self.limit.timed(call)
     }
 
     /// The configuration of a handler on this worker, made on first use.
@@ -202,11 +251,14 @@ impl Machine {
         about.raw_set("name", &*handler.code.name)?;
         about.raw_set("id", handler.plugin_id.to_string())?;
         about.raw_set("conf", &conf)?;
-        let mut functions = [const { None }; Phase::ALL.len()];
-        for (slot, phase) in functions.iter_mut().zip(Phase::ALL) {
-            *slot = module.get::<Option<Function>>(phase.name())?;
+        let mut starters = [const { None }; Phase::ALL.len()];
+        for (slot, phase) in starters.iter_mut().zip(Phase::ALL) {
+            if let Some(function) = module.get::<Option<Function>>(phase.name())? {
+                let starter: Function = self.starter.call((function, &module, &conf, phase.name(), &about))?;
+                *slot = Some(Anchor::new(&self.lua, starter)?);
+            }
         }
-        Ok(Instance { module, conf, about, functions, version, alive: Arc::downgrade(&handler.alive) })
+        Ok(Instance { module, conf, about, starters, version, alive: Arc::downgrade(&handler.alive) })
     }
 
     /// A configuration as handlers see it: null is absent.
@@ -240,30 +292,8 @@ impl Machine {
         Ok(module)
     }
 
-    /// A frame and a fresh coroutine for a phase; `None` if the plugin has no such function.
-    ///
-    /// # Errors
-    /// Lua's memory is at its limit.
-    pub fn prepare(
-        &self,
-        instance: &Instance,
-        phase: Phase,
-        x: &mut Exchange,
-    ) -> mlua::Result<Option<(Frame, Thread, MultiValue)>> {
-        let Some(Some(function)) = instance.functions.get(phase as usize) else { return Ok(None) };
-        let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
-        let frame =
-            Frame { request: self.request(x)?, phase: phase.name(), plugin: Some(instance.about.clone()), may_wait };
-        let thread = self.thread()?;
-        let mut arguments = MultiValue::with_capacity(3);
-        arguments.push_back(Value::Function(function.clone()));
-        arguments.push_back(Value::Table(instance.module.clone()));
-        arguments.push_back(Value::Table(instance.conf.clone()));
-        Ok(Some((frame, thread, arguments)))
-    }
-
     /// A coroutine for a phase: one that is free, or a new one.
-    fn thread(&self) -> mlua::Result<Thread> {
+    pub fn thread(&self) -> mlua::Result<Thread> {
         match self.free.borrow_mut().pop() {
             Some(thread) => Ok(thread),
             None => self.lua.create_thread(self.again.clone()),
@@ -313,11 +343,20 @@ impl Machine {
         json::from_lua(&self.lua, &value)
     }
 
-    /// One line that says what was raised and where; the stack goes to the debug log.
+    /// One line that says what was raised and where.
     #[must_use]
-    pub fn describe(&self, error: &mlua::Error, thread: &Thread) -> String {
-        let _ = thread;
-        describe(error)
+    pub fn describe(&self, error: &mlua::Error) -> String {
+        let text = describe(error);
+        if matches!(error, mlua::Error::MemoryError(_)) || text.contains("not enough memory") {
+            self.starved.set(true);
+        }
+        text
+    }
+
+    /// Frees what a coroutine held that came to the limit of memory: the interpreter itself would do so only once it has
+    /// allocated as much again, which it cannot.
+    pub fn recover(&self) -> mlua::Result<()> {
+        if self.starved.replace(false) { self.lua.gc_collect() } else { Ok(()) }
     }
 
     /// Keeps how a light thread ended for `ngx.thread.wait`.
@@ -405,21 +444,14 @@ impl Machine {
     }
 }
 
-/// The Lua table of a request, in its exchange.
-pub enum Request {
-    AtHand(Table),
-    /// While its coroutines wait, see [`Run`](run::Run).
-    PutAway(RegistryKey),
-}
+/// The Lua table of a request, in its exchange; there once Lua asked for it.
+pub struct Request(pub Anchor);
 
 impl Request {
     /// # Errors
-    /// It is another machine's.
-    pub fn table(&self, lua: &Lua) -> mlua::Result<Table> {
-        match self {
-            Request::AtHand(table) => Ok(table.clone()),
-            Request::PutAway(key) => lua.registry_value(key),
-        }
+    /// Lua's memory is at its limit.
+    pub fn table(&self) -> mlua::Result<Table> {
+        self.0.get()
     }
 }
 
@@ -464,6 +496,12 @@ impl Machine {
         if !SERVES.with(Cell::get) {
             return None;
         }
+        Machine::of_thread()
+    }
+
+    /// This thread's machine, whatever it is for.
+    #[must_use]
+    pub fn of_thread() -> Option<Rc<Machine>> {
         HERE.with(|here| here.borrow().clone())
     }
 

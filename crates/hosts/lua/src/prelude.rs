@@ -12,6 +12,8 @@ pub const CALL_ADMIN: &str = "gibbon.call_admin";
 pub const DELIVER: &str = "gibbon.deliver";
 /// Named registry value: the body of a coroutine that runs one phase after another.
 pub const AGAIN: &str = "gibbon.again";
+/// Named registry value: what makes the function that runs one phase of one configuration.
+pub const STARTER: &str = "gibbon.starter";
 /// Named registry value: what runs a piece of code in a configuration.
 pub const EVALUATE: &str = "gibbon.evaluate";
 
@@ -31,6 +33,7 @@ const START: &[(&str, &str)] = &[
     ("pdk_service", include_str!("lua/pdk_service.lua")),
     ("pdk_client", include_str!("lua/pdk_client.lua")),
     ("pdk_node", include_str!("lua/pdk_node.lua")),
+    ("pdk_tracing", include_str!("lua/pdk_tracing.lua")),
     ("pdk_cache", include_str!("lua/pdk_cache.lua")),
     ("evaluate", include_str!("lua/evaluate.lua")),
     ("db", include_str!("lua/db.lua")),
@@ -60,6 +63,7 @@ const MODULES: &[(&str, &str)] = &[
     ("kong.tools.time", include_str!("lua/lib/kong_tools_time.lua")),
     ("kong.tools.utils", include_str!("lua/lib/kong_tools_utils.lua")),
     ("kong.tools.uuid", include_str!("lua/lib/kong_tools_uuid.lua")),
+    ("ngx.ssl", include_str!("lua/lib/ngx_ssl.lua")),
     ("pl.stringx", include_str!("lua/lib/pl_stringx.lua")),
     ("pl.tablex", include_str!("lua/lib/pl_tablex.lua")),
     ("pl.utils", include_str!("lua/lib/pl_utils.lua")),
@@ -68,6 +72,7 @@ const MODULES: &[(&str, &str)] = &[
     ("resty.evp", include_str!("lua/lib/resty_evp.lua")),
     ("resty.hmac", include_str!("lua/lib/resty_hmac.lua")),
     ("resty.http", include_str!("lua/lib/resty_http.lua")),
+    ("resty.ipmatcher", include_str!("lua/lib/resty_ipmatcher.lua")),
     ("resty.jit-uuid", include_str!("lua/lib/kong_tools_uuid.lua")),
     ("resty.lock", include_str!("lua/lib/resty_lock.lua")),
     ("resty.lrucache", include_str!("lua/lib/resty_lrucache.lua")),
@@ -127,6 +132,7 @@ pub fn load(lua: &Lua, settings: &LuaSettings, natives: &Table) -> mlua::Result<
         (DELIVER, "deliver"),
         (EVALUATE, "evaluate"),
         (AGAIN, "again"),
+        (STARTER, "starter"),
     ];
     for (value, name) in kept {
         lua.set_named_registry_value(value, natives.get::<mlua::Function>(name)?)?;

@@ -11,18 +11,19 @@ use std::os::raw::c_void;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use gibbon_pdk::{Exchange, Fault, Flow, Reply, ReplyBody};
+use gibbon_pdk::{Exchange, Fault, Flow, Phase, Reply, ReplyBody};
 use mlua::thread::ThreadStatus;
-use mlua::{LightUserData, MultiValue, RegistryKey, Table, Thread, Value};
+use mlua::{LightUserData, MultiValue, Table, Thread, Value};
 
 use crate::current::{self, Entered, Parked, Started};
-use crate::machine::{Machine, Request, describe};
+use crate::direct::{self, Anchor, Outcome};
+use crate::machine::{Instance, Machine, Request, describe};
 
 /// Kinds of a yield to the driver, as `lua/coroutines.lua` knows them.
 const WAIT: i64 = 1;
 const READ_BODY: i64 = 2;
 const EXIT: i64 = 3;
-const DONE: i64 = 4;
+pub const DONE: i64 = 4;
 
 static SYSTEM: u8 = 0;
 
@@ -51,7 +52,7 @@ enum State {
 struct Task {
     /// While it is put away, the machine's own resting coroutine stands here.
     thread: Thread,
-    put_away: Option<RegistryKey>,
+    put_away: Option<Anchor>,
     state: State,
 }
 
@@ -81,6 +82,56 @@ impl Run {
         Run { machine, frame, tasks: vec![Task::new(thread, State::Ready(arguments))] }
     }
 
+    /// Begins a phase. Most end with the first resume, and nothing is made for them; `None` for those.
+    ///
+    /// # Errors
+    /// What the plugin raised, with file and line.
+    pub fn begin(
+        machine: &Rc<Machine>,
+        instance: &Instance,
+        phase: Phase,
+        x: &mut Exchange,
+    ) -> Result<Option<(Run, Progress)>, String> {
+        let Some(starter) = instance.starter(phase) else { return Ok(None) };
+        let text = |error: mlua::Error| describe(&error);
+        machine.recover().map_err(text)?;
+        let thread = machine.thread().map_err(text)?;
+        let may_wait = !matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log);
+        // What an earlier coroutine left before it failed must not become this one's answer.
+        current::forget();
+        // Taken out for as long as the exchange is Lua's.
+        let request = x.slots.take::<Request>();
+        let outcome = entered(x, may_wait, || {
+            machine.timed(|| direct::resume(&machine.lua, &thread, starter, request.as_ref().map(|request| &request.0)))
+        });
+        if let Some(request) = request {
+            x.slots.set(request);
+        }
+        let kind = match outcome {
+            Outcome::Failed(error) => return Err(machine.describe(&error)),
+            Outcome::Yielded(kind) => kind,
+            Outcome::Done { request, printed } => {
+                if let Some(request) = request {
+                    machine.keep_request(x, &request).map_err(text)?;
+                }
+                if !printed && !current::has_news() {
+                    machine.recycle(thread);
+                    return Ok(None);
+                }
+                Some(DONE)
+            }
+        };
+        let plugin = Some(instance.about.clone());
+        let frame = Frame { request: machine.request_of_last(x).map_err(text)?, phase: phase.name(), plugin, may_wait };
+        let mut run = Run { machine: Rc::clone(machine), frame, tasks: vec![Task::new(thread.clone(), State::Done)] };
+        run.adopt();
+        let progress = match run.gave_up(0, thread, kind) {
+            Some(progress) => progress,
+            None => run.advance(x)?,
+        };
+        Ok(Some((run, progress)))
+    }
+
     /// After the engine has read the body: the coroutine that asked goes on.
     pub fn body_is_read(&mut self) {
         for task in &mut self.tasks {
@@ -106,7 +157,7 @@ impl Run {
             self.adopt();
             let values = match outcome {
                 Ok(values) => values,
-                Err(error) if at == 0 => return Err(self.machine.describe(&error, &thread)),
+                Err(error) if at == 0 => return Err(self.machine.describe(&error)),
                 // The end of a light thread is its parent's affair.
                 Err(error) => {
                     self.end_thread(&thread, Err(error));
@@ -117,32 +168,37 @@ impl Run {
                 self.end_thread(&thread, Ok(values));
                 continue;
             }
-            match kind(&values) {
-                Some(EXIT) => {
-                    let reply = current::take_reply();
-                    return Ok(Progress::Done(reply.map_or(Flow::Next, Flow::from)));
-                }
-                Some(READ_BODY) => {
-                    self.park(at, Parked::Turn);
-                    return Ok(Progress::Done(Flow::ReadBody));
-                }
-                // The coroutine is free for the next phase of anybody.
-                Some(DONE) => {
-                    self.machine.recycle(thread);
-                    continue;
-                }
-                Some(WAIT) => self.park(at, current::take_parked().unwrap_or(Parked::Turn)),
-                _ => self.park(at, Parked::Turn),
-            }
-            if self.wake_joiners_and_turns() {
-                // Somebody who only let others go first must not starve the worker.
-                return Ok(Progress::Waiting);
+            if let Some(progress) = self.gave_up(at, thread, kind(&values)) {
+                return Ok(progress);
             }
         }
         if self.tasks.iter().any(|task| matches!(task.state, State::Parked(_))) {
             return Ok(Progress::Waiting);
         }
         Ok(Progress::Done(self.printed()))
+    }
+
+    /// A coroutine gave up control for this reason; how far the run got, if others must not go on now.
+    fn gave_up(&mut self, at: usize, thread: Thread, kind: Option<i64>) -> Option<Progress> {
+        match kind {
+            Some(EXIT) => {
+                let reply = current::take_reply();
+                return Some(Progress::Done(reply.map_or(Flow::Next, Flow::from)));
+            }
+            Some(READ_BODY) => {
+                self.park(at, Parked::Turn);
+                return Some(Progress::Done(Flow::ReadBody));
+            }
+            // The coroutine is free for the next phase of anybody.
+            Some(DONE) => {
+                self.machine.recycle(thread);
+                return None;
+            }
+            Some(WAIT) => self.park(at, current::take_parked().unwrap_or(Parked::Turn)),
+            _ => self.park(at, Parked::Turn),
+        }
+        // Somebody who only let others go first must not starve the worker.
+        self.wake_joiners_and_turns().then_some(Progress::Waiting)
     }
 
     /// What a handler printed without ending the request itself is the answer.
@@ -228,26 +284,24 @@ impl Run {
     fn put_away(&mut self, x: &mut Exchange) {
         let machine = &self.machine;
         for task in &mut self.tasks {
-            task.put_away = machine.lua.create_registry_value(&task.thread).ok();
+            task.put_away = Anchor::new(&machine.lua, &task.thread).ok();
             if task.put_away.is_some() {
                 task.thread = machine.resting.clone();
             }
         }
-        if let Ok(key) = machine.lua.create_registry_value(&self.frame.request) {
-            x.slots.set(Request::PutAway(key));
+        // The exchange has it; a run without an exchange of its own keeps it here.
+        if x.slots.get::<Request>().is_some() || machine.keep_request(x, &self.frame.request).is_ok() {
             self.frame.request = machine.nobody.clone();
         }
     }
 
     fn take_out(&mut self, x: &mut Exchange) -> mlua::Result<()> {
         for task in &mut self.tasks {
-            if let Some(key) = task.put_away.take() {
-                task.thread = self.machine.lua.registry_value(&key)?;
+            if let Some(kept) = task.put_away.take() {
+                task.thread = kept.get()?;
             }
         }
         self.frame.request = self.machine.request(x)?;
-        x.slots.set(Request::AtHand(self.frame.request.clone()));
-        self.machine.lua.expire_registry_values();
         Ok(())
     }
 

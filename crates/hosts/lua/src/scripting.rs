@@ -1,4 +1,4 @@
-//! Lua for native plugins: expressions in their settings, and what lies in `kong.ctx.shared`.
+//! Lua for native plugins: code and expressions in their settings, and what lies in `kong.ctx.shared`.
 
 use std::sync::Arc;
 
@@ -30,9 +30,14 @@ impl Scripting for LuaHost {
         Ok(Arc::new(Compiled(made(&self.shared, code, json!({ "source": source })))))
     }
 
+    fn evaluate(&self, plugin: &str, code: &str, x: &mut Exchange, host: &Host) -> Result<Value, String> {
+        let machine = Machine::here(&self.shared, host).map_err(|error| describe(&error))?;
+        machine.evaluate(plugin, code, x)
+    }
+
     fn shared(&self, x: &Exchange, name: &str) -> Option<Value> {
         let lua = Machine::of_worker()?;
-        let request = x.slots.get::<Request>()?.table(&lua.lua).ok()?;
+        let request = x.slots.get::<Request>()?.table().ok()?;
         let contexts: Table = request.raw_get::<Option<Table>>("contexts").ok()??;
         let shared: Table = contexts.raw_get::<Option<Table>>("shared").ok()??;
         from_lua(&lua.lua, &shared.raw_get(name).ok()?).ok().filter(|value| !value.is_null())

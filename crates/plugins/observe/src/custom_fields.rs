@@ -21,7 +21,7 @@ impl CustomFields {
     /// Adds them to the entry that is going to be written. Code that fails leaves its field out, and says so.
     pub fn add(&self, x: &mut Exchange, host: &Host) {
         for (name, code) in &self.fields {
-            match host.scripts.evaluate(self.plugin, code, x, host) {
+            match host.scripting.evaluate(self.plugin, code, x, host) {
                 Ok(value) => x.log_values.push((name.clone(), value)),
                 Err(error) => tracing::error!("{}: custom_fields_by_lua: {name}: {error}", self.plugin),
             }

@@ -165,7 +165,22 @@ pub async fn roles(admin: &Admin, call: &Call) -> Answer {
     done.await.unwrap_or_else(|answer| answer)
 }
 
-/// `/admins/{a}/workspaces`: those in which the administrator may read anything.
+/// `/admins/{a}/workspaces/{w}`: from now on the administrator belongs to that workspace. Rights come from roles alone.
+pub async fn belong(admin: &Admin, call: &Call) -> Answer {
+    let done = async {
+        let admins = def(admin, "admins")?;
+        let row = crud::existing(admin, call, &admins, call.parameter(0)).await?;
+        let workspace = crate::workspaces::id_of(admin, call.parameter(1)).await?.ok_or_else(Answer::not_found)?;
+        let (address, changes) = (Address::Id(row.id), json!({ "belong_workspace": workspace.to_string() }));
+        let changes: Document = changes.as_object().cloned().unwrap_or_default();
+        let updated = admin.documents.update(&admins, home(), &address, changes).await;
+        let updated = updated.map_err(|e| failure::of_change(&e, &admins, Deed::Update(&address)))?;
+        Ok(Answer::ok(shown(admin, updated).await?))
+    };
+    done.await.unwrap_or_else(|answer| answer)
+}
+
+/// `/admins/{a}/workspaces`: the one the administrator belongs to, and those in which they may read anything.
 pub async fn workspaces(admin: &Admin, call: &Call) -> Answer {
     let done = async {
         let row = crud::existing(admin, call, &def(admin, "admins")?, call.parameter(0)).await?;
@@ -184,7 +199,12 @@ pub async fn workspaces(admin: &Admin, call: &Call) -> Answer {
         crate::workspaces::add_default(&mut all);
         all.retain(|workspace| {
             let name = workspace.get("name").and_then(Value::as_str).unwrap_or_default();
-            permissions.endpoints.iter().any(|rule| !rule.negative && (rule.workspace == "*" || rule.workspace == name))
+            let belongs = workspace.get("id").is_some() && workspace.get("id") == row.document.get("belong_workspace");
+            belongs
+                || permissions
+                    .endpoints
+                    .iter()
+                    .any(|rule| !rule.negative && (rule.workspace == "*" || rule.workspace == name))
         });
         Ok(Answer::ok(json!({ "data": all, "next": null })))
     };

@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 pub enum Content {
     Nothing,
     Json(Value),
-    Text { media_type: &'static str, text: String },
+    /// JSON that is written already.
+    Written(String),
+    Text {
+        media_type: &'static str,
+        text: String,
+    },
 }
 
 /// An answer.

@@ -251,6 +251,7 @@ impl Admin {
             Hand::Admin => admins::entity(self, call).await,
             Hand::AdminRoles => admins::roles(self, call).await,
             Hand::AdminWorkspaces => admins::workspaces(self, call).await,
+            Hand::AdminWorkspace => admins::belong(self, call).await,
             Hand::Register => admins::register(self, call).await,
             Hand::AuditRequests => audit::list(self, call, "audit_requests").await,
             Hand::AuditObjects => audit::list(self, call, "audit_objects").await,

@@ -23,6 +23,8 @@ mod hooks;
 mod infer;
 mod information;
 mod keyring;
+#[cfg(test)]
+mod kong_paths;
 mod lua;
 mod multipart;
 mod node;

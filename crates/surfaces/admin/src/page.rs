@@ -1,5 +1,6 @@
 //! Lists: size, offset and tags of a query, and the page that answers it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,10 +9,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use gibbon_model::EntityDef;
 use gibbon_schema::validators;
 use gibbon_store::{Query, Tags, workspace_of};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Content};
 use crate::call::{Arguments, Call};
 use crate::rbac::Action;
 use crate::{Admin, failure};
@@ -94,20 +96,25 @@ fn decode(offset: &str) -> Option<Uuid> {
     key.first().and_then(|id| Uuid::parse_str(id).ok())
 }
 
-/// A list of one kind; of one parent's children if it is given as field and identifier.
-pub async fn list(
+/// A list of one kind, and what is wanted of it.
+struct Listed<'a> {
+    def: &'a Arc<EntityDef>,
+    window: Window,
+    query: Query,
+    /// Whether it is of one parent's children.
+    nested: bool,
+}
+
+/// What of a kind is wanted; of one parent's children if it is given as field and identifier.
+fn listed<'a>(
     admin: &Admin,
     call: &Call,
-    def: &Arc<EntityDef>,
-    path: &str,
+    def: &'a Arc<EntityDef>,
     parent: Option<(&str, Uuid)>,
-) -> Answer {
-    let window = match Window::of(&call.arguments, admin.documents.conductor.is_declarative()) {
-        Ok(window) => window,
-        Err(answer) => return answer,
-    };
+) -> Result<Listed<'a>, Answer> {
+    let window = Window::of(&call.arguments, admin.documents.conductor.is_declarative())?;
     if window.tags != Tags::Whatever && def.record.get("tags").is_none() {
-        return failure::invalid_options(json!({"tags": "cannot be used with this entity"}));
+        return Err(failure::invalid_options(json!({"tags": "cannot be used with this entity"})));
     }
     let query = Query {
         entity: def.name.as_ref().into(),
@@ -117,14 +124,55 @@ pub async fn list(
         after: window.after,
         limit: window.size + 1,
     };
-    match admin.documents.page(def, query).await {
-        Ok(rows) => Answer::ok(page(call, path, &window, rows, parent.is_some(), workspace_of(def, call.workspace))),
-        Err(error) => failure::of_store(&error),
-    }
+    Ok(Listed { def, window, query, nested: parent.is_some() })
 }
 
-/// Turns one row more than wanted into a page that says where the next begins. What the caller may not see is left out;
-/// such a page is shorter.
+/// A list of one kind; of one parent's children if it is given as field and identifier.
+pub async fn list(
+    admin: &Admin,
+    call: &Call,
+    def: &Arc<EntityDef>,
+    path: &str,
+    parent: Option<(&str, Uuid)>,
+) -> Answer {
+    let Listed { def, window, query, nested } = match listed(admin, call, def, parent) {
+        Ok(listed) => listed,
+        Err(answer) => return answer,
+    };
+    let mut rows = match admin.documents.page_texts(def, query).await {
+        Ok(rows) => rows,
+        Err(error) => return failure::of_store(&error),
+    };
+    let next = trim(call, path, &window, &mut rows, nested, workspace_of(def, call.workspace));
+    Answer { status: StatusCode::OK, content: Content::Written(written(&rows, &next)), headers: Vec::new() }
+}
+
+/// As [`list`], for callers that look into it.
+pub async fn list_values(admin: &Admin, call: &Call, def: &Arc<EntityDef>, path: &str) -> Result<Value, Answer> {
+    let Listed { def, window, query, .. } = listed(admin, call, def, None)?;
+    let rows = admin.documents.page(def, query).await.map_err(|error| failure::of_store(&error))?;
+    Ok(page(call, path, &window, rows, false, workspace_of(def, call.workspace)))
+}
+
+/// A page of rows that are JSON already.
+fn written(rows: &[(Uuid, String)], next: &Map<String, Value>) -> String {
+    let mut text = String::with_capacity(rows.iter().map(|(_, row)| row.len() + 1).sum::<usize>() + 1024);
+    text.push_str(r#"{"data":["#);
+    for (number, (_, row)) in rows.iter().enumerate() {
+        if number > 0 {
+            text.push(',');
+        }
+        text.push_str(row);
+    }
+    text.push(']');
+    for (name, value) in next {
+        let _ = write!(text, ",\"{name}\":{value}");
+    }
+    text.push('}');
+    text
+}
+
+/// A page of values that says where the next begins.
 pub fn page(
     call: &Call,
     path: &str,
@@ -133,15 +181,31 @@ pub fn page(
     nested: bool,
     workspace: Uuid,
 ) -> Value {
+    let next = trim(call, path, window, &mut rows, nested, workspace);
+    let data: Vec<Value> = rows.into_iter().map(|(_, value)| value).collect();
+    let mut page = Map::new();
+    page.insert("data".into(), data.into());
+    page.extend(next);
+    Value::Object(page)
+}
+
+/// Turns one row more than wanted into a page, and says where the next begins. What the caller may not see is left out;
+/// such a page is shorter.
+fn trim<T>(
+    call: &Call,
+    path: &str,
+    window: &Window,
+    rows: &mut Vec<(Uuid, T)>,
+    nested: bool,
+    workspace: Uuid,
+) -> Map<String, Value> {
     let more = rows.len() > window.size;
     rows.truncate(window.size);
     let offset = rows.last().filter(|_| more).map(|(id, _)| encode(*id));
     rows.retain(|(id, _)| call.may(workspace, *id, Action::Read));
-    let data: Vec<Value> = rows.into_iter().map(|(_, value)| value).collect();
-    let mut page = Map::new();
-    page.insert("data".into(), data.into());
+    let mut told = Map::new();
     match offset {
-        None => page.insert("next".into(), Value::Null),
+        None => told.insert("next".into(), Value::Null),
         Some(offset) => {
             let mut next = format!("{path}?offset={offset}");
             for name in ["tags", "size"].into_iter().filter(|_| !nested) {
@@ -149,11 +213,11 @@ pub fn page(
                     next.push_str(&format!("&{name}={}", escaped(value)));
                 }
             }
-            page.insert("next".into(), next.into());
-            page.insert("offset".into(), offset.into())
+            told.insert("next".into(), next.into());
+            told.insert("offset".into(), offset.into())
         }
     };
-    Value::Object(page)
+    told
 }
 
 /// A value of a query, so that it reads as itself again.

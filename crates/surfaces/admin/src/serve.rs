@@ -299,12 +299,13 @@ fn options(allow: &str, headers: &HeaderMap) -> Answer {
         .with_header("access-control-allow-headers", wished.unwrap_or("Content-Type"))
 }
 
+const JSON: &str = "application/json; charset=utf-8";
+
 fn render(answer: Answer, version: Version) -> Response<Full<Bytes>> {
     let (body, media_type) = match answer.content {
         Content::Nothing => (Bytes::new(), None),
-        Content::Json(value) => {
-            (serde_json::to_vec(&value).unwrap_or_default().into(), Some("application/json; charset=utf-8"))
-        }
+        Content::Json(value) => (serde_json::to_vec(&value).unwrap_or_default().into(), Some(JSON)),
+        Content::Written(text) => (Bytes::from(text), Some(JSON)),
         Content::Text { media_type, text } => (Bytes::from(text), Some(media_type)),
     };
     let length = body.len();

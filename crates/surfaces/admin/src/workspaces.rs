@@ -58,19 +58,16 @@ pub async fn collection(admin: &Admin, call: &Call) -> Answer {
             Err(answer) => answer,
         };
     }
-    let stored = page::list(admin, call, &def, "/workspaces", None).await;
     let first = Window::of(&call.arguments, true).is_ok_and(|window| window.after.is_none());
-    with_default(stored, first)
-}
-
-/// Puts the default workspace first on the first page, unless it is there.
-fn with_default(mut answer: Answer, first: bool) -> Answer {
-    if let crate::answer::Content::Json(page) = &mut answer.content
-        && let Some(Value::Array(list)) = page.get_mut("data").filter(|_| first)
-    {
-        add_default(list);
+    match page::list_values(admin, call, &def, "/workspaces").await {
+        Ok(mut page) => {
+            if let Some(Value::Array(list)) = page.get_mut("data").filter(|_| first) {
+                add_default(list);
+            }
+            Answer::ok(page)
+        }
+        Err(answer) => answer,
     }
-    answer
 }
 
 /// Puts the default workspace first, unless it is there.
@@ -93,15 +90,27 @@ fn check_name(admin: &Admin, call: &Call, def: &EntityDef, address: Option<&Addr
     Err(failure::schema_violation(&faults))
 }
 
+/// The workspace of that name or identifier.
+///
+/// # Errors
+/// The answer where the store cannot be read.
+pub async fn id_of(admin: &Admin, text: &str) -> Result<Option<Uuid>, Answer> {
+    let Some(def) = def(admin) else { return Ok(None) };
+    let Some(address) = Address::parse(&def, text) else { return Ok(None) };
+    let default = Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default();
+    match admin.documents.find(&def, default, &address).await {
+        Ok(Some(row)) => Ok(Some(row.id)),
+        Ok(None) => Ok(is_default(&address).then_some(default)),
+        Err(error) => Err(failure::of_store(&error)),
+    }
+}
+
 /// `/workspaces/{w}/meta`: how many entities of each kind there are in it.
 pub async fn meta(admin: &Admin, call: &Call) -> Answer {
-    let Some(def) = def(admin) else { return Answer::not_found() };
-    let Some(address) = Address::parse(&def, call.parameter(0)) else { return Answer::not_found() };
-    let workspace = match admin.documents.find(&def, call.workspace, &address).await {
-        Ok(Some(row)) => row.id,
-        Ok(None) if is_default(&address) => Uuid::parse_str(DEFAULT_WORKSPACE_ID).unwrap_or_default(),
+    let workspace = match id_of(admin, call.parameter(0)).await {
+        Ok(Some(workspace)) => workspace,
         Ok(None) => return Answer::not_found(),
-        Err(error) => return failure::of_store(&error),
+        Err(answer) => return answer,
     };
     let registry = Arc::clone(&admin.documents.registry);
     let count = move |rows: &mut dyn gibbon_store::Rows| {

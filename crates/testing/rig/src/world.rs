@@ -104,7 +104,7 @@ impl Rig {
             store: store.clone(),
             compute: nothing.clone(),
             metrics: nothing,
-            scripts: Arc::new(gibbon_pdk::NoScripts),
+            scripting: Arc::new(gibbon_pdk::NoScripting),
             secrets: Arc::new(gibbon_pdk::NoVaults),
             node: Arc::new(NodeFacts {
                 id: Uuid::from_bytes([0xab; 16]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gibbon_net::Stream;
+use gibbon_tls::Certificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UdpSocket, UnixDatagram};
 
@@ -92,13 +93,22 @@ impl Line {
         }
     }
 
-    /// Goes on in TLS on a connection that began in plain.
+    /// Goes on in TLS on a connection that began in plain, and shows a certificate if there is one and the peer asks.
     ///
     /// # Errors
     /// When it is no plain stream, the handshake fails or takes too long.
-    pub async fn start_tls(self, reach: &Reach, host: &str, tls: &Tls, limit: Duration) -> io::Result<Line> {
+    pub async fn start_tls(
+        self,
+        reach: &Reach,
+        host: &str,
+        tls: &Tls,
+        identity: Option<Certificate>,
+        limit: Duration,
+    ) -> io::Result<Line> {
         match self {
-            Line::Stream(stream) => Ok(Line::Stream(Box::new(reach.start_tls(*stream, host, tls, limit).await?))),
+            Line::Stream(stream) => {
+                Ok(Line::Stream(Box::new(reach.start_tls(*stream, host, tls, identity, limit).await?)))
+            }
             Line::Datagrams(_) | Line::LocalDatagrams(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

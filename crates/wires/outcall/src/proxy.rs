@@ -65,7 +65,7 @@ impl Proxy {
             let status = String::from_utf8_lossy(status.get(..3).unwrap_or(status)).into_owned();
             return Err(CallError::Protocol(format!("the proxy opens no tunnel: it answers {status}")));
         }
-        Ok(reach.start_tls(stream, &origin.host, tls, limit).await?)
+        Ok(reach.start_tls(stream, &origin.host, tls, None, limit).await?)
     }
 }
 

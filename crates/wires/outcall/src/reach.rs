@@ -7,7 +7,7 @@ use std::time::Duration;
 use gibbon_dns::Resolver;
 use gibbon_net::{ConnectAddress, ConnectError, Connector, Stream, Target, TlsTarget};
 use gibbon_tls::{
-    ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, Protocols, ServerName, TrustStore, Verify,
+    Certificate, ClientTls, ClientTlsSettings, HandshakeFailure, IpSubject, Protocols, ServerName, TrustStore, Verify,
 };
 
 use crate::ReachError;
@@ -58,7 +58,8 @@ impl Reach {
         timed.unwrap_or_else(|_| Err(ReachError::Timeout { peer: format!("{host}:{port}"), limit }))
     }
 
-    /// Goes on in TLS on a connection that began in plain; `host` is the peer's name unless the settings say another.
+    /// Goes on in TLS on a connection that began in plain; `host` is the peer's name unless the settings say another, and
+    /// `identity` what is shown to a peer that asks.
     ///
     /// # Errors
     /// The connection is in TLS already, the handshake fails, or it takes too long.
@@ -67,11 +68,16 @@ impl Reach {
         stream: Stream,
         host: &str,
         tls: &Tls,
+        identity: Option<Certificate>,
         limit: Duration,
     ) -> Result<Stream, ReachError> {
         let unusable = |cause: String| ReachError::Tls { peer: host.to_owned(), cause };
         let Stream::Plain(socket) = stream else { return Err(unusable("it is in TLS already".to_owned())) };
-        let (compiled, name) = self.compiled(host, tls)?;
+        let (mut compiled, name) = self.compiled(host, tls)?;
+        if identity.is_some() {
+            // Of this one connection: what a session remembers must not serve whoever presents something else.
+            compiled = self.made(tls.verify, identity).map_err(unusable)?;
+        }
         let timed = tokio::time::timeout(limit, compiled.connect(&name, socket)).await;
         let done = timed.map_err(|_| ReachError::Timeout { peer: host.to_owned(), limit })?;
         Ok(Stream::ClientTls(done.map_err(|error| unusable(error.to_string()))?))
@@ -135,6 +141,11 @@ impl Reach {
         if let Some(tls) = place.get() {
             return Ok(tls.clone());
         }
+        let made = self.made(verify, None)?;
+        Ok(place.get_or_init(|| made).clone())
+    }
+
+    fn made(&self, verify: bool, identity: Option<Certificate>) -> Result<ClientTls, String> {
         let verify = if verify {
             let trust = match &self.trust {
                 Some(trust) => trust.clone(),
@@ -144,8 +155,14 @@ impl Reach {
         } else {
             Verify::Off
         };
-        let settings = ClientTlsSettings { verify, protocols: self.protocols, ..ClientTlsSettings::default() };
-        let made = ClientTls::new(&settings).map_err(|error| error.to_string())?;
-        Ok(place.get_or_init(|| made).clone())
+        let remembered_sessions = if identity.is_some() { 0 } else { ClientTlsSettings::default().remembered_sessions };
+        let settings = ClientTlsSettings {
+            verify,
+            identity,
+            remembered_sessions,
+            protocols: self.protocols,
+            ..ClientTlsSettings::default()
+        };
+        ClientTls::new(&settings).map_err(|error| error.to_string())
     }
 }

@@ -9,7 +9,7 @@ super::settings! { "GIBBON":
     sqlite_path: Text, Derived("<prefix>/gibbon.sqlite"), Honoured, "File of the embedded database.";
     connections_per_ip: Number, Is("0"), Honoured, "Client connections one address may hold at once; 0 is unlimited.";
     shutdown_grace: super::Kind::Time, Is("0"), Honoured, "How long a graceful stop waits for requests under way; 0 waits for all.";
-    lua_time_limit: super::Kind::Time, Is("5s"), Honoured, "How long a piece of Lua may run without waiting before it is stopped; 0 is unlimited, and lets Lua be compiled.";
+    lua_time_limit: super::Kind::Time, Is("5s"), Honoured, "How long a piece of Lua may run without waiting before it is stopped; 0 is unlimited.";
     lua_memory_limit: super::Kind::Size, Is("512m"), Honoured, "Memory that the Lua of one worker may hold; 0 is unlimited.";
     ai_price_list: Text, Unset, Honoured, "JSON file of what models cost, for those whose configuration has no prices; crates/plugins/ai/prices.md says what it may hold.";
     error_log_format: Choice(&["text", "json"]), Is("text"), Honoured, "Form of the lines in the error logs.";

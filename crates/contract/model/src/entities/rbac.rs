@@ -108,7 +108,9 @@ pub fn admins() -> EntityDef {
         .field("email", Field::string().unique().matches("^[^@%s]+@[^@%s]+$"))
         .field("rbac_token_enabled", Field::boolean().required().default(true))
         .field("status", Field::integer().required().default(4).between(0, 6))
-        .field("rbac_user", parent("rbac_users"));
+        .field("rbac_user", parent("rbac_users"))
+        // No reference: the default workspace need not be stored.
+        .field("belong_workspace", Field::string().uuid().ours());
     of_access("admins", record).endpoint_key("username").global().without_api().hidden(&["rbac_user"])
 }
 

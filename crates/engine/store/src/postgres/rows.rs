@@ -11,13 +11,19 @@ use uuid::Uuid;
 
 use super::connection::{Parameters, Session};
 use crate::error::StoreError;
-use crate::query::{Query, Rows, Tagged, Tags};
+use crate::query::{Query, Rows, Tagged, Tags, Text};
 use crate::row::{Key, Row};
 
 /// A session to read from.
 pub(super) struct View<'a>(pub &'a Session);
 
 impl View<'_> {
+    fn page_rows(&self, query: &Query) -> Result<Vec<SqlRow>, StoreError> {
+        let (sql, values) = page_sql(query);
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        self.all(&sql, &values)
+    }
+
     fn all(&self, sql: &str, of: Parameters<'_>) -> Result<Vec<SqlRow>, StoreError> {
         self.0.all(sql, of)
     }
@@ -56,9 +62,12 @@ impl Rows for View<'_> {
     }
 
     fn page(&mut self, query: &Query) -> Result<Vec<Row>, StoreError> {
-        let (sql, values) = page_sql(query);
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        self.all(&sql, &values)?.iter().map(row).collect()
+        self.page_rows(query)?.iter().map(row).collect()
+    }
+
+    fn page_texts(&mut self, query: &Query) -> Result<Option<Vec<Text>>, StoreError> {
+        let text = |row: &SqlRow| Text { id: row.get(0), document: row.get(2), expires: row.get(3) };
+        Ok(Some(self.page_rows(query)?.iter().map(text).collect()))
     }
 
     fn referrers(&mut self, entity: &str, field: &str, parent: Uuid) -> Result<Vec<Row>, StoreError> {
@@ -133,7 +142,7 @@ type Owned = Box<dyn ToSql + Sync + Send>;
 
 /// The statement of a page, with numbered parameters.
 fn page_sql(query: &Query) -> (String, Vec<Owned>) {
-    let mut sql = String::from("SELECT e.id, e.workspace, e.document FROM ");
+    let mut sql = String::from("SELECT e.id, e.workspace, e.document, e.expires FROM ");
     let mut values: Vec<Owned> = vec![Box::new(query.entity.to_string())];
     if let Some((field, parent)) = &query.parent {
         sql.push_str("links l JOIN entities e ON e.kind = l.kind AND e.id = l.id WHERE l.kind = $1 AND l.field = $2 AND l.parent = $3");

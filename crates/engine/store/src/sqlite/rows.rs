@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fault;
 use crate::error::StoreError;
-use crate::query::{Query, Rows, Tagged, Tags};
+use crate::query::{Query, Rows, Tagged, Tags, Text};
 use crate::row::{Key, Row};
 
 /// A connection to read from.
@@ -111,6 +111,12 @@ impl Rows for View<'_> {
         self.all(&sql, params_from_iter(values), raw)?.into_iter().map(row).collect()
     }
 
+    fn page_texts(&mut self, query: &Query) -> Result<Option<Vec<Text>>, StoreError> {
+        let (sql, values) = page_sql(query);
+        let text = |row: &SqlRow<'_>| Ok(Text { id: uuid(row, 0)?, document: row.get(2)?, expires: row.get(3)? });
+        self.all(&sql, params_from_iter(values), text).map(Some)
+    }
+
     fn referrers(&mut self, entity: &str, field: &str, parent: Uuid) -> Result<Vec<Row>, StoreError> {
         let sql = "SELECT e.id, e.workspace, e.document FROM links l JOIN entities e ON e.kind = l.kind AND e.id = l.id
                    WHERE l.kind = ?1 AND l.field = ?2 AND l.parent = ?3 ORDER BY l.id";
@@ -182,7 +188,7 @@ fn blob(id: Uuid) -> Sql {
 /// The statement of a page; its text depends on the shape of the query only, so that it stays prepared.
 fn page_sql(query: &Query) -> (String, Vec<Sql>) {
     let kind = || Sql::Text(query.entity.to_string());
-    let mut sql = String::from("SELECT e.id, e.workspace, e.document FROM ");
+    let mut sql = String::from("SELECT e.id, e.workspace, e.document, e.expires FROM ");
     let mut values = Vec::new();
     let id = match &query.parent {
         Some((field, parent)) => {

@@ -11,11 +11,21 @@ native.WAIT, native.READ_BODY, native.EXIT = 1, 2, 3
 local DONE = 4
 
 --- The body of a coroutine that runs one phase after another: making coroutines is what a short phase would cost most.
-local function again(f, ...)
-  f(...)
-  return again(raw_yield(SYSTEM, DONE))
+local running = native.running
+local function again(run, request)
+  run(request)
+  request = running.request
+  return again(raw_yield(SYSTEM, DONE, request, request and request.out ~= nil))
 end
 native.again = again
+
+--- The function that runs one phase of one configuration. The table of the request is made by who asks for it.
+function native.starter(f, module, conf, phase, about)
+  return function(request)
+    running.request, running.phase, running.plugin = request, phase, about
+    f(module, conf)
+  end
+end
 
 --- Gives control to the driver; returns what it answers.
 function native.yield(kind)
@@ -49,7 +59,7 @@ function coroutine.wrap(f)
 end
 
 -- Light threads: coroutines that the driver resumes itself.
-local running, ended = native.running, native.threads
+local ended = native.threads
 setmetatable(ended, { __mode = "k" })
 
 ngx = {}

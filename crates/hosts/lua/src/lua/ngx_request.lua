@@ -10,7 +10,12 @@ end
 local function request_table()
   local request = running.request
   if not request then
-    error("no request found", 3)
+    if request == nil then
+      error("no request found", 3)
+    end
+    -- Nobody asked before.
+    request = {}
+    running.request = request
   end
   return request
 end
@@ -123,9 +128,9 @@ function ngx.req.get_post_args(max)
 end
 
 function ngx.req.set_body_data(data) native.set_body(data) end
-function ngx.req.init_body() running.request.new_body = {} end
-function ngx.req.append_body(data) table.insert(running.request.new_body, data) end
-function ngx.req.finish_body() native.set_body(table.concat(running.request.new_body)) end
+function ngx.req.init_body() request_table().new_body = {} end
+function ngx.req.append_body(data) table.insert(request_table().new_body, data) end
+function ngx.req.finish_body() native.set_body(table.concat(request_table().new_body)) end
 function ngx.req.socket() return nil, "not supported" end
 
 ngx.resp = {}

@@ -119,14 +119,39 @@ function Socket:sslhandshake(_, name, verify)
   if native.socket_is_tls(self.handle) then
     return true
   end
-  local ok, err = await(native.socket_tls(self.handle, name, verify and true or false, self.timeouts.connect))
+  local ok, err = await(native.socket_tls(self.handle, name, verify and true or false, self.timeouts.connect,
+    self.certificate, self.key))
   if not ok then
     self.handle = nil
     return nil, err
   end
   return true
 end
-function Socket:setclientcert() return nil, "not supported" end
+
+--- What is shown to a peer that asks, from the next handshake on; without arguments, nothing.
+function Socket:setclientcert(certificate, key)
+  require("ngx.ssl")
+  local shown, with = native.certificate_pem(certificate), native.key_pem(key)
+  if certificate ~= nil and not shown then
+    return nil, "bad client cert type"
+  end
+  if (shown == nil) ~= (with == nil) then
+    return nil, "client certificate and private key must come together"
+  end
+  self.certificate, self.key = shown, with
+  return true
+end
+
+function Socket:tlshandshake(options)
+  options = options or {}
+  if options.client_cert then
+    local ok, err = self:setclientcert(options.client_cert, options.client_priv_key)
+    if not ok then
+      return nil, err
+    end
+  end
+  return self:sslhandshake(options.reused_session, options.server_name, options.ssl_verify)
+end
 
 local function joined(data)
   if type(data) ~= "table" then

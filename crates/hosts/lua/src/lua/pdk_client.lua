@@ -94,11 +94,22 @@ client.tls = {
 }
 
 kong.router = native.guarded(known, { get_route = native.route, get_service = native.service })
+-- The networks of trusted_ips, read when first asked for.
+local trusted
 kong.ip = {
   is_trusted = function(address)
     if type(address) ~= "string" then
       error("address must be a string", 2)
     end
-    return native.is_trusted(address)
+    if not trusted then
+      local networks = {}
+      for _, network in ipairs(kong.configuration.trusted_ips or {}) do
+        if network ~= "unix:" then
+          networks[#networks + 1] = network
+        end
+      end
+      trusted = native.networks(networks) or native.networks({})
+    end
+    return (native.networks_find(trusted, address) or false) ~= false
   end,
 }

@@ -1,4 +1,4 @@
--- kong.node, kong.nginx, kong.cluster, kong.vault, kong.tracing: the node around a request.
+-- kong.node, kong.nginx, kong.cluster, kong.vault, kong.dns: the node around a request.
 local native = ...
 
 kong.node = {
@@ -101,26 +101,25 @@ function vault.flush() secrets, count = {}, 0 end
 function vault.warmup() end
 function vault.init_worker() end
 
--- Spans are made, but nobody collects them.
-local Span = {}
-Span.__index = Span
-for _, name in ipairs({ "finish", "set_attribute", "add_event", "record_error", "set_status" }) do
-  Span[name] = function() end
+-- Names: asked where connections ask, so that what one finds the other finds.
+kong.dns = {}
+function kong.dns.toip(host, port)
+  if type(host) ~= "string" then
+    return nil, "host must be a string"
+  end
+  if not native.may_wait() then
+    return nil, "names cannot be resolved in the " .. tostring(native.running.phase) .. " phase"
+  end
+  return native.await(native.resolve(host, port or 0))
 end
-kong.tracing = {
-  start_span = function(name) return setmetatable({ name = name, attributes = {} }, Span) end,
-  active_span = function() return nil end,
-  set_active_span = function() end,
-  process_span = function() end,
-  set_should_sample = function() end,
-  get_sampling_decision = function() return false end,
-  new = function() return kong.tracing end,
-}
-kong.telemetry = { log = function() return true end }
-kong.dns = {
-  toip = function(host, port) return host, port end,
-  resolve = function(host) return { { address = host } } end,
-}
+function kong.dns.resolve(host)
+  local ip, port = kong.dns.toip(host)
+  if not ip then
+    return nil, port
+  end
+  return { { name = host, address = ip, type = ip:find(":", 1, true) and 28 or 1, class = 1, ttl = 1,
+    port = port ~= 0 and port or nil } }
+end
 kong.timer = {
   at = function(_, delay, f, ...) return ngx.timer.at(delay, f, ...) end,
   every = function(_, delay, f, ...) return ngx.timer.every(delay, f, ...) end,

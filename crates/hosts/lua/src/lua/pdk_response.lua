@@ -48,9 +48,20 @@ local function check_headers(headers)
 end
 native.check_header_name, native.check_header_value, native.check_headers = check_name, check_value, check_headers
 
+--- Names may be written with underscores; fields never have one.
+local function dashed(name)
+  if name:find("_", 1, true) then
+    return (name:gsub("_", "-"))
+  end
+  return name
+end
+
 local function add(name, value)
-  name = name:gsub("_", "-")
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
+  name = dashed(name)
+  if type(value) ~= "table" then
+    return native.response_add_header(name, tostring(value))
+  end
+  for _, one in ipairs(value) do
     native.response_add_header(name, tostring(one))
   end
 end
@@ -100,7 +111,7 @@ function response.set_header(name, value)
   writing()
   check_name(name)
   check_value(name, value)
-  native.response_clear_header((name:gsub("_", "-")))
+  native.response_clear_header(dashed(name))
   add(name, value)
 end
 
@@ -116,7 +127,7 @@ function response.clear_header(name)
   if type(name) ~= "string" then
     error("header name must be a string", 2)
   end
-  native.response_clear_header((name:gsub("_", "-")))
+  native.response_clear_header(dashed(name))
 end
 
 function response.set_headers(headers)
@@ -128,7 +139,7 @@ function response.set_headers(headers)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    native.response_clear_header((name:gsub("_", "-")))
+    native.response_clear_header(dashed(name))
     add(name, headers[name])
   end
 end

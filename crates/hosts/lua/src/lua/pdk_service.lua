@@ -2,6 +2,8 @@
 local native = ...
 
 local in_access = native.only_in({ "access" })
+-- The function that names the next target runs while one is chosen.
+local target = native.only_in({ "access", "preread", "balancer" })
 local tls = native.only_in({ "rewrite", "access", "balancer", "preread" })
 local service = {}
 kong.service = service
@@ -18,7 +20,7 @@ function service.set_upstream(host)
 end
 
 function service.set_target(host, port)
-  native.only_in({ "access", "preread" })()
+  target()
   if type(host) ~= "string" then
     error("host must be a string", 2)
   end
@@ -36,7 +38,7 @@ function service.set_target_retry_callback(callback)
   if type(callback) ~= "function" then
     error("retry_callback must be a function", 2)
   end
-  error("set_target_retry_callback is not available", 2)
+  native.set_retry_callback(callback, native.running.plugin)
 end
 
 function service.set_retries(retries)
@@ -81,14 +83,30 @@ function service.set_tls_verify_depth(depth)
   return true
 end
 
-function service.set_tls_verify_store()
+function service.set_tls_verify_store(store)
   tls()
-  return nil, "not supported"
+  local x509_store = require("resty.openssl.x509.store")
+  if not x509_store.istype(store) then
+    error("store expects a resty.openssl.x509.store object", 2)
+  end
+  local parts = {}
+  for i, der in ipairs(store.trusted) do parts[i] = native.pem("CERTIFICATE", der) end
+  native.set_tls_trusted(table.concat(parts))
+  return true
 end
 
-function service.set_tls_cert_key()
+function service.set_tls_cert_key(chain, key)
   tls()
-  return nil, "not supported"
+  require("ngx.ssl")
+  local shown, with = native.certificate_pem(chain), native.key_pem(key)
+  if not shown then
+    error("chain must be a parsed cdata object", 2)
+  end
+  if not with then
+    error("key must be a parsed cdata object", 2)
+  end
+  native.set_tls_presented(shown, with)
+  return true
 end
 
 -- kong.service.request.
@@ -180,16 +198,30 @@ function request.clear_query_arg(name)
   native.set_query(table.concat(kept, "&"))
 end
 
+local function add(name, value)
+  if type(value) ~= "table" then
+    return native.request_add_header(name, tostring(value))
+  end
+  for _, one in ipairs(value) do
+    native.request_add_header(name, tostring(one))
+  end
+end
+
+local function set(name, value)
+  if type(value) ~= "table" then
+    return native.request_set_header(name, tostring(value))
+  end
+  native.request_clear_header(name)
+  add(name, value)
+end
+
 function request.set_header(name, value)
   until_sent()
   if type(name) ~= "string" then
     error("header must be a string", 2)
   end
   native.check_header_value(name, value)
-  native.request_clear_header(name)
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
-    native.request_add_header(name, tostring(one))
-  end
+  set(name, value)
 end
 
 function request.add_header(name, value)
@@ -198,9 +230,7 @@ function request.add_header(name, value)
     error("header must be a string", 2)
   end
   native.check_header_value(name, value)
-  for _, one in ipairs(type(value) == "table" and value or { value }) do
-    native.request_add_header(name, tostring(one))
-  end
+  add(name, value)
 end
 
 function request.clear_header(name)
@@ -215,10 +245,7 @@ function request.set_headers(headers)
   before()
   native.check_headers(headers)
   for name, value in pairs(headers) do
-    native.request_clear_header(name)
-    for _, one in ipairs(type(value) == "table" and value or { value }) do
-      native.request_add_header(name, tostring(one))
-    end
+    set(name, value)
   end
 end
 

@@ -1,20 +1,15 @@
 //! The answer: its head, what a plugin gives in its place, and what the log says of it.
 
 use bytes::Bytes;
-use gibbon_message::Headers;
-use gibbon_pdk::{Exchange, Reply, ReplyBody, ResponseSource, log_entry};
+use gibbon_pdk::{Reply, ReplyBody, ResponseSource, log_entry};
 use mlua::{Lua, LuaString, Table, Value};
 use serde_json::Value as Json;
 
+use super::light::response_headers as headers;
 use super::request::header_table;
 use super::{add, lossy, text};
 use crate::current::{self, with};
 use crate::json::{self, Nulls};
-
-/// The headers that a plugin changes now: those of the answer once there is one, else what is added to any.
-fn headers(x: &mut Exchange) -> &mut Headers {
-    if x.response.status == 0 { &mut x.added_headers } else { &mut x.response.headers }
-}
 
 pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
     head(lua, native)?;
@@ -23,7 +18,6 @@ pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
 }
 
 fn head(lua: &Lua, native: &Table) -> mlua::Result<()> {
-    add(lua, native, "status", |_, ()| with(|x| x.response.status))?;
     add(lua, native, "set_status", |_, status: u16| {
         with(|x| {
             if (100..=999).contains(&status) {
@@ -49,18 +43,6 @@ fn head(lua: &Lua, native: &Table) -> mlua::Result<()> {
     add(lua, native, "response_headers", |lua, max: usize| {
         let headers = with(|x| headers(x).clone())?;
         header_table(lua, &headers, max)
-    })?;
-    add(lua, native, "response_add_header", |_, (name, value): (LuaString, LuaString)| {
-        with(|x| {
-            if gibbon_message::is_token(&name.as_bytes()) {
-                headers(x).append(name.as_bytes(), value.as_bytes());
-            }
-        })
-    })?;
-    add(lua, native, "response_clear_header", |_, name: LuaString| {
-        with(|x| {
-            headers(x).remove(name.as_bytes());
-        })
     })?;
     add(lua, native, "source", |_, ()| with(|x| x.response_source.as_str()))?;
     add(lua, native, "upstream_status", |_, ()| {

@@ -5,10 +5,13 @@ mod answer;
 mod crypto;
 mod dict;
 mod entities;
+mod light;
+mod networks;
 mod node;
 mod re;
 mod request;
 mod text;
+mod trace;
 mod upstream;
 mod variable;
 mod wait;
@@ -73,11 +76,14 @@ pub fn install(lua: &Lua, ports: &Rc<Ports>, running: &Table, threads: &Table) -
     re::install(lua, &native, ports)?;
     dict::install(lua, &native, ports)?;
     entities::install(lua, &native, ports)?;
+    networks::install(lua, &native)?;
     node::install(lua, &native, ports)?;
+    light::install(lua, &native)?;
     request::install(lua, &native)?;
     upstream::install(lua, &native, ports)?;
     answer::install(lua, &native)?;
     variable::install(lua, &native)?;
+    trace::install(lua, &native, ports)?;
     wait::install(lua, &native, ports)?;
     Ok(native)
 }

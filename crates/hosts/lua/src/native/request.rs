@@ -5,8 +5,7 @@ use gibbon_message::{Headers, Method, Scheme, Version, uri};
 use gibbon_pdk::{Exchange, Protocol, RequestBody, SharedValues};
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::upstream::one_line;
-use super::{add, lossy, text};
+use super::{add, text};
 use crate::current::with;
 use crate::handler::Chunk;
 use crate::json;
@@ -93,7 +92,6 @@ pub fn install(lua: &Lua, native: &Table) -> mlua::Result<()> {
 
 #[allow(clippy::cast_precision_loss)] // times fit
 fn looks(lua: &Lua, native: &Table) -> mlua::Result<()> {
-    add(lua, native, "method", |lua, ()| with(|x| lua.create_string(x.request.method.as_str()))?)?;
     add(lua, native, "scheme", |_, ()| with(|x| x.client.scheme.as_str()))?;
     add(lua, native, "host", |_, ()| with(|x| x.host()))?;
     add(lua, native, "port", |_, ()| with(|x| x.client.local.port()))?;
@@ -114,7 +112,6 @@ fn looks(lua: &Lua, native: &Table) -> mlua::Result<()> {
     })?;
     add(lua, native, "http_version", |_, ()| with(|x| http_version(x.request.version)))?;
     add(lua, native, "path", |lua, ()| with(|x| lua.create_string(uri::normalize(x.request.path())))?)?;
-    add(lua, native, "raw_path", |lua, ()| with(|x| lua.create_string(x.request.path()))?)?;
     add(lua, native, "path_with_query", |lua, ()| with(|x| lua.create_string(&x.request.target))?)?;
     add(lua, native, "query", |lua, ()| with(|x| lua.create_string(x.query().unwrap_or_default()))?)?;
     add(lua, native, "start_time", |_, ()| with(|x| x.started_ns as f64 / 1e9))?;
@@ -164,35 +161,9 @@ fn looks(lua: &Lua, native: &Table) -> mlua::Result<()> {
 }
 
 fn headers(lua: &Lua, native: &Table) -> mlua::Result<()> {
-    add(lua, native, "request_header", |lua, name: LuaString| {
-        // Two common names differ by a dash and an underscore only; header fields never have one here.
-        let name = lossy(&name).replace('_', "-");
-        with(|x| text(lua, x.request.headers.get(&name)))?
-    })?;
     add(lua, native, "request_headers", |lua, max: usize| {
         let headers = with(|x| x.request.headers.clone())?;
         header_table(lua, &headers, max)
-    })?;
-    add(lua, native, "request_set_header", |_, (name, value): (LuaString, LuaString)| {
-        with(|x| match is_host(&name) {
-            true => x.destination.host_header = Some(one_line(&value.as_bytes())),
-            false => x.request.headers.set(name.as_bytes(), value.as_bytes()),
-        })
-    })?;
-    add(lua, native, "request_add_header", |_, (name, value): (LuaString, LuaString)| {
-        with(|x| match is_host(&name) {
-            true => x.destination.host_header = Some(one_line(&value.as_bytes())),
-            false => x.request.headers.append(name.as_bytes(), value.as_bytes()),
-        })
-    })?;
-    add(lua, native, "request_clear_header", |_, name: LuaString| {
-        with(|x| {
-            if is_host(&name) {
-                x.destination.host_header = None;
-            } else {
-                x.request.headers.remove(name.as_bytes());
-            }
-        })
     })?;
     add(lua, native, "set_method", |_, name: LuaString| {
         let method = Method::parse(&name.as_bytes());
@@ -202,10 +173,6 @@ fn headers(lua: &Lua, native: &Table) -> mlua::Result<()> {
             }
         })
     })
-}
-
-fn is_host(name: &LuaString) -> bool {
-    name.as_bytes().eq_ignore_ascii_case(b"host")
 }
 
 fn body(lua: &Lua, native: &Table) -> mlua::Result<()> {

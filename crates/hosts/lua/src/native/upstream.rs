@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gibbon_message::uri;
-use gibbon_pdk::{Consumer, Credential, Protocol, Target, Timeouts, UpstreamTls};
-use mlua::{Lua, LuaString, Table, Value};
+use gibbon_pdk::{CertificatePem, Consumer, Credential, Exchange, Protocol, Target, Timeouts, UpstreamTls};
+use mlua::{Function, Lua, LuaString, Table, Value};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
@@ -27,6 +27,14 @@ pub fn install(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()>
         let document = with(|x| x.service().map(|service| service.document.value()))?;
         document.map_or(Ok(Value::Nil), |document| json::to_lua(lua, &document, Nulls::Dropped))
     })
+}
+
+/// TLS of this request to its upstream, which begins as the service has it.
+fn tls(x: &mut Exchange) -> &mut UpstreamTls {
+    if x.destination.tls.is_none() {
+        x.destination.tls = Some(x.service().map(|service| service.tls.clone()).unwrap_or_default());
+    }
+    x.destination.tls.get_or_insert_default()
 }
 
 fn destination(lua: &Lua, native: &Table) -> mlua::Result<()> {
@@ -50,11 +58,14 @@ fn destination(lua: &Lua, native: &Table) -> mlua::Result<()> {
             x.destination.timeouts = Some(Timeouts { connect: ms(connect), write: ms(write), read: ms(read) });
         })
     })?;
-    add(lua, native, "set_tls_verify", |_, on: bool| {
-        with(|x| x.destination.tls.get_or_insert_with(UpstreamTls::default).verify = Some(on))
+    add(lua, native, "set_tls_verify", |_, on: bool| with(|x| tls(x).verify = Some(on)))?;
+    add(lua, native, "set_tls_verify_depth", |_, depth: u8| with(|x| tls(x).verify_depth = Some(depth)))?;
+    add(lua, native, "set_tls_presented", |_, (cert, key): (String, String)| {
+        with(|x| tls(x).presented = Some(Arc::new(CertificatePem { cert, key })))
     })?;
-    add(lua, native, "set_tls_verify_depth", |_, depth: u8| {
-        with(|x| x.destination.tls.get_or_insert_with(UpstreamTls::default).verify_depth = Some(depth))
+    add(lua, native, "set_tls_trusted", |_, pem: String| with(|x| tls(x).trusted = Some(pem.into())))?;
+    add(lua, native, "set_retry_callback", |lua, (callback, plugin): (Function, Option<Table>)| {
+        crate::retry::ask(lua, callback, plugin)
     })?;
     add(lua, native, "set_upstream_scheme", |_, scheme: LuaString| {
         let protocol = Protocol::parse(&lossy(&scheme));
@@ -93,11 +104,6 @@ fn addresses(lua: &Lua, native: &Table) -> mlua::Result<()> {
     add(lua, native, "peer_port", |_, ()| with(|x| x.client.peer_port))?;
     add(lua, native, "client_ip", |_, ()| with(|x| x.client.ip.to_string()))?;
     add(lua, native, "client_port", |_, ()| with(|x| x.client.port))?;
-    // Whether the gateway believes an address is known of the peer at hand only.
-    add(lua, native, "is_trusted", |_, address: LuaString| {
-        let address = lossy(&address);
-        with(|x| x.client.trusted && x.client.peer_ip.to_string() == address)
-    })?;
     add(lua, native, "request_client_certificate", |_, ()| {
         with(|x| {
             let secure = x.client.tls.is_some();

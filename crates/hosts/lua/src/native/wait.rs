@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use gibbon_pdk::{Clock, DialTarget, Duplex, OutcallTls};
+use gibbon_pdk::{CertificatePem, Clock, DialTarget, Duplex, OutcallTls};
 use mlua::{AnyUserData, Function, Lua, LuaString, Table, Thread, Variadic};
 use smallvec::smallvec;
 
@@ -86,6 +86,21 @@ pub fn install(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()>
         park(Box::pin(async move {
             sleep.await;
             Answer::new()
+        }));
+        Ok(())
+    })?;
+    let dial = Arc::clone(&ports.dial);
+    add(lua, native, "resolve", move |_, (host, port): (LuaString, u16)| {
+        let (dial, host) = (Arc::clone(&dial), lossy(&host));
+        park(Box::pin(async move {
+            match dial.resolve(&host, port).await {
+                Ok(found) => {
+                    let port = f64::from(found.port());
+                    let made: crate::current::Make = Box::new(move |_| Ok(mlua::Value::Number(port)));
+                    smallvec![Out::Text(found.ip().to_string().into_bytes()), Out::Make(made)]
+                }
+                Err(error) => failed(&error.to_string()),
+            }
         }));
         Ok(())
     })?;
@@ -243,17 +258,22 @@ fn connect(lua: &Lua, native: &Table, ports: &Rc<Ports>, pools: &Rc<Pools>) -> m
 
 fn transfer(lua: &Lua, native: &Table, ports: &Rc<Ports>) -> mlua::Result<()> {
     let clock = Arc::clone(&ports.clock);
-    type Handshake = (AnyUserData, Option<LuaString>, bool, f64);
-    add(lua, native, "socket_tls", move |_, (socket, name, verify, time): Handshake| {
+    type Handshake = (AnyUserData, Option<LuaString>, bool, f64, Option<String>, Option<String>);
+    add(lua, native, "socket_tls", move |_, (socket, name, verify, time, cert, key): Handshake| {
         let socket = socket.borrow::<Socket>()?;
         let Some(connection) = socket.connection.borrow_mut().take() else { return Ok(Some("socket busy")) };
         // Verified or not, what comes of it is known before the socket is used again.
         socket.tls.set(true);
         let place = Rc::clone(&socket.connection);
         let tls = OutcallTls { verify, server_name: name.as_ref().map(lossy) };
+        let identity = cert.zip(key).map(|(cert, key)| Arc::new(CertificatePem { cert, key }));
         let clock = Arc::clone(&clock);
         park(Box::pin(async move {
-            match within(&*clock, time, connection.start_tls(tls, seconds(time))).await {
+            let secured = match identity {
+                Some(identity) => connection.start_tls_as(tls, identity, seconds(time)),
+                None => connection.start_tls(tls, seconds(time)),
+            };
+            match within(&*clock, time, secured).await {
                 Some(Ok(connection)) => {
                     *place.borrow_mut() = Some(connection);
                     smallvec![Out::Flag(true)]

@@ -17,7 +17,7 @@ pub fn describe(call: &Call, status: u16) -> Option<Described> {
         return None;
     }
     let mut attributes = Vec::with_capacity(16);
-    let mut add = |name: &'static str, value: Attribute| attributes.push((name, value));
+    let mut add = |name: &'static str, value: Attribute| attributes.push((name.into(), value));
     let text = |text: &str| Attribute::Text(text.into());
     add("gen_ai.operation.name", text(operation(call)));
     add("gen_ai.provider.name", text(provider(call)));
@@ -46,7 +46,7 @@ pub fn describe(call: &Call, status: u16) -> Option<Described> {
         let in_stream = call.seen.failure.as_ref().map(|failure| failure.status);
         add("error.type", text(&in_stream.unwrap_or(status).to_string()));
     }
-    Some(Described { name: "kong.gen_ai", attributes, failed })
+    Some(Described { name: "kong.gen_ai".into(), attributes, events: Vec::new(), failed })
 }
 
 /// What the client asked for beside the model.

@@ -4,7 +4,7 @@ use gibbon_message::Version;
 use gibbon_pdk::{Attribute, Exchange, Host, Instrumentations, SpanId, SpanKind as Recorded, TraceContext, Try};
 
 use crate::ids::span_id;
-use crate::otlp::{Span, SpanKind, Value};
+use crate::otlp::{Event, Span, SpanKind, Value};
 
 /// Encodes them, the one of the whole first.
 pub fn encode(x: &Exchange, context: &TraceContext, host: &Host) -> Vec<Vec<u8>> {
@@ -19,7 +19,7 @@ pub fn encode(x: &Exchange, context: &TraceContext, host: &Host) -> Vec<Vec<u8>>
             start_ns: x.wall_ns_at(span.start_ns),
             end_ns: x.wall_ns_at(if span.end_ns == 0 { x.latencies.end } else { span.end_ns }),
         };
-        out.push(recorded(&span.kind, &work, context));
+        out.push(recorded(x, &span.kind, &work, context));
     }
     if host.node.tracing.instrumentations.intersects(Instrumentations::BALANCER) {
         tries(x, context, host, &mut out);
@@ -55,6 +55,7 @@ fn root(x: &Exchange, context: &TraceContext) -> Vec<u8> {
         end_ns: x.wall_ns_at(x.latencies.end),
         attributes: &attributes,
         exception: None,
+        events: &[],
         failed: false,
     }
     .encode()
@@ -94,12 +95,23 @@ impl Work {
             end_ns: self.end_ns,
             attributes: &[],
             exception: None,
+            events: &[],
             failed: false,
         }
     }
 }
 
-fn recorded(kind: &Recorded, work: &Work, context: &TraceContext) -> Vec<u8> {
+fn value(attribute: &Attribute) -> Value<'_> {
+    match attribute {
+        &Attribute::Int(number) => Value::Int(number),
+        &Attribute::Number(number) => Value::Double(number),
+        &Attribute::Flag(flag) => Value::Flag(flag),
+        Attribute::Text(text) => Value::Text(text),
+        Attribute::Texts(texts) => Value::Texts(texts),
+    }
+}
+
+fn recorded(x: &Exchange, kind: &Recorded, work: &Work, context: &TraceContext) -> Vec<u8> {
     match kind {
         Recorded::Router => work.span(context, "kong.router", SpanKind::Internal).encode(),
         Recorded::Plugin { phase, name } => {
@@ -131,15 +143,18 @@ fn recorded(kind: &Recorded, work: &Work, context: &TraceContext) -> Vec<u8> {
             Span { attributes: &attributes, exception, ..span }.encode()
         }
         Recorded::Described(described) => {
-            let value = |attribute| match attribute {
-                &Attribute::Int(number) => Value::Int(number),
-                &Attribute::Number(number) => Value::Double(number),
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Texts(texts) => Value::Texts(texts),
-            };
-            let attributes: Vec<_> = described.attributes.iter().map(|(name, a)| (*name, value(a))).collect();
-            let span = work.span(context, described.name, SpanKind::Client);
-            Span { attributes: &attributes, failed: described.failed, ..span }.encode()
+            let attributes: Vec<_> = described.attributes.iter().map(|(name, a)| (&**name, value(a))).collect();
+            let events: Vec<Event<'_>> = described
+                .events
+                .iter()
+                .map(|event| Event {
+                    name: &event.name,
+                    time_ns: x.wall_ns_at(event.time_ns),
+                    attributes: event.attributes.iter().map(|(name, a)| (&**name, value(a))).collect(),
+                })
+                .collect();
+            let span = work.span(context, &described.name, SpanKind::Client);
+            Span { attributes: &attributes, events: &events, failed: described.failed, ..span }.encode()
         }
     }
 }

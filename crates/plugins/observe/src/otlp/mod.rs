@@ -6,7 +6,7 @@ mod records;
 mod resource;
 mod wire;
 
-pub use records::{LogRecord, Span, SpanKind, Value};
+pub use records::{Event, LogRecord, Span, SpanKind, Value};
 pub use resource::Resource;
 pub use wire::Message;
 

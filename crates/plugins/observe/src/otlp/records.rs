@@ -9,6 +9,7 @@ pub enum Value<'a> {
     Text(&'a str),
     Int(i64),
     Double(f64),
+    Flag(bool),
     Texts(&'a [Box<str>]),
 }
 
@@ -16,6 +17,7 @@ impl Value<'_> {
     fn write(&self, out: &mut Message) {
         match self {
             Value::Text(text) => out.text(1, text),
+            Value::Flag(flag) => out.varint(2, u64::from(*flag)),
             Value::Int(number) => out.varint(3, *number as u64),
             Value::Double(number) => out.double(4, *number),
             Value::Texts(texts) => out.message(5, |list| {
@@ -53,7 +55,15 @@ pub struct Span<'a> {
     pub attributes: &'a [(&'a str, Value<'a>)],
     /// What went wrong, as an event of its own.
     pub exception: Option<&'a str>,
+    pub events: &'a [Event<'a>],
     pub failed: bool,
+}
+
+/// Something that happened during a span.
+pub struct Event<'a> {
+    pub name: &'a str,
+    pub time_ns: u64,
+    pub attributes: Vec<(&'a str, Value<'a>)>,
 }
 
 impl Span<'_> {
@@ -76,6 +86,15 @@ impl Span<'_> {
                 event.fixed64(1, self.end_ns);
                 event.text(2, "exception");
                 attribute(event, 3, "exception.message", &Value::Text(message));
+            });
+        }
+        for Event { name, time_ns, attributes } in self.events {
+            out.message(11, |event| {
+                event.fixed64(1, *time_ns);
+                event.text(2, name);
+                for (name, value) in attributes {
+                    attribute(event, 3, name, value);
+                }
             });
         }
         if self.failed {

@@ -3,18 +3,18 @@
 use gibbon_limit::{Decision, Period};
 use gibbon_message::Headers;
 
-use crate::numbers::{set_count, set_number};
+use crate::numbers::{set_count, set_number_of};
 
 /// Sets the headers of a decision.
 pub fn show(headers: &mut Headers, decision: &Decision) {
     for usage in decision.usages() {
         let (limit, remaining) = names(usage.period);
-        set_number(headers, limit, usage.limit);
-        set_number(headers, remaining, decision.remaining_shown(&usage));
+        set_number_of(headers, limit, usage.limit);
+        set_number_of(headers, remaining, decision.remaining_shown(&usage));
     }
     if let Some(summary) = decision.summary() {
-        set_number(headers, "RateLimit-Limit", summary.limit);
-        set_number(headers, "RateLimit-Remaining", summary.remaining);
+        set_number_of(headers, "RateLimit-Limit", summary.limit);
+        set_number_of(headers, "RateLimit-Remaining", summary.remaining);
         set_count(headers, "RateLimit-Reset", summary.reset_seconds);
     }
 }

@@ -37,25 +37,22 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, lines:
     write_status_line(out, head.status);
     let mut date = lines.date;
     let mut offers_upgrade = false;
-    for (name, value) in head.headers.iter() {
+    head.headers.write_lines(out, |name, value| {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        match name.len() {
-            4 if date.is_some() && is("date") => date = None,
+        match shape(name) {
+            (4, b'd') if date.is_some() && is("date") => date = None,
             // `Connection: Upgrade` belongs to an `Upgrade` field that the service offers (426, RFC 9110 15.5.22).
-            10 if lines.connection != ConnectionLine::AsGiven
-                && is("connection")
-                && value.eq_ignore_ascii_case(b"upgrade") =>
-            {
-                offers_upgrade = true;
-                continue;
+            (10, b'c') if lines.connection != ConnectionLine::AsGiven && is("connection") => {
+                offers_upgrade |= value.eq_ignore_ascii_case(b"upgrade");
+                return false;
             }
-            10 if lines.connection != ConnectionLine::AsGiven && (is("connection") || is("keep-alive")) => continue,
-            14 if lines.length != LengthLine::AsGiven && is("content-length") => continue,
-            17 if is("transfer-encoding") => continue,
+            (10, b'k') if lines.connection != ConnectionLine::AsGiven => return !is("keep-alive"),
+            (14, b'c') if lines.length != LengthLine::AsGiven => return !is("content-length"),
+            (17, b't') => return !is("transfer-encoding"),
             _ => {}
         }
-        write_field(out, name, value);
-    }
+        true
+    });
     if let Some(date) = date {
         write_field(out, b"Date", date);
     }
@@ -125,16 +122,11 @@ fn write_status_line(out: &mut Vec<u8>, status: u16) {
 }
 
 fn write_fields_unframed(out: &mut Vec<u8>, headers: &Headers) {
-    for (name, value) in headers.iter() {
-        let framing = match shape(name) {
-            (14, b'c') => name.eq_ignore_ascii_case(b"content-length"),
-            (17, b't') => name.eq_ignore_ascii_case(b"transfer-encoding"),
-            _ => false,
-        };
-        if !framing {
-            write_field(out, name, value);
-        }
-    }
+    headers.write_lines(out, |name, _| match shape(name) {
+        (14, b'c') => !name.eq_ignore_ascii_case(b"content-length"),
+        (17, b't') => !name.eq_ignore_ascii_case(b"transfer-encoding"),
+        _ => true,
+    });
 }
 
 /// Length and first letter in lower case: enough to tell nearly every name from the few that matter.

@@ -71,41 +71,27 @@ local function parent(self, db, foreign)
   return found
 end
 
-function endpoints.get_entity_endpoint(schema)
-  return function(self, db)
-    local found, _, fault = endpoints.select_entity(self, db, schema)
-    if fault then
-      return endpoints.handle_error(fault)
-    end
-    if not found then
-      return not_found()
-    end
-    return kong.response.exit(200, found)
-  end
-end
-
-function endpoints.delete_entity_endpoint(schema)
-  return function(self, db)
-    local _, _, fault = endpoints.delete_entity(self, db, schema)
-    if fault then
-      return endpoints.handle_error(fault)
-    end
-    return kong.response.exit(204)
-  end
-end
-
-local function writing(name)
-  return function(schema)
+-- What an endpoint of one entity does, and how it answers when that went well.
+local of_one = {
+  get_entity_endpoint = { operation = "select_entity", status = 200, shows = true, must_exist = true },
+  patch_entity_endpoint = { operation = "update_entity", status = 200, shows = true },
+  put_entity_endpoint = { operation = "upsert_entity", status = 200, shows = true },
+  delete_entity_endpoint = { operation = "delete_entity", status = 204 },
+}
+for name, endpoint in pairs(of_one) do
+  endpoints[name] = function(schema)
     return function(self, db)
-      local made, _, fault = endpoints[name](self, db, schema)
+      local entity, _, fault = endpoints[endpoint.operation](self, db, schema)
       if fault then
         return endpoints.handle_error(fault)
       end
-      return kong.response.exit(200, made)
+      if endpoint.must_exist and not entity then
+        return not_found()
+      end
+      return kong.response.exit(endpoint.status, endpoint.shows and entity or nil)
     end
   end
 end
-endpoints.patch_entity_endpoint, endpoints.put_entity_endpoint = writing("update_entity"), writing("upsert_entity")
 
 function endpoints.get_collection_endpoint(schema, foreign, field)
   return function(self, db)

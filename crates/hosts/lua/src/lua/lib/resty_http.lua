@@ -55,7 +55,7 @@ function Client:connect(options, port, ...)
   local at = options.port or (tls and 443 or 80)
   self.host, self.port, self.ssl = options.host, at, tls
   local pool = options.pool or table.concat({ tls and "https" or "http", options.host, at,
-    options.ssl_server_name or "", tostring(options.ssl_verify) }, ":")
+    options.ssl_server_name or "", tostring(options.ssl_verify), tostring(options.ssl_client_cert or "") }, ":")
   local ok, err
   if options.host:sub(1, 5) == "unix:" then
     ok, err = self.sock:connect(options.host, { pool = pool })
@@ -66,6 +66,12 @@ function Client:connect(options, port, ...)
     return nil, err
   end
   if tls then
+    if options.ssl_client_cert then
+      ok, err = self.sock:setclientcert(options.ssl_client_cert, options.ssl_client_priv_key)
+      if not ok then
+        return nil, err
+      end
+    end
     return self:ssl_handshake(nil, options.ssl_server_name or options.host, options.ssl_verify ~= false)
   end
   return 1
@@ -333,7 +339,8 @@ function Client:request_uri(uri, params)
   local ok
   ok, err = self:connect({
     scheme = scheme, host = host, port = port, ssl_verify = params.ssl_verify,
-    ssl_server_name = params.ssl_server_name, pool = params.pool,
+    ssl_server_name = params.ssl_server_name, pool = params.pool, ssl_client_cert = params.ssl_client_cert,
+    ssl_client_priv_key = params.ssl_client_priv_key,
   })
   if not ok then
     return nil, err

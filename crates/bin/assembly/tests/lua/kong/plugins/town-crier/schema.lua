@@ -1,0 +1,1 @@
+return { name = "town-crier", fields = { { config = { type = "record", fields = {} } } } }
