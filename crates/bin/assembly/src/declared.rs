@@ -5,11 +5,44 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use gibbon_conf::{Database, DeclarativeSource, Settings};
 use gibbon_declare::{Declared, Loader, load};
-use gibbon_model::DEFAULT_WORKSPACE_ID;
+use gibbon_model::{DEFAULT_WORKSPACE_ID, Registry};
+use gibbon_schema::Compat;
 use gibbon_store::{Document, Documents, SystemSources, load_saved};
 use indexmap::IndexMap;
 use serde_json::Value;
 use uuid::Uuid;
+
+/// What is said before all that is wrong with the configuration that the settings name.
+pub fn refused(settings: &Settings) -> String {
+    match &settings.datastore.declarative {
+        Some(DeclarativeSource::File(path)) => format!("error parsing declarative config file {}", path.display()),
+        _ => "error parsing declarative config".to_owned(),
+    }
+}
+
+/// The declarative text that the settings name, if they do and it counts.
+///
+/// # Errors
+/// A file that cannot be read, named.
+pub fn text(settings: &Settings) -> anyhow::Result<Option<Vec<u8>>> {
+    Ok(match &settings.datastore.declarative {
+        _ if settings.datastore.database != Database::Off => None,
+        Some(DeclarativeSource::File(path)) => {
+            Some(std::fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?)
+        }
+        Some(DeclarativeSource::Text(text)) => Some(text.clone().into_bytes()),
+        None => None,
+    })
+}
+
+/// Everything a declarative text says, checked against the kinds of entities that there are.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &[u8], registry: &Registry, compat: Compat) -> anyhow::Result<Declared> {
+    let mut sources = SystemSources::new();
+    Ok(load(text, &mut Loader { registry, compat, sources: &mut sources })?)
+}
 
 /// Puts declarative texts in force. Its methods wait, so they are not for the control runtime's own threads.
 pub struct Declarative {
@@ -29,22 +62,19 @@ impl Declarative {
     /// # Errors
     /// A file that cannot be read, or everything that is wrong with it.
     pub fn load(&self, settings: &Settings) -> anyhow::Result<()> {
-        let text = match &settings.datastore.declarative {
-            _ if settings.datastore.database != Database::Off => return Ok(()),
-            Some(DeclarativeSource::File(path)) => {
-                std::fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?
-            }
-            Some(DeclarativeSource::Text(text)) => text.clone().into_bytes(),
-            None if self.is_loaded() => return Ok(()),
+        if settings.datastore.database != Database::Off {
+            return Ok(());
+        }
+        match text(settings)? {
+            Some(text) => self.replace(&text).with_context(|| refused(settings)).map(drop),
+            None if self.is_loaded() => Ok(()),
             None => {
                 if let Err(error) = self.restore() {
                     tracing::error!("the last accepted configuration is not in force: {error:#}");
                 }
-                return Ok(());
+                Ok(())
             }
-        };
-        self.replace(&text).context("error parsing declarative config")?;
-        Ok(())
+        }
     }
 
     /// Goes on with what a running node has in force, which may have come over the Admin API since it started.
@@ -66,10 +96,8 @@ impl Declarative {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn replace(&self, text: &[u8]) -> anyhow::Result<Declared> {
-        let mut sources = SystemSources::new();
-        let stamped = sources.time();
-        let (registry, compat) = (&*self.documents.registry, self.documents.compat);
-        let declared = load(text, &mut Loader { registry, compat, sources: &mut sources })?;
+        let stamped = SystemSources::new().time();
+        let declared = parse(text, &self.documents.registry, self.documents.compat)?;
         self.put(declared.entities.clone(), &declared.hash, stamped)?;
         Ok(declared)
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod check;
 mod declared;
 mod figures;
 mod listen;
@@ -17,6 +18,7 @@ mod store;
 mod unbuilt;
 mod vaults;
 
+pub use check::check;
 pub use declared::Declarative;
 pub use gibbon_proxy::{Remote, Stage, log_panics};
 pub use gibbon_store::MigrationState;

@@ -130,6 +130,13 @@ pub fn server_tls(
     let ciphers = match &tls.ciphers {
         Some(list) => {
             let (ciphers, notices) = Ciphers::parse(list);
+            let asked_for =
+                list.split([':', ',', ' ']).filter(|word| !word.is_empty() && !word.starts_with(['!', '-']));
+            anyhow::ensure!(
+                asked_for.count() > notices.len(),
+                "ssl_ciphers: no cipher of '{list}' is known (valid: names as OpenSSL has them, such as \
+                 ECDHE-RSA-AES128-GCM-SHA256)"
+            );
             // The named suites list what else there might be; whoever wrote a list is told what of it there is not.
             if tls.suite.ciphers().as_ref() != Some(list) {
                 notices.iter().for_each(|notice| tracing::warn!("ssl_ciphers: {notice}"));
@@ -170,7 +177,10 @@ pub fn default_pair(sources: &[KeyPairSource], prefix: &Path, name: &str) -> any
     let mut parsed = Vec::new();
     for source in sources {
         let certificate = Certificate::from_pem(text_of(&source.cert)?.as_bytes(), text_of(&source.key)?.as_bytes());
-        parsed.push(certificate.with_context(|| format!("certificate {:?}", source.cert))?);
+        parsed.push(certificate.with_context(|| match &source.cert {
+            Material::Path(path) => format!("certificate {}", path.display()),
+            Material::Pem(_) => "a certificate in the settings".to_owned(),
+        })?);
     }
     let mut parsed = parsed.into_iter();
     let first = parsed.next().context("no default certificate")?;

@@ -18,7 +18,7 @@ use gibbon_store::Documents;
 use crate::admin::{Interfaces, ThisNode};
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
-use crate::registry::registry;
+use crate::registry::{refuse_unknown_vaults, registry};
 use crate::{access, admin, listen, parts, request_debug, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
@@ -114,6 +114,7 @@ impl Running {
         let succeeds = !inherited.is_empty();
         crate::refuse_unbuilt(settings)?;
         access::refuse_unheld(settings)?;
+        refuse_unknown_vaults(settings, of.values)?;
         let count = match settings.node.workers {
             WorkerCount::Auto => worker_count(),
             WorkerCount::Exactly(count) => count.max(1),
@@ -157,7 +158,7 @@ impl Running {
             count,
             node: Arc::clone(&node),
             settings: proxy,
-            server: Arc::new(settings::server(&settings.client)),
+            server: Arc::new(settings::server(settings)),
             limits: limits(settings, count),
             parts: Arc::clone(&ports) as Arc<dyn WorkerParts>,
         };

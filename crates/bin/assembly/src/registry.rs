@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gibbon_conf::Settings;
+use gibbon_conf::{Origin, Settings, Values};
 use gibbon_model::{EntityDef, PluginSchema, PluginSchemas, PluginScopes, Registry, RegistryOptions, RouterFlavor};
 use gibbon_pdk::{Plugin, Protocol};
 use gibbon_plan::Plugins;
@@ -49,6 +49,26 @@ pub fn registry(settings: &Settings, plugins: &Plugins, brought: &[EntityDef]) -
 /// The vaults that the `vaults` setting lets in.
 fn vaults(settings: &Settings) -> IndexMap<String, Record> {
     gibbon_model::built_in_vaults().into_iter().filter(|(name, _)| settings.vaults.includes(name, true)).collect()
+}
+
+/// Refuses names of vaults that there are not.
+///
+/// # Errors
+/// The first such name, with where it was given.
+pub fn refuse_unknown_vaults(settings: &Settings, values: &Values) -> anyhow::Result<()> {
+    let known = gibbon_model::built_in_vaults();
+    let Some(unknown) = settings.vaults.names.iter().find(|name| !known.contains_key(name.as_str())) else {
+        return Ok(());
+    };
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    let place = match values.origin("vaults") {
+        Origin::Default => String::new(),
+        origin => format!("{origin}; "),
+    };
+    anyhow::bail!(
+        "vaults: {unknown} vault is enabled but not installed [{place}valid: bundled, off, {}]",
+        names.join(", ")
+    )
 }
 
 fn schema(plugin: &Plugin) -> PluginSchema {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gibbon_conf::{ClientLimits, Material, NameResolution, RecordType, Settings, UntrustedLua};
+use gibbon_conf::{Material, NameResolution, RecordType, Settings, Sink, UntrustedLua};
 use gibbon_dns::{OrderStep, RecordKind, Resolver};
 use gibbon_http::ServerSettings;
 use gibbon_lua::{LuaSettings, Untrusted};
@@ -114,7 +114,7 @@ fn upstream(settings: &Settings) -> anyhow::Result<UpstreamSettings> {
         pool_size: keepalive.pool_size,
         pool_requests: keepalive.max_requests.unwrap_or(0),
         pool_idle: keepalive.idle_timeout.unwrap_or_default(),
-        max_head: (settings.proxy_buffer_size as usize).max(4096) * 16,
+        max_head: settings.proxy_buffer_size as usize,
         trusted_authorities: (!trusted.is_empty()).then(|| trusted.join("\n")),
         tls_verify: false,
         tls_verify_depth: settings.tls.verify_depth.min(255) as u8,
@@ -152,8 +152,10 @@ pub fn lua(settings: &Settings, plugins: Vec<String>, configuration: serde_json:
 
 /// Settings of the HTTP server side.
 #[must_use]
-pub fn server(client: &ClientLimits) -> ServerSettings {
+pub fn server(settings: &Settings) -> ServerSettings {
+    let client = &settings.client;
     ServerSettings {
+        keep_request_line: settings.logs.proxy_access.sink != Sink::Off,
         header_buffer: client.header_buffer_size as usize,
         large_header_buffers: (client.large_header_buffers.number as usize, client.large_header_buffers.size as usize),
         keepalive_requests: client.keepalive_requests,
@@ -172,11 +174,18 @@ pub fn server(client: &ClientLimits) -> ServerSettings {
 /// # Errors
 /// A file that cannot be read or holds no certificates.
 pub fn trust(settings: &Settings) -> anyhow::Result<Option<TrustStore>> {
-    let trusted: Vec<String> = settings.tls.trusted.iter().map(text_of).collect::<Result<_, _>>()?;
+    let named = |material: &Material| {
+        let name = match material {
+            Material::Path(path) => format!("lua_ssl_trusted_certificate {}", path.display()),
+            Material::Pem(_) => "lua_ssl_trusted_certificate".to_owned(),
+        };
+        text_of(material).map(|text| (name, text))
+    };
+    let trusted: Vec<(String, String)> = settings.tls.trusted.iter().map(named).collect::<Result<_, _>>()?;
     if trusted.is_empty() {
         return Ok(if settings.tls.trust_system { None } else { Some(TrustStore::empty()) });
     }
-    let given = TrustStore::from_pem(trusted.iter().map(|pem| ("lua_ssl_trusted_certificate", pem.as_bytes())))?;
+    let given = TrustStore::from_pem(trusted.iter().map(|(name, pem)| (name.as_str(), pem.as_bytes())))?;
     Ok(Some(if settings.tls.trust_system { given.and(&TrustStore::system()?) } else { given }))
 }
 

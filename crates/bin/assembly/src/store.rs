@@ -70,7 +70,7 @@ fn keyring(from: &gibbon_conf::Keyring) -> anyhow::Result<Arc<Keyring>> {
     Ok(Keyring::new(readers, own))
 }
 
-fn compat(settings: &Settings) -> gibbon_schema::Compat {
+pub fn compat(settings: &Settings) -> gibbon_schema::Compat {
     match settings.compat {
         Compat::V3_10 => gibbon_schema::Compat::V3_10,
         Compat::V3_15 => gibbon_schema::Compat::V3_15,

@@ -127,7 +127,7 @@ fn a_name_that_is_taken_is_a_conflict_with_every_verb_and_changes_nothing() {
 #[test]
 fn of_writes_that_belong_together_all_are_made_or_none() {
     let gateway = database();
-    let (cert, key) = gibbon_testkit::ports::free_tcp_address().map(|_| pair()).unwrap();
+    let (cert, key) = gibbon_testkit::certificates::self_signed("a.test").unwrap();
     let certificate = |names: Value| json!({"cert": cert, "key": key, "snis": names});
     assert_eq!(call(&gateway, "POST", "/certificates", &certificate(json!(["a.test"]))).0, 201);
     // The second name is taken: neither the certificate nor the first name is there afterwards.
@@ -141,34 +141,6 @@ fn of_writes_that_belong_together_all_are_made_or_none() {
     client.send("POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"host\":\"a.test\"").unwrap();
     drop(client);
     assert!(names(&gateway, "services").is_empty());
-}
-
-/// A certificate that signs itself, with its key.
-fn pair() -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = (folder.path().join("crt"), folder.path().join("key"));
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=a.test",
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (std::fs::read_to_string(cert).unwrap(), std::fs::read_to_string(key).unwrap())
 }
 
 #[test]

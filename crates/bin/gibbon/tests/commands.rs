@@ -419,6 +419,43 @@ mod settings {
     }
 
     #[test]
+    fn check_opens_what_the_settings_name_and_the_start_refuses_the_same() {
+        let place = Place::new();
+        let rubbish = place.write("rubbish.pem", "rubbish").display().to_string();
+        let declared = place.write("kong.yml", "_format_version: '3.0'\nservices:\n- name: s\n").display().to_string();
+        let rubbish_pair = format!("ssl_cert = {rubbish}\nssl_cert_key = {rubbish}");
+        let cases = [
+            ("vaults = env,nosuch", "vaults: nosuch vault is enabled but not installed"),
+            ("plugins = bundled,nosuch", "nosuch plugin is enabled but not installed"),
+            ("real_ip_header = a b", "real_ip_header has an invalid value: 'a b' (a header's name, proxy_protocol)"),
+            ("nginx_proxy_real_ip_header = a b", "real_ip_header has an invalid value: 'a b'"),
+            ("error_template_json = /no/such", "error_template_json: file does not exist"),
+            ("lua_ssl_trusted_certificate = /no/such", "lua_ssl_trusted_certificate: failed loading certificate from"),
+            (&format!("lua_ssl_trusted_certificate = {rubbish}"), "rubbish.pem"),
+            (&rubbish_pair, "rubbish.pem"),
+            ("ssl_cipher_suite = custom\nssl_ciphers = nosuch", "ssl_ciphers: no cipher of 'nosuch' is known"),
+            ("database = off\ndeclarative_config = /no/such.yml", "cannot read '/no/such.yml'"),
+            (
+                &format!("database = off\ndeclarative_config = {declared}"),
+                "kong.yml: declarative config is invalid: {services={{host=\"required field missing\"}}}",
+            ),
+            ("nginx_proxy_ssl_verify_client = on\nnginx_proxy_ssl_client_certificate = /no/such", "/no/such"),
+        ];
+        for (lines, told) in cases {
+            let conf = place.write("kong.conf", &format!("{lines}\n"));
+            let conf = conf.to_str().unwrap();
+            let said = place.run(&["check", conf]);
+            assert!(said.code == 1 && said.out.is_empty() && said.err.contains(told), "check: {lines}: {}", said.err);
+            let said = place.at(&["start", "-c", conf]);
+            assert!(said.code == 1 && said.err.contains(told), "start: {lines}: {}", said.err);
+        }
+        let whole = "_format_version: '3.0'\nservices:\n- {name: s, host: a.test}\n";
+        let declared = place.write("kong.yml", whole).display().to_string();
+        let conf = place.write("kong.conf", &format!("database = off\ndeclarative_config = {declared}\n"));
+        place.run(&["check", conf.to_str().unwrap()]).well(&format!("configuration at {} is valid\n", conf.display()));
+    }
+
+    #[test]
     fn check_refuses_a_log_format_that_cannot_be_written() {
         let place = Place::new();
         let conf = place.write("kong.conf", "nginx_http_log_format = mine '$nope'\n");

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use gibbon_testkit::certificates::self_signed;
 use gibbon_testkit::gateway::{Gateway, Settings};
 use gibbon_testkit::{client, servers, upstream};
 use serde_json::{Value, json};
@@ -115,40 +116,10 @@ fn the_gateway_serves_on_and_recovers_by_itself() {
     assert_eq!(missing.status(), 404, "what was refused was not done");
 }
 
-/// A certificate for a name, with its key, signed by itself.
-fn certificate(folder: &std::path::Path, name: &str) -> (String, String) {
-    let (cert, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
-    let subject = format!("/CN={name}");
-    let alternative = format!("subjectAltName=DNS:{name}");
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &subject,
-            "-addext",
-            &alternative,
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    (std::fs::read_to_string(cert).unwrap(), std::fs::read_to_string(key).unwrap())
-}
-
 #[test]
 fn the_way_to_the_database_is_encrypted_and_the_server_verified_as_the_settings_say() {
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = certificate(folder.path(), "localhost");
-    let (stranger, _) = certificate(folder.path(), "stranger");
+    let (cert, key) = self_signed("localhost").unwrap();
+    let (stranger, _) = self_signed("stranger").unwrap();
     let server = servers::tls_postgres(&cert, &key).unwrap();
     let verified = |trusted: &str| {
         let settings = node(server.address()).set("pg_host", "localhost").set("pg_ssl", "on");

@@ -59,6 +59,9 @@ impl<'a> Line<'a> {
     }
 
     fn request_line(&self) -> &[u8] {
+        if !self.x.request.line.is_empty() {
+            return &self.x.request.line;
+        }
         self.request.get_or_init(|| {
             let x = self.x;
             let mut line = Vec::with_capacity(x.request.target.len() + 24);

@@ -61,9 +61,12 @@ pub fn report(x: &Exchange, fault: &Fault) {
     }
 }
 
-/// As it came, but for bytes that are no text.
+/// As it came where that is kept, else put together; but for bytes that are no text.
 pub fn request_line(x: &Exchange) -> String {
     let head = &x.request;
+    if !head.line.is_empty() {
+        return String::from_utf8_lossy(&head.line).into_owned();
+    }
     format!("{} {} {}", head.method.as_str(), String::from_utf8_lossy(&head.target), head.version.protocol())
 }
 

@@ -63,7 +63,7 @@ pub struct UpstreamSettings {
     pub pool_size: usize,
     pub pool_requests: u64,
     pub pool_idle: Duration,
-    /// Largest answer head (`proxy_buffer_size`, with room as nginx's larger buffers give).
+    /// Bytes that the head of an answer over HTTP/1.1 may take (`proxy_buffer_size`).
     pub max_head: usize,
     /// PEM bundle to verify upstreams with; `None` is the system's.
     pub trusted_authorities: Option<String>,

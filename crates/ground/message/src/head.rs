@@ -70,11 +70,14 @@ pub struct RequestHead {
     pub target: Vec<u8>,
     pub version: Version,
     pub headers: Headers,
+    /// The request line as it came, for logs; empty where nobody keeps it, and over HTTP/2, which has none.
+    pub line: Vec<u8>,
 }
 
 impl RequestHead {
     /// Empties the head and keeps its memory.
     pub fn clear(&mut self) {
+        self.line.clear();
         self.method = Method::Get;
         self.target.clear();
         self.version = Version::Http11;

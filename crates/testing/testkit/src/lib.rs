@@ -5,6 +5,7 @@
 //! can hide a delay of the gateway. It knows the gateway only from outside (settings, sockets, signals, log files),
 //! so it depends on no crate of the product and can test any build of it.
 
+pub mod certificates;
 pub mod client;
 pub mod gateway;
 pub mod moto;

@@ -16,6 +16,8 @@ pub struct ServerSettings {
     /// Drop header fields whose name holds anything but letters, digits, `-` and `_`
     /// (`ignore_invalid_headers on; underscores_in_headers on`); refuse them when false.
     pub ignore_invalid_headers: bool,
+    /// Keep the request line as it came ([`RequestHead::line`](gibbon_message::RequestHead::line)).
+    pub keep_request_line: bool,
     /// Requests after which a connection is closed (`keepalive_requests`); 0 means one only.
     pub keepalive_requests: u64,
     /// How long a connection may idle between requests; zero closes after each answer.
@@ -47,6 +49,7 @@ impl Default for ServerSettings {
             large_header_buffers: (4, 8 * 1024),
             max_headers: 1000,
             ignore_invalid_headers: true,
+            keep_request_line: false,
             keepalive_requests: 1000,
             keepalive_timeout: Duration::from_secs(75),
             keepalive_header: None,

@@ -26,7 +26,7 @@ pub fn check(conf: Option<PathBuf>, brand: Brand, out: &Output) -> Outcome {
     let loaded = gibbon_conf::load(&input, &ThisMachine).map_err(|refused| tell(&refused, out))?;
     loaded.notices.iter().for_each(|notice| out.warn(notice));
     let formats = || crate::journals::check_formats(&loaded.settings.logs);
-    if let Err(error) = gibbon_assembly::refuse_unbuilt(&loaded.settings).and_then(|()| formats()) {
+    if let Err(error) = formats().and_then(|()| gibbon_assembly::check(&loaded.settings, &loaded.values)) {
         out.error(format!("{error:#}"));
         return Err(Exit::Silent(1));
     }

@@ -198,7 +198,7 @@ impl Settings {
             headers: HeaderTokens::build(&mut b),
             request_id_upstream: traffic::request_id_upstream(&mut b),
             real_ip: RealIp::build(&mut b),
-            error_pages: ErrorPages::build(&b),
+            error_pages: ErrorPages::build(&mut b),
             allow_debug_header: b.values.flag("allow_debug_header"),
             request_debug: RequestDebug {
                 enabled: b.values.flag("request_debug"),

@@ -340,6 +340,10 @@ impl RealIp {
             "proxy_protocol" => RealIpSource::ProxyProtocol,
             header => RealIpSource::Header(header.to_ascii_lowercase()),
         };
+        if !header.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)) {
+            let message = format!("real_ip_header has an invalid value: '{header}' (a header's name, proxy_protocol)");
+            b.fault("real_ip_header", message);
+        }
         Self { trusted, naming, source, recursive: b.values.flag("real_ip_recursive") }
     }
 }
@@ -360,14 +364,20 @@ pub struct ErrorPages {
 }
 
 impl ErrorPages {
-    pub(crate) fn build(b: &Builder<'_>) -> Self {
-        let template = |name| b.values.text(name).map(PathBuf::from);
+    pub(crate) fn build(b: &mut Builder<'_>) -> Self {
+        let mut template = |name| {
+            let path = b.values.text(name).map(PathBuf::from);
+            if path.as_ref().is_some_and(|path| !b.surroundings.exists(path)) {
+                b.fault(name, format!("{name}: file does not exist"));
+            }
+            path
+        };
         Self {
-            default_type: b.values.text("error_default_type").unwrap_or("text/plain").to_owned(),
             html: template("error_template_html"),
             json: template("error_template_json"),
             xml: template("error_template_xml"),
             plain: template("error_template_plain"),
+            default_type: b.values.text("error_default_type").unwrap_or("text/plain").to_owned(),
         }
     }
 }

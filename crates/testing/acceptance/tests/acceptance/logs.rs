@@ -81,3 +81,20 @@ fn admin_status_and_stream_calls_are_written_where_the_settings_say() {
         }
     }
 }
+
+#[test]
+fn the_request_line_is_logged_as_it_came_also_when_it_was_refused() {
+    let gateway = Settings::new().config("_format_version: '3.0'").start().unwrap();
+    let lines = ["GET  http://a.test/b?c   HTTP/1.1", "GET /%zz HTTP/1.1", "no request \x01"];
+    for line in lines {
+        let status = client::once(gateway.addresses().proxy, format!("{line}\r\nHost: a\r\n\r\n")).unwrap().status();
+        assert!(status == 404 || status == 400, "{line}: {status}");
+    }
+    let path = gateway.prefix().join("logs/access.log");
+    let deadline = Instant::now() + PATIENCE;
+    let shown = ["\"GET  http://a.test/b?c   HTTP/1.1\" 404", "\"GET /%zz HTTP/1.1\" 400", "\"no request \\x01\" 400"];
+    while !shown.iter().all(|line| fs::read_to_string(&path).unwrap_or_default().contains(line)) {
+        assert!(Instant::now() < deadline, "{:?}", fs::read_to_string(&path));
+        std::thread::yield_now();
+    }
+}

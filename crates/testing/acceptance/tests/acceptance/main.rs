@@ -9,6 +9,7 @@ mod examples;
 mod floods;
 mod grpc;
 mod life_cycle;
+mod limits;
 mod logs;
 mod nodes;
 mod request_debug;

@@ -21,7 +21,7 @@ pub enum ClientErrorKind {
     ReadTimeout,
     #[error("the upstream did not take the request in time")]
     SendTimeout,
-    #[error("the upstream's head is larger than the limit")]
+    #[error("upstream sent too big header while reading response header from upstream")]
     HeadTooLarge,
     #[error("the upstream's answer is invalid: {0}")]
     Invalid(&'static str),

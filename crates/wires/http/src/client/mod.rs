@@ -20,7 +20,7 @@ pub use pool::{Pool, PoolSettings, Pooled};
 /// Limits of what an upstream may send.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// Bytes of an answer's head (`proxy_buffer_size`; Kong's default leaves room for large cookies).
+    /// Bytes of an answer's head (`proxy_buffer_size`).
     pub max_head: usize,
     /// Header lines of an answer's head.
     pub max_headers: usize,

@@ -110,8 +110,11 @@ where
                 Wait::Expired => return Next::Idle,
             }
         }
-        let limits =
-            HeadLimits { max_headers: settings.max_headers, ignore_invalid_headers: settings.ignore_invalid_headers };
+        let limits = HeadLimits {
+            max_headers: settings.max_headers,
+            ignore_invalid_headers: settings.ignore_invalid_headers,
+            keep_line: settings.keep_request_line,
+        };
         let bytes = self.source.buffer.bytes();
         match parse::request_head(bytes, limits, spans, head) {
             Ok(Some(framing)) if framing.consumed <= settings.header_buffer => return Next::Request(framing),

@@ -1,7 +1,7 @@
 //! A request head: request line, header fields, and what they say about the body that follows.
 
 use gibbon_message::{Method, RequestHead, Version};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::fields::{self, FieldError, FieldLimits, Names};
 use super::{Spans, target};
@@ -12,6 +12,8 @@ use crate::{BodyLength, HeadError};
 pub struct HeadLimits {
     pub max_headers: usize,
     pub ignore_invalid_headers: bool,
+    /// Keep the request line as it came, also of a head that is refused.
+    pub keep_line: bool,
 }
 
 /// What follows a head, and what becomes of the connection.
@@ -37,6 +39,10 @@ pub fn request_head(
     head.clear();
     let start = input.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
     let rest = input.get(start..).unwrap_or_default();
+    if limits.keep_line {
+        let end = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        head.line.extend_from_slice(rest.get(..end).unwrap_or_default());
+    }
     let Some(lf) = memchr(b'\n', rest) else { return incomplete_line(rest) };
     let line = rest.get(..lf).unwrap_or_default();
     let authority = request_line(line.strip_suffix(b"\r").unwrap_or(line), head)?;
@@ -237,7 +243,7 @@ impl<'a> Seen<'a> {
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { max_headers: 100, ignore_invalid_headers: true };
+    const LIMITS: HeadLimits = HeadLimits { max_headers: 100, ignore_invalid_headers: true, keep_line: true };
 
     fn parse(input: &str) -> Result<Option<(RequestHead, RequestFraming)>, HeadError> {
         let mut head = RequestHead::default();
@@ -399,6 +405,22 @@ mod tests {
             assert_eq!(parse(&whole[..end]).unwrap().map(|_| ()), None, "{end}");
         }
         assert_eq!(parsed(whole).1.consumed, whole.len());
+    }
+
+    #[test]
+    fn the_request_line_is_kept_as_it_came_also_of_rubbish() {
+        let kept = |input: &[u8]| {
+            let mut head = RequestHead::default();
+            let _ = request_head(input, LIMITS, &mut Spans::default(), &mut head);
+            String::from_utf8(head.line).unwrap()
+        };
+        assert_eq!(kept(b"\r\nGET  http://a/b   HTTP/1.1\r\nHost: a\r\n\r\n"), "GET  http://a/b   HTTP/1.1");
+        assert_eq!(kept(b"GET /%zz HTTP/1.1\nHost: a\n\n"), "GET /%zz HTTP/1.1");
+        assert_eq!(kept(b"\x16\x03\x01"), "\x16\x03\x01");
+        let unkept = HeadLimits { keep_line: false, ..LIMITS };
+        let mut head = RequestHead { line: b"former".to_vec(), ..RequestHead::default() };
+        let _ = request_head(b"GET / HTTP/1.0\n\n", unkept, &mut Spans::default(), &mut head);
+        assert!(head.line.is_empty());
     }
 
     #[test]
