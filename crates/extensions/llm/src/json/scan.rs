@@ -8,6 +8,9 @@
 use memchr::memchr2;
 use std::borrow::Cow;
 
+/// Bytes of a short string.
+const SHORT: usize = 24;
+
 /// One member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member<'a> {
@@ -137,7 +140,8 @@ pub fn elements(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'\\', inner).is_none() {
+    let escapes = if inner.len() <= SHORT { inner.contains(&b'\\') } else { memchr::memchr(b'\\', inner).is_some() };
+    if !escapes {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     let quoted = [b"\"", inner, b"\""].concat();
@@ -157,6 +161,13 @@ fn string_end(text: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let mut from = at + 1;
+    // Keys and most values are short: looking at their bytes costs less than the call of a search.
+    let near = text.get(from..)?.iter().take(SHORT).position(|b| matches!(b, b'"' | b'\\'));
+    match near {
+        Some(n) if text.get(from + n) == Some(&b'"') => return Some(from + n + 1),
+        Some(n) => from += n,
+        None => from = (from + SHORT).min(text.len()),
+    }
     loop {
         let found = from + memchr2(b'"', b'\\', text.get(from..)?)?;
         if text.get(found) == Some(&b'"') {

@@ -301,6 +301,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whatever_text_a_client_asks_for_every_provider_has_a_place_for_it() {
+        let settings = |format: &str| Settings {
+            azure_instance: Some("i".into()),
+            aws_region: Some("r".into()),
+            databricks_workspace: Some("w".into()),
+            format: (!format.is_empty()).then(|| format.to_owned()),
+            ..Settings::default()
+        };
+        for preset in PRESETS.iter().filter(|preset| !preset.base.is_empty()) {
+            for asked in [O::Chat, O::Completions, O::Responses] {
+                let operation = preset.stands_in(asked);
+                let placed = preset.place(operation, "m", false, &settings(""));
+                assert!(placed.is_ok(), "{} {asked:?}: {placed:?}", preset.name);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_spoken_depends_on_operation_format_and_model() {
         let speaks = |name: &str, operation, model: &str, format: Option<&str>, vertex: bool| {
             let settings = Settings {

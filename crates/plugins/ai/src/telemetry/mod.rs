@@ -67,6 +67,11 @@ fn statistics(call: &Call, of_client: bool, add: &mut dyn FnMut(&str, Value)) {
     add("usage.prompt_tokens", json!(usage.input));
     add("usage.completion_tokens", json!(usage.output));
     add("usage.total_tokens", json!(usage.total()));
+    // Images and speech are told under the names that their providers have for it.
+    if call.prompt.as_ref().is_some_and(|prompt| prompt.passed_on.is_some()) {
+        add("usage.input_tokens", json!(usage.input));
+        add("usage.output_tokens", json!(usage.output));
+    }
     // As in Kong, calls of clients say that they cost nothing where no price is known; the gateway's own say nothing.
     if of_client || call.price().is_some() {
         add("usage.cost", number(call.cost()));

@@ -57,12 +57,16 @@ pub(crate) struct Sink {
 impl Sink {
     /// Begins a message; its head goes into `buffer`.
     pub(crate) fn begin(&mut self, worker: &Worker) {
-        if self.buffer.capacity() == 0 {
-            self.buffer = worker.buffers.take_write();
-        }
+        self.make_room(worker);
         self.sent = 0;
         self.body_sent = 0;
         self.framing = Framing::None;
+    }
+
+    fn make_room(&mut self, worker: &Worker) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = worker.buffers.take_write();
+        }
     }
 
     /// Whether all that was given has been written.
@@ -79,6 +83,7 @@ impl Sink {
         if data.is_empty() {
             return Ok(());
         }
+        self.make_room(outlet.worker);
         match &mut self.framing {
             Framing::None => return Ok(()),
             Framing::Exact(left) => match left.checked_sub(data.len() as u64) {
@@ -111,6 +116,7 @@ impl Sink {
         match self.framing {
             Framing::Exact(left) if left > 0 => return Err(self.misuse("less data than announced")),
             Framing::Chunked => {
+                self.make_room(outlet.worker);
                 self.buffer.extend_from_slice(b"0\r\n");
                 encode::write_trailers(&mut self.buffer, trailers);
             }
@@ -141,6 +147,8 @@ impl Sink {
         self.sent += total as u64;
         self.buffer.clear();
         self.torn = false;
+        // Thousands of streams may be open that say something once a second.
+        self.release(outlet.worker);
         Ok(())
     }
 }
