@@ -269,6 +269,9 @@ pub enum ConfigAction {
     DbExport {
         /// Declarative file, kong.yml if none is named
         file: Option<PathBuf>,
+        /// The workspace to write; without, the default one
+        #[arg(long)]
+        workspace: Option<String>,
         #[command(flatten)]
         place: Where,
     },

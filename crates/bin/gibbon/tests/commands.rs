@@ -610,6 +610,40 @@ mod tools {
     }
 
     #[test]
+    fn each_workspace_is_exported_to_a_file_of_its_own_that_brings_it_back() {
+        let file = |workspace: &str, name: &str, id: &str| {
+            let service =
+                format!("id: {id}1, name: same, host: {name}.test, routes: [{{id: {id}2, name: r, paths: [/]}}]");
+            format!("_format_version: '3.0'\n{workspace}services: [{{{service}}}]\n")
+        };
+        let place = Place::new();
+        place.write("one.yml", &file("", "one", "11111111-1111-4111-8111-11111111111"));
+        place.write("two.yml", &file("_workspace: team\n", "two", "22222222-2222-4222-8222-22222222222"));
+        for name in ["one.yml", "two.yml"] {
+            place.at(&["config", "db_import", name]).well("beginning import\nimport successful\n");
+        }
+        place
+            .at(&["config", "db_export", "one-out.yml"])
+            .well("other workspaces are written with --workspace, each to a file of its own: team\n");
+        place.at(&["config", "db_export", "two-out.yml", "--workspace", "team"]).well("");
+        let none = place.at(&["config", "db_export", "no.yml", "--workspace", "nowhere"]);
+        assert!(none.code != 0 && none.err.contains("there is no workspace 'nowhere'"), "{}", none.err);
+
+        let read = |place: &Place, name: &str| fs::read_to_string(place.dir.path().join(name)).unwrap();
+        let (one, two) = (read(&place, "one-out.yml"), read(&place, "two-out.yml"));
+        assert!(one.contains("one.test") && one.contains("name: team") && !one.contains("two.test"), "{one}");
+        assert!(two.contains("_workspace: team") && two.contains("two.test") && !two.contains("one.test"), "{two}");
+        let elsewhere = Place::new();
+        for (name, text) in [("one-out.yml", &one), ("two-out.yml", &two)] {
+            elsewhere.write(name, text);
+            elsewhere.at(&["config", "db_import", name]).well("beginning import\nimport successful\n");
+        }
+        elsewhere.at(&["config", "db_export", "again.yml", "--workspace", "team"]).well("");
+        let but_for_times = |text: &str| text.lines().filter(|line| !line.contains("updated_at")).collect::<String>();
+        assert_eq!(but_for_times(&read(&elsewhere, "again.yml")), but_for_times(&two));
+    }
+
+    #[test]
     fn draining_a_node_that_does_not_listen_says_so_and_ends_well() {
         let place = Place::new().with("GIBBON_STATUS_LISTEN", "off");
         place.at(&["drain"]).well("No status listeners found in configuration.\n");

@@ -32,7 +32,7 @@ async fn get(admin: &Admin) -> Answer {
         Err(error) => return failure::of_store(&error),
     };
     let entities = all.iter().map(|(kind, documents)| (kind.as_str(), documents.as_slice()));
-    match gibbon_declare::export(&admin.documents.registry, entities) {
+    match gibbon_declare::export(&admin.documents.registry, None, entities) {
         Ok(text) => Answer::ok(json!({ "config": text })),
         Err(error) => {
             tracing::error!(target: "admin", "the configuration cannot be written: {error}");

@@ -4,11 +4,16 @@ use gibbon_model::Registry;
 use gibbon_schema::{Field, Kind, Record};
 use serde_json::{Map, Value};
 
-/// The configuration as YAML: flat, references by identifier, nothing that is not set.
+/// The configuration as YAML: flat, references by identifier, nothing that is not set. `workspace` names the one it is of,
+/// if not the default one.
 ///
 /// # Errors
 /// If a document holds something that YAML cannot express.
-pub fn export<'a, I>(registry: &Registry, entities: I) -> Result<String, serde_saphyr::ser::Error>
+pub fn export<'a, I>(
+    registry: &Registry,
+    workspace: Option<&str>,
+    entities: I,
+) -> Result<String, serde_saphyr::ser::Error>
 where
     I: IntoIterator<Item = (&'a str, &'a [Map<String, Value>])>,
 {
@@ -16,6 +21,9 @@ where
     file.insert("_format_version".into(), "3.0".into());
     // Passwords are stored as hashes already.
     file.insert("_transform".into(), false.into());
+    if let Some(workspace) = workspace {
+        file.insert("_workspace".into(), workspace.into());
+    }
     for (kind, documents) in entities {
         let Some(def) = registry.get(kind).filter(|def| def.exported) else { continue };
         if documents.is_empty() {

@@ -378,7 +378,7 @@ fn what_is_written_reads_to_the_same() {
     let text = format!("{NESTED}- username: 'yes'\n  custom_id: '5'\n  tags: ['~', 'null', '1.0', 'a: b', '- x']\n");
     let first = read(&text).unwrap();
     let lists = first.entities.iter().map(|(kind, documents)| (kind.as_str(), documents.as_slice()));
-    let written = export(&registry(), lists).unwrap();
+    let written = export(&registry(), None, lists).unwrap();
     assert!(written.starts_with("_format_version: \"3.0\"\n_transform: false\n"), "{written}");
     let second = read(&written).unwrap();
     assert_eq!(first.entities, second.entities, "{written}");

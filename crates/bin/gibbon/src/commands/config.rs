@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -27,7 +28,7 @@ pub fn run(action: ConfigAction, brand: Brand, out: &Output) -> Outcome {
             Ok(())
         }
         ConfigAction::DbImport { file, place } => import(file, &place, brand, out),
-        ConfigAction::DbExport { file, place } => export(file, &place, out),
+        ConfigAction::DbExport { file, workspace, place } => export(file, workspace.as_deref(), &place, out),
     }
 }
 
@@ -70,7 +71,7 @@ fn import(file: Option<PathBuf>, place: &Where, brand: Brand, out: &Output) -> O
     Ok(())
 }
 
-fn export(file: Option<PathBuf>, place: &Where, out: &Output) -> Outcome {
+fn export(file: Option<PathBuf>, workspace: Option<&str>, place: &Where, out: &Output) -> Outcome {
     let file = file.unwrap_or_else(|| PathBuf::from(FILE));
     if Path::new(&file).exists() {
         return fail(format!("{} already exists in the current directory.\nWill not overwrite it.", file.display()));
@@ -79,7 +80,18 @@ fn export(file: Option<PathBuf>, place: &Where, out: &Output) -> Outcome {
     if loaded.settings.datastore.database == Database::Off {
         return fail("'config db_export' only works with a database.");
     }
-    let text = Offline::open(&loaded.settings)?.export()?;
-    std::fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
+    let store = Offline::open(&loaded.settings)?;
+    let text = store.export(workspace)?;
+    // It holds secrets: nobody else may read it.
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
+    let written = made.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("could not write {}", file.display()))?;
+    let others = store.other_workspaces()?;
+    if workspace.is_none() && !others.is_empty() {
+        out.say(&format!(
+            "other workspaces are written with --workspace, each to a file of its own: {}",
+            others.join(", ")
+        ));
+    }
     Ok(())
 }

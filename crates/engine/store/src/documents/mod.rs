@@ -10,7 +10,7 @@ mod plugins;
 
 use std::sync::Arc;
 
-use gibbon_model::{EntityDef, Registry, Write as Circumstances};
+use gibbon_model::{DEFAULT_WORKSPACE_ID, EntityDef, Registry, Write as Circumstances};
 use gibbon_schema::{Compat, ErrorTree, Faults};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
@@ -271,7 +271,28 @@ impl Documents {
         let read = move |rows: &mut dyn Rows| {
             let mut all = IndexMap::new();
             for def in registry.iter().filter(|def| def.exported && def.primary_key == ["id"]) {
-                let documents = every(rows, &def.name)?;
+                let documents = every(rows, &def.name, None)?;
+                if !documents.is_empty() {
+                    all.insert(def.name.to_string(), documents);
+                }
+            }
+            Ok(all)
+        };
+        self.conductor.read(read).await
+    }
+
+    /// As [`Self::all`], of one workspace. What belongs to none goes with the default one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn all_in(&self, workspace: Uuid) -> Result<IndexMap<String, Vec<Document>>, StoreError> {
+        let registry = Arc::clone(&self.registry);
+        let is_default = workspace.to_string() == DEFAULT_WORKSPACE_ID;
+        let read = move |rows: &mut dyn Rows| {
+            let mut all = IndexMap::new();
+            let exported = registry.iter().filter(|def| def.exported && def.primary_key == ["id"]);
+            for def in exported.filter(|def| is_default || def.workspaceable) {
+                let documents = every(rows, &def.name, Some(workspace_of(def, workspace)))?;
                 if !documents.is_empty() {
                     all.insert(def.name.to_string(), documents);
                 }
@@ -499,11 +520,11 @@ fn take_ttl(def: &EntityDef, document: &mut Document) -> Result<Option<Option<f6
 const CHUNK: usize = 5_000;
 
 /// The documents of all rows of a kind, without what only the store knows of them.
-fn every(rows: &mut dyn Rows, entity: &str) -> Result<Vec<Document>, StoreError> {
+fn every(rows: &mut dyn Rows, entity: &str, workspace: Option<Uuid>) -> Result<Vec<Document>, StoreError> {
     let now = now();
     let mut documents = Vec::new();
     let mut query =
-        Query { entity: entity.into(), workspace: None, parent: None, tags: Tags::Whatever, after: None, limit: CHUNK };
+        Query { entity: entity.into(), workspace, parent: None, tags: Tags::Whatever, after: None, limit: CHUNK };
     loop {
         let page = rows.page(&query)?;
         let Some(last) = page.last() else { return Ok(documents) };
