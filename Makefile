@@ -38,12 +38,11 @@ api-fuzz:
 instructions:
 	bench/instructions --binary target/debug/gibbon
 
-## The long runs: a million requests across reloads, changes and upgrades, ten thousand writes across kills, half an hour of
-## fuzzing per target, and the Admin API asked more thoroughly.
+## The long runs: a million requests across reloads, changes and upgrades, half an hour of fuzzing per target, and the Admin API asked
+## more thoroughly.
 soak: install
 	$(CARGO) build --release --workspace
 	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon-acceptance life_cycle -- --nocapture
-	GIBBON_SOAK=1 GIBBON_BIN=$(CURDIR)/target/release/gibbon $(CARGO) test --release -p gibbon --test durability
 	GIBBON_BIN=$(CURDIR)/target/release/gibbon tests/openapi/run.py --examples 20 --seed $$(date +%s)
 	$(CARGO) run --release -p gibbon-fuzz -- --seconds 1800
 

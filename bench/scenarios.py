@@ -76,8 +76,8 @@ def chat(connections=64, stream=False, **more):
 
 
 def chats(name, title, setup, direct, **more):
-    """A chat through ai-proxy, beside the same one without a gateway."""
-    return Scenario(name, title, setup, chat(), ("gibbon", "litellm", "portkey"), (("direct", Setup(direct), chat()),), rate=1000, **more)
+    """A chat through ai-proxy, beside the same one without the plugin and without a gateway."""
+    return Scenario(name, title, setup, chat(), ("gibbon", "litellm", "portkey"), (("gibbon without ai-proxy", Setup(direct), chat()), ("direct", Setup(direct), chat())), rate=1000, **more)
 
 
 SCENARIOS = [

@@ -11,6 +11,7 @@ mod offline;
 mod parts;
 mod ports;
 mod registry;
+mod request_debug;
 mod settings;
 mod store;
 mod unbuilt;

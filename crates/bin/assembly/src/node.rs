@@ -19,7 +19,7 @@ use crate::admin::{Interfaces, ThisNode};
 use crate::declared::Declarative;
 use crate::ports::{Ports, SharedPorts};
 use crate::registry::registry;
-use crate::{access, admin, listen, parts, settings, store};
+use crate::{access, admin, listen, parts, request_debug, settings, store};
 
 /// Why a node does not start: the setting or address, and what is wrong with it.
 pub type StartError = anyhow::Error;
@@ -151,7 +151,7 @@ impl Running {
         let listening = listen::traffic(settings, &node, count, &mut inherited)?;
         let http = Arc::clone(&ports.http);
         let mut interfaces = admin::interfaces(settings, documents, view, http, &of.access_logs, &mut inherited)?;
-        let proxy = settings::proxy(settings)?;
+        let proxy = settings::proxy(settings, request_debug::token(settings, succeeds)?)?;
         std::fs::create_dir_all(&proxy.body_dir)?;
         let start = Start {
             count,

@@ -8,7 +8,9 @@ use gibbon_http::ServerSettings;
 use gibbon_lua::{LuaSettings, Untrusted};
 use gibbon_plan::Place;
 use gibbon_proxy::error_body::{Form, Templates};
-use gibbon_proxy::{ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, UpstreamSettings};
+use gibbon_proxy::{
+    ProxySettings, RealIp, RealIpSource, RequestHeaderRules, ResponseHeaderRules, Secret, UpstreamSettings,
+};
 use gibbon_tls::TrustStore;
 
 /// As in Server and Via.
@@ -31,7 +33,7 @@ pub fn text_of(material: &Material) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// A file that a setting names and that cannot be read.
-pub fn proxy(settings: &Settings) -> anyhow::Result<Arc<ProxySettings>> {
+pub fn proxy(settings: &Settings, request_debug: Option<Secret>) -> anyhow::Result<Arc<ProxySettings>> {
     let client = &settings.client;
     Ok(Arc::new(ProxySettings {
         workspace: Place::without_route().workspace,
@@ -49,6 +51,7 @@ pub fn proxy(settings: &Settings) -> anyhow::Result<Arc<ProxySettings>> {
         max_buffered_response: 256 << 20,
         stream_proxy_protocol: settings.injected.every("sproxy", "proxy_protocol").any(|d| d.value == "on"),
         debug_header: settings.allow_debug_header,
+        request_debug,
         upstream: upstream(settings)?,
     }))
 }

@@ -201,6 +201,9 @@ local function try(phase)
 end
 for _, phase in ipairs({{ {phases} }}) do
   M[phase] = function()
+    if phase ~= 'certificate' and kong.request.get_path() == '/end' then
+      return
+    end
     if phase ~= 'certificate' and kong.request.get_path() == '/report' then
       if phase == 'access' then
         local report = {{}}

@@ -236,6 +236,7 @@ fn spans_of_lua_are_part_of_the_trace() {
         inner:finish()
         outer:finish()
         assert(kong.tracing.active_span() == outer and outer.is_recording)
+        kong.tracing:set_should_sample(true)
         assert(kong.tracing:get_sampling_decision() == true)
         local seen = 0
         kong.tracing.process_span(function() seen = seen + 1 end)

@@ -23,11 +23,6 @@ const ROUNDS: [usize; 8] = [4, 21, 9, 2, 30, 11, 17, 6];
 /// How many writes in all.
 const WRITES: usize = 10_000;
 
-/// A tenth where each costs many ways to a server, but for the soak.
-fn writes_to_a_server() -> usize {
-    if std::env::var_os("GIBBON_SOAK").is_some() { WRITES } else { WRITES / 10 }
-}
-
 #[test]
 fn every_acknowledged_write_survives_kills_at_any_moment() {
     let prefix = tempfile::tempdir().unwrap();
@@ -35,7 +30,7 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
         let settings = Settings::new().set("database", "sqlite").set("prefix", prefix.path().display().to_string());
         settings.start().unwrap()
     };
-    write_and_kill(WRITES, start, |gateway| gateway.signal(Signal::SIGKILL).unwrap(), || {});
+    write_and_kill(start, |gateway| gateway.signal(Signal::SIGKILL).unwrap(), || {});
 }
 
 #[test]
@@ -61,18 +56,18 @@ fn every_acknowledged_write_survives_kills_of_the_gateway_and_of_the_database_se
         server.lock().unwrap().crash().unwrap();
         gateway.signal(Signal::SIGKILL).unwrap();
     };
-    write_and_kill(writes_to_a_server(), start, kill, || server.lock().unwrap().start_again().unwrap());
+    write_and_kill(start, kill, || server.lock().unwrap().start_again().unwrap());
 }
 
 /// Writes with several clients, kills, repairs and starts again, several times; then looks for every write that was
 /// acknowledged.
-fn write_and_kill(writes: usize, start: impl Fn() -> Gateway, kill: impl Fn(&Gateway), repair: impl Fn()) {
+fn write_and_kill(start: impl Fn() -> Gateway, kill: impl Fn(&Gateway), repair: impl Fn()) {
     let acknowledged = Mutex::new(HashSet::new());
     let count = || acknowledged.lock().unwrap().len();
     for (round, part) in ROUNDS.into_iter().enumerate() {
         let mut gateway = start();
         let admin = gateway.addresses().admin;
-        let enough = count() + writes * part / ROUNDS.iter().sum::<usize>();
+        let enough = count() + WRITES * part / ROUNDS.iter().sum::<usize>();
         let killed = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for client in 0..CLIENTS {
@@ -93,7 +88,7 @@ fn write_and_kill(writes: usize, start: impl Fn() -> Gateway, kill: impl Fn(&Gat
     let acknowledged = acknowledged.into_inner().unwrap();
     let lost: Vec<&String> = acknowledged.iter().filter(|name| !stored.contains(*name)).collect();
     assert!(lost.is_empty(), "{} of {} writes are lost: {lost:?}", lost.len(), acknowledged.len());
-    assert!(acknowledged.len() + ROUNDS.len() >= writes, "{} of {}", acknowledged.len(), writes);
+    assert!(acknowledged.len() + ROUNDS.len() >= WRITES, "{} of {WRITES}", acknowledged.len());
 }
 
 fn write_until_it_ends(admin: SocketAddr, who: &str, acknowledged: &Mutex<HashSet<String>>, killed: &AtomicBool) {

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use gibbon_testkit::client::{self, Response};
 use gibbon_testkit::gateway::{Gateway, Settings};
+use gibbon_testkit::servers;
 use serde_json::{Value, json};
 
 const SECRET: &str = "thePasswordThatMustNotShow";
@@ -84,6 +86,87 @@ fn a_node_with_a_keyring_stores_no_secret_and_its_keys_are_turned_and_recovered(
     assert_eq!(recovered.status(), 200, "{}", recovered.text());
     assert_eq!(recovered.json().unwrap()["recovered"].as_array().unwrap().len(), 2);
     assert_eq!(get(&gateway, "/vaults/mine")["config"]["token"], SECRET);
+}
+
+/// What an answer says of a key is true on the other node within its time to follow.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn nodes_on_one_database_share_their_keys_whichever_of_them_turns_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, recovery) = (pair(folder.path(), "own"), pair(folder.path(), "recovery"));
+    let database = servers::postgres().unwrap();
+    let port = database.address().port().to_string();
+    let settings = |with_own: bool| {
+        let mut settings = Settings::new().set("database", "postgres").set("pg_port", port.as_str());
+        settings = settings.set("pg_user", "gibbon").set("pg_database", "gibbon").set("db_update_frequency", "0.2");
+        settings = settings.set("keyring_enabled", "on").set("keyring_recovery_public_key", recovery.1.as_str());
+        if with_own {
+            settings = settings.set("keyring_public_key", own.1.as_str()).set("keyring_private_key", own.0.as_str());
+        }
+        settings
+    };
+    // The second also reads from a server that follows, as which the same one stands in.
+    let following = || {
+        let settings = settings(true).set("pg_ro_host", "127.0.0.1").set("pg_ro_port", port.as_str());
+        settings.set("pg_ro_user", "gibbon").set("pg_ro_database", "gibbon").start().unwrap()
+    };
+    assert!(settings(true).command_line(&["migrations", "bootstrap"]).unwrap().status.success());
+    let (one, two) = (settings(true).start().unwrap(), following());
+    let secret_on = |node: &Gateway| get(node, "/vaults/mine")["config"]["token"] == SECRET;
+    let turn = |node: &Gateway| {
+        let made = call(node, "POST", "/keyring/generate", &Value::Null);
+        let id = made.json().unwrap()["id"].as_str().unwrap().to_owned();
+        assert_eq!(call(node, "POST", "/keyring/activate", &json!({"key": id})).status(), 204, "{}", made.text());
+        id
+    };
+
+    let first = get(&one, "/keyring")["active"].as_str().unwrap().to_owned();
+    assert_eq!(get(&two, "/keyring")["active"], *first, "the second node uses the key that the first one made");
+    assert_eq!(call(&one, "PUT", "/vaults/mine", &json!({"name": "hcv", "config": {"token": SECRET}})).status(), 200);
+    eventually("the second node opens what the first one sealed", || secret_on(&two));
+
+    // The first node turns the keys while the second works with them.
+    let second = turn(&one);
+    assert_eq!(call(&one, "POST", "/keyring/remove", &json!({"key": first})).status(), 204);
+    assert!(secret_on(&two), "a key that is not known yet is looked up");
+    assert_eq!(call(&two, "PUT", "/vaults/theirs", &json!({"name": "hcv", "config": {"token": SECRET}})).status(), 200);
+    eventually("the second node knows the keys as they are", || {
+        get(&two, "/keyring") == json!({"active": second, "ids": [second]})
+    });
+
+    // Then the second one does, and the first is started again.
+    let third = turn(&two);
+    eventually("the first node follows", || get(&one, "/keyring")["active"] == *third);
+    assert!(secret_on(&one));
+    drop(one);
+    assert_eq!(call(&two, "POST", "/keyring/remove", &json!({"key": second})).status(), 204);
+    let one = settings(true).start().unwrap();
+    assert!(secret_on(&one) && get(&one, "/vaults/theirs")["config"]["token"] == SECRET);
+    assert_eq!(get(&one, "/keyring"), json!({"active": third, "ids": [third]}));
+
+    // One that lost its private key serves nothing until it is helped; the others do not notice.
+    drop(one);
+    let one = settings(false).start().unwrap();
+    assert_eq!(call(&one, "GET", "/vaults/mine", &Value::Null).status(), 503);
+    let recovery_key = json!({"recovery_private_key": std::fs::read_to_string(&recovery.0).unwrap()});
+    let recovered = call(&one, "POST", "/keyring/recover", &recovery_key);
+    assert_eq!(recovered.status(), 200, "{}", recovered.text());
+    assert!(secret_on(&one) && secret_on(&two));
+    drop(two);
+    let two = following();
+    assert!(secret_on(&two), "helping the one does not lock out the other");
+    let fourth = turn(&two);
+    assert!(secret_on(&two));
+    drop(two);
+    let two = following();
+    assert!(secret_on(&two) && get(&two, "/keyring")["active"] == *fourth);
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod queue;
 mod reply;
 mod scripting;
 mod secrets;
+mod timing;
 mod trace;
 
 pub mod redis;
@@ -73,6 +74,7 @@ pub use queue::{Deliver, Queue, QueueEntry, QueueSettings, Queues};
 pub use reply::{Reply, ReplyBody};
 pub use scripting::{Expression, NoScripting, Scripting, SharedValues};
 pub use secrets::{NoVaults, SecretReader};
+pub use timing::Timing;
 pub use trace::{
     Attribute, Described, Instrumentations, OpenSpan, Outcall, PhaseTimes, ShownTraceId, Span, SpanEvent, SpanId,
     SpanKind, Trace, TraceContext, TraceId, TraceSettings,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::{Clock, Phase};
+use crate::{Clock, Phase, Timing};
 
 /// Spans of one exchange at most, so that a plugin that calls out in a loop cannot make it grow.
 const MAX_SPANS: usize = 256;
@@ -194,6 +194,9 @@ pub struct OpenSpan(Option<u16>);
 #[derive(Debug, Default)]
 pub struct Trace {
     on: bool,
+    /// `on`, or a timing is recorded: what the engine asks before it looks at either.
+    watched: bool,
+    timing: Option<Box<Timing>>,
     records: Instrumentations,
     /// Plugins that may still want the record.
     interested: u8,
@@ -213,6 +216,8 @@ impl Trace {
     /// Back to off, keeping memory.
     pub fn clear(&mut self) {
         self.on = false;
+        self.watched = false;
+        self.timing = None;
         self.records = Instrumentations::NONE;
         self.interested = 0;
         self.spans.clear();
@@ -226,6 +231,7 @@ impl Trace {
     /// Begins to record: some plugin of the plan traces, which of them see this exchange is not known yet.
     pub fn begin(&mut self, records: Instrumentations) {
         self.on = true;
+        self.watched = true;
         self.records = records;
         self.interested = u8::MAX;
     }
@@ -247,9 +253,48 @@ impl Trace {
     fn stop_if_unwanted(&mut self) {
         if self.interested == 0 {
             self.on = false;
+            self.watched = self.timing.is_some();
             self.records = Instrumentations::NONE;
             self.spans.clear();
         }
+    }
+
+    /// Records a timing too, whether or not somebody traces.
+    pub fn begin_timing(&mut self, timing: Timing) {
+        self.timing = Some(Box::new(timing));
+        self.watched = true;
+    }
+
+    /// The timing, if one is recorded.
+    #[must_use]
+    pub fn timing(&self) -> Option<&Timing> {
+        self.timing.as_deref()
+    }
+
+    /// As [`timing`](Self::timing), to record more.
+    pub fn timing_mut(&mut self) -> Option<&mut Timing> {
+        self.timing.as_deref_mut()
+    }
+
+    /// Goes into a part of the timing; see [`Timing::enter`].
+    pub fn enter(&mut self, name: &str, clock: &dyn Clock) {
+        if let Some(timing) = &mut self.timing {
+            timing.enter(name, clock.monotonic_ns());
+        }
+    }
+
+    /// Leaves so many parts of the timing.
+    pub fn leave(&mut self, parts: usize, clock: &dyn Clock) {
+        if let Some(timing) = &mut self.timing {
+            let now = clock.monotonic_ns();
+            (0..parts).for_each(|_| timing.leave(now));
+        }
+    }
+
+    /// Whether times and spans are wanted, or a timing.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether times and spans are wanted.

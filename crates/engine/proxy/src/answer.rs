@@ -14,6 +14,7 @@ use crate::alongside::Beside;
 use crate::attempts;
 use crate::error_body::{self, Form};
 use crate::forward::{Forwarding, Sent};
+use crate::request_debug;
 use crate::response_headers::{self, ShownLatencies};
 use crate::transform;
 use crate::walk::{self, Collection, Walked};
@@ -214,7 +215,11 @@ pub async fn respond(
 ) -> Result<Answered, Fault> {
     x.response_body = Some(body);
     let mut none = crate::body_source::BodySource::absent(&f.worker.settings);
-    match walk::response(stage.chain, stage.collection, x, &f.worker.host, &mut none).await {
+    let clock = &*f.worker.node.clock;
+    x.trace.enter("response", clock);
+    let responded = walk::response(stage.chain, stage.collection, x, &f.worker.host, &mut none).await;
+    x.trace.leave(1, clock);
+    match responded {
         Walked::On => {}
         Walked::Reply(reply) => return own(f.worker, x, *reply, out, stage).await.map_err(|_| client_gone()),
         Walked::Fault(fault) => return Err(*fault),
@@ -252,6 +257,9 @@ pub fn finish_head(worker: &Worker, x: &mut Exchange, stage: &Stage<'_>) {
     let rules = &worker.settings.response_headers;
     response_headers::mark_proxied(&mut headers, x, rules, &worker.settings.server_token, shown(x));
     add_debug(worker, x, &mut headers);
+    if x.trace.is_watched() {
+        request_debug::show(x, &mut headers, &*worker.node.clock);
+    }
     x.response.headers = headers;
 }
 
@@ -490,6 +498,9 @@ async fn send_own(
         }
     }
     add_debug(worker, x, &mut headers);
+    if x.trace.is_watched() {
+        request_debug::show(x, &mut headers, &*worker.node.clock);
+    }
     if !headers.contains("date") {
         headers.append_clean(b"Date", &worker.wires.date());
     }

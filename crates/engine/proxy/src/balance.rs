@@ -14,6 +14,7 @@ use gibbon_plan::{HashSource, Upstream};
 use smallvec::SmallVec;
 
 use crate::names::Named;
+use crate::request_debug;
 use crate::upstreams::Live;
 use crate::worker::Worker;
 
@@ -99,13 +100,17 @@ async fn named(worker: &Worker, x: &mut Exchange, host: HostName, port: u16) -> 
     Ok(Peer { address: SocketAddr::new(named.ip, port), host, balanced: None })
 }
 
-/// Asks the resolver, as a span where those are recorded.
+/// Asks the resolver, as a span and a part of the timing where those are recorded.
 async fn resolved(worker: &Worker, x: &mut Exchange, host: &str, port: u16) -> Result<Named, Fault> {
     let clock = &*worker.node.clock;
-    let recorded = x.trace.records(Instrumentations::DNS_QUERY);
-    let start = if recorded { clock.monotonic_ns() } else { 0 };
-    let named = worker.node.upstreams.names.next(host).await;
-    if recorded {
+    if !x.trace.is_watched() {
+        return worker.node.upstreams.names.next(host).await.0;
+    }
+    request_debug::enter_resolving(x, host, clock);
+    let start = clock.monotonic_ns();
+    let (named, cached) = worker.node.upstreams.names.next(host).await;
+    request_debug::leave_resolving(x, cached, clock);
+    if x.trace.records(Instrumentations::DNS_QUERY) {
         let outcome = named.as_ref().map(|named| named.ip).map_err(|fault| fault.to_string().into());
         let kind = SpanKind::Dns { host: host.into(), port, outcome };
         x.trace.add(kind, start, clock.monotonic_ns());

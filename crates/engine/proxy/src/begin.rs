@@ -5,6 +5,7 @@ use gibbon_pdk::{Clock, Exchange, RequestId};
 
 use crate::body_source::BodySource;
 use crate::random::RequestIds;
+use crate::request_debug;
 use crate::settings::{ConnectionFacts, ProxySettings};
 
 /// Moves the head into a cleared exchange and fills in what is known before any rule runs.
@@ -27,6 +28,9 @@ pub fn begin(
     x.body = body.initial();
     x.request_bytes = body.bytes_received();
     find_client(x, facts, settings);
+    if settings.request_debug.is_some() && request_debug::is_asked(&x.request.headers) {
+        request_debug::begin(x, settings);
+    }
 }
 
 /// Trust decides on forwarded headers, and on whether a header may name the client.

@@ -7,6 +7,7 @@ use gibbon_plan::Chain;
 
 use crate::body_source::BodySource;
 use crate::caught::{self, Panicked};
+use crate::request_debug;
 use crate::run::WalkedChain;
 use crate::walk::{self, Collection};
 use crate::worker::Worker;
@@ -28,6 +29,9 @@ pub fn finish(
     worker.counters.requests.add(1);
     if let Err(fault) = log_phase(worker, x, &walked.chain, &walked.collection) {
         report(x, &fault);
+    }
+    if x.trace.is_watched() {
+        request_debug::log(x, &*worker.node.clock);
     }
     if let Some(log) = &worker.access_log {
         log.write(x);
@@ -58,7 +62,7 @@ pub fn report(x: &Exchange, fault: &Fault) {
 }
 
 /// As it came, but for bytes that are no text.
-fn request_line(x: &Exchange) -> String {
+pub fn request_line(x: &Exchange) -> String {
     let head = &x.request;
     format!("{} {} {}", head.method.as_str(), String::from_utf8_lossy(&head.target), head.version.protocol())
 }

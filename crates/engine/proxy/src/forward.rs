@@ -22,6 +22,7 @@ use crate::answer::{self, Answered, Stage};
 use crate::balance::{Balanced, Peer, Tries, next_peer};
 use crate::body_source::{BodySource, body_fault};
 use crate::link::{Link, open};
+use crate::request_debug;
 use crate::request_headers::{self, Hop, asks_for_websocket};
 use crate::upgrade;
 use crate::worker::{Bound, Pinned, Worker};
@@ -149,7 +150,11 @@ pub async fn attempt<'c>(
 ) -> Tried {
     let clock = &*f.worker.node.clock;
     let begin = clock.monotonic_ns();
-    let peer = match next_peer(f.worker, x, f.upstream.as_ref(), f.address, tries).await {
+    let peer = next_peer(f.worker, x, f.upstream.as_ref(), f.address, tries).await;
+    if x.trace.is_watched() {
+        request_debug::balanced(x, begin, clock);
+    }
+    let peer = match peer {
         Ok(peer) => peer,
         Err(fault) => return Tried::Failed(fault, None),
     };

@@ -36,18 +36,13 @@ impl Names {
         &self.resolver
     }
 
-    /// The next address of a name; waits only if the cache cannot answer.
-    ///
-    /// # Errors
-    /// 503 when the name does not exist or is empty, 500 with the resolver's text otherwise.
-    pub async fn next(&self, host: &str) -> Result<Named, Fault> {
-        let outcome = match self.resolver.cached(host) {
-            Some(outcome) => outcome,
-            None => self.resolver.lookup(host).await,
-        };
-        let answer = outcome.map_err(|error| fault(host, &error))?;
-        let record = answer.next().ok_or_else(|| unresolved(host, "no addresses"))?;
-        Ok(Named { ip: record.ip, port: record.port })
+    /// The next address of a name, and whether the cache knew; waits only if it did not. Errors are 503 when the name
+    /// does not exist or is empty, 500 with the resolver's text otherwise.
+    pub async fn next(&self, host: &str) -> (Result<Named, Fault>, bool) {
+        match self.resolver.cached(host) {
+            Some(outcome) => (named(host, outcome), true),
+            None => (named(host, self.resolver.lookup(host).await), false),
+        }
     }
 
     /// All addresses of a name for a balancer, and in how many milliseconds to ask again.
@@ -58,6 +53,12 @@ impl Names {
             Err(error) => (Resolution::Failed(error.to_string()), RETRY_FAILED_MS),
         }
     }
+}
+
+fn named(host: &str, outcome: Result<Arc<Answer>, DnsError>) -> Result<Named, Fault> {
+    let answer = outcome.map_err(|error| fault(host, &error))?;
+    let record = answer.next().ok_or_else(|| unresolved(host, "no addresses"))?;
+    Ok(Named { ip: record.ip, port: record.port })
 }
 
 fn fault(host: &str, error: &DnsError) -> Fault {

@@ -22,7 +22,7 @@ thread_local! {
 
 /// Where calls are noted, if they are wanted.
 pub fn wanted(trace: &Trace) -> Option<Notes> {
-    trace.records(Instrumentations::HTTP_CLIENT).then(Notes::default)
+    (trace.records(Instrumentations::HTTP_CLIENT) || trace.timing().is_some()).then(Notes::default)
 }
 
 /// Runs a step whose calls are noted.
@@ -36,11 +36,30 @@ pub async fn noting<T>(notes: Option<&Notes>, step: impl Future<Output = T>) -> 
     .await
 }
 
-/// Makes spans of what was noted.
+/// Makes spans of what was noted, and parts of the timing.
 pub fn record(notes: Option<Notes>, trace: &mut Trace) {
     let Some(Notes(calls)) = notes else { return };
     for (call, start, end) in calls.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        trace.add(SpanKind::Outcall(Box::new(call)), start, end);
+        if let Some(timing) = trace.timing_mut() {
+            timing.add(&["external_http", &destination(&call.url), "http_request"], start, end);
+        }
+        if trace.records(Instrumentations::HTTP_CLIENT) {
+            trace.add(SpanKind::Outcall(Box::new(call)), start, end);
+        }
+    }
+}
+
+/// Scheme, host and port of a URL, the port also where it is the scheme's own.
+fn destination(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let has_port = authority.rsplit(':').next().is_some_and(|port| !port.is_empty() && !port.contains(']'))
+        && authority.contains(':')
+        && !authority.ends_with(']');
+    match (has_port, scheme) {
+        (true, _) => format!("{scheme}://{authority}"),
+        (false, "https") => format!("{scheme}://{authority}:443"),
+        (false, _) => format!("{scheme}://{authority}:80"),
     }
 }
 

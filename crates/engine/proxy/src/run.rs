@@ -189,7 +189,9 @@ async fn stations<'c>(
     let clock = &*worker.node.clock;
 
     // 5. rewrite: the global chain only.
+    x.trace.enter("rewrite", clock);
     let rewritten = walk::global(Waiting::Rewrite, &pinned.global, x, host, body).await;
+    x.trace.leave(1, clock);
     if !matches!(rewritten, Walked::On) {
         *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
         x.trace.expect(pinned.global.tracers);
@@ -201,8 +203,13 @@ async fn stations<'c>(
 
     // 6. route: one look-up, then the rules of the matched route.
     let span = x.trace.start(Instrumentations::ROUTER, clock, || SpanKind::Router);
+    if x.trace.is_watched() {
+        x.trace.enter("access", clock);
+        x.trace.enter("router", clock);
+    }
     let found = route::find(worker, &pinned, x);
     x.trace.end(span, clock);
+    x.trace.leave(2, clock);
     x.trace.expect(found.as_ref().map_or(pinned.global.tracers, |bound| bound.chain.tracers));
     let Some(bound) = found else {
         *walked = WalkedChain::early(Rc::clone(&pinned.global), x);
@@ -223,14 +230,17 @@ async fn stations<'c>(
     if x.trace.is_on() {
         x.trace.times.access_start = clock.monotonic_ns();
     }
+    x.trace.enter("access", clock);
     let accessed = walk::collect(Waiting::Access, &chain, x, host, body, &mut walked.collection).await;
+    x.trace.leave(1, clock);
     x.latencies.access_end = worker.node.clock.monotonic_ns();
     go_on(accessed)?;
 
     // 8 and 9. balance and forward, as often as the rules allow; 10. answer.
     if x.attempts.is_some() {
         let mut stage = walked.stage();
-        return Ok(Box::pin(attempts::forward(worker, pinned, &bound, x, body, out, &mut stage)).await?);
+        // Not on the heap: the room of the other way to forward lies here unused, and an answer may stream for an hour.
+        return Ok(attempts::forward(worker, pinned, &bound, x, body, out, &mut stage).await?);
     }
     let forwarding = Forwarding::of(worker, pinned, &bound, x)?;
     if forwarding.buffers_request(x) {

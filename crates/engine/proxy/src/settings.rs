@@ -12,6 +12,16 @@ use crate::real_ip::RealIp;
 use crate::request_headers::RequestHeaderRules;
 use crate::response_headers::ResponseHeaderRules;
 
+/// A text that is not to be shown, not even among settings.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 /// Settings of the HTTP request path.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
@@ -41,6 +51,9 @@ pub struct ProxySettings {
     pub stream_proxy_protocol: bool,
     /// Whether Kong-Debug is honoured (`allow_debug_header`).
     pub debug_header: bool,
+    /// What clients elsewhere must show to learn where their request's time went (`request_debug_token`); `None` where
+    /// nobody learns it (`request_debug`).
+    pub request_debug: Option<Secret>,
     pub upstream: UpstreamSettings,
 }
 

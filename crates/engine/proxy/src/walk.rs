@@ -71,13 +71,13 @@ async fn run_step(
     host: &Host,
     body: &mut BodySource<'_, '_>,
 ) -> Walked {
-    if x.trace.is_on() {
+    if x.trace.is_watched() {
         return Box::pin(run_traced(which, instance, x, host, body)).await;
     }
     run_handler(which, instance, x, host, body).await
 }
 
-/// As a span, with the calls that the handler makes.
+/// As a span and a part of the timing, with the calls that the handler makes.
 async fn run_traced(
     which: Waiting,
     instance: &Instance,
@@ -85,12 +85,25 @@ async fn run_traced(
     host: &Host,
     body: &mut BodySource<'_, '_>,
 ) -> Walked {
+    enter_plugin(x, instance, host);
     let span = x.trace.start_step(which.instrumented(), which.phase(), &instance.name, &*host.clock);
     let notes = outcalls::wanted(&x.trace);
     let walked = outcalls::noting(notes.as_ref(), run_handler(which, instance, x, host, body)).await;
     outcalls::record(notes, &mut x.trace);
     x.trace.end(span, &*host.clock);
+    x.trace.leave(PLUGIN_PARTS, &*host.clock);
     walked
+}
+
+/// Of a plugin's step in the timing: all plugins, those of this name, this one.
+const PLUGIN_PARTS: usize = 3;
+
+fn enter_plugin(x: &mut Exchange, instance: &Instance, host: &Host) {
+    if x.trace.timing().is_some() {
+        for part in ["plugins", &*instance.name, &instance.id.to_string()] {
+            x.trace.enter(part, &*host.clock);
+        }
+    }
 }
 
 async fn run_handler(
@@ -201,33 +214,48 @@ pub async fn response(
 }
 
 pub fn header_filter(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host) {
-    if !chain.phases.contains(Phase::HeaderFilter) {
-        return;
+    x.trace.enter("header_filter", &*host.clock);
+    if chain.phases.contains(Phase::HeaderFilter) {
+        if x.trace.is_on() {
+            x.trace.times.header_filter_start = host.clock.monotonic_ns();
+        }
+        for instance in participants(chain, collection, Phase::HeaderFilter) {
+            let kind = Instrumentations::PLUGIN_HEADER_FILTER;
+            let span = x.trace.start_step(kind, Phase::HeaderFilter, &instance.name, &*host.clock);
+            timed(instance, x, host, |x| instance.handler.header_filter(x, host));
+            x.trace.end(span, &*host.clock);
+        }
+        if x.trace.is_on() {
+            x.trace.times.header_filter_end = host.clock.monotonic_ns();
+        }
     }
-    if x.trace.is_on() {
-        x.trace.times.header_filter_start = host.clock.monotonic_ns();
-    }
-    for instance in participants(chain, collection, Phase::HeaderFilter) {
-        let kind = Instrumentations::PLUGIN_HEADER_FILTER;
-        let span = x.trace.start_step(kind, Phase::HeaderFilter, &instance.name, &*host.clock);
-        instance.handler.header_filter(x, host);
-        x.trace.end(span, &*host.clock);
-    }
-    if x.trace.is_on() {
-        x.trace.times.header_filter_end = host.clock.monotonic_ns();
-    }
+    x.trace.leave(1, &*host.clock);
 }
 
 pub fn body_filter(chain: &Chain, collection: &Collection, x: &mut Exchange, chunk: &mut BodyChunk, host: &Host) {
+    x.trace.enter("body_filter", &*host.clock);
     for instance in participants(chain, collection, Phase::BodyFilter) {
-        instance.handler.body_filter(x, chunk, host);
+        timed(instance, x, host, |x| instance.handler.body_filter(x, chunk, host));
     }
+    x.trace.leave(1, &*host.clock);
+}
+
+/// Runs a step that cannot wait, as a part of the timing.
+fn timed(instance: &Instance, x: &mut Exchange, host: &Host, step: impl FnOnce(&mut Exchange)) {
+    if !x.trace.is_watched() {
+        return step(x);
+    }
+    enter_plugin(x, instance, host);
+    step(x);
+    x.trace.leave(PLUGIN_PARTS, &*host.clock);
 }
 
 pub fn log(chain: &Chain, collection: &Collection, x: &mut Exchange, host: &Host) {
+    x.trace.enter("log", &*host.clock);
     if chain.phases.contains(Phase::Log) {
         for instance in participants(chain, collection, Phase::Log) {
-            instance.handler.log(x, host);
+            timed(instance, x, host, |x| instance.handler.log(x, host));
         }
     }
+    x.trace.leave(1, &*host.clock);
 }

@@ -148,7 +148,7 @@ pub struct Worker {
 impl Worker {
     #[must_use]
     pub fn new(number: usize, settings: Rc<ProxySettings>, node: Arc<Node>, mut host: Host) -> Self {
-        if !host.node.tracing.instrumentations.is_empty() {
+        if !host.node.tracing.instrumentations.is_empty() || settings.request_debug.is_some() {
             host.http = Arc::new(NotedHttp { inner: host.http, clock: Arc::clone(&host.clock) });
         }
         let upstream = &settings.upstream;

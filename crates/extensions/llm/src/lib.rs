@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod json;
 pub mod origin;
 pub mod pass;
+pub mod passing;
 pub mod price;
 pub mod provider;
 pub mod seen;

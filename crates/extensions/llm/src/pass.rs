@@ -187,7 +187,11 @@ impl UsageFilter {
                 _ => self.line_feed(rest),
             };
         }
-        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        loop {
+            if self.block.is_empty() {
+                rest = self.pass_whole(rest, out);
+            }
+            let Some(at) = memchr::memchr2(b'\n', b'\r', rest) else { break };
             let (line, after) = rest.split_at_checked(at + 1).unwrap_or((rest, &[]));
             let blank = self.block.len() == self.line && line.len() == 1;
             self.block.extend_from_slice(line);
@@ -213,6 +217,21 @@ impl UsageFilter {
         self.leave(out);
     }
 
+    /// Passes whole events on at once as long as none of them mentions tokens; the bytes behind them. Most of a stream goes
+    /// this way, and an upstream that writes in blocks puts hundreds of events into one.
+    fn pass_whole<'a>(&mut self, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        // A CR might still belong to the end of a line: such streams go line by line.
+        if memchr::memchr2(b'\n', b'\r', rest).is_none_or(|at| rest.get(at) == Some(&b'\r')) {
+            return rest;
+        }
+        let before = rest.get(..next_usage(rest).unwrap_or(rest.len())).unwrap_or_default();
+        let Some(end) = memchr::memmem::rfind(before, b"\n\n") else { return rest };
+        let (whole, after) = rest.split_at_checked(end + 2).unwrap_or((rest, &[]));
+        out.extend_from_slice(whole);
+        self.passed = true;
+        after
+    }
+
     /// Takes a LF that belongs to the CR before it.
     fn line_feed<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
         let Some(after) = rest.strip_prefix(b"\n") else { return rest };
@@ -231,10 +250,19 @@ impl UsageFilter {
     }
 }
 
+/// Where tokens are mentioned, be it within a text. OpenAI writes `null` for them into every event but the last.
+fn next_usage(text: &[u8]) -> Option<usize> {
+    const KEY: &[u8] = b"\"usage\"";
+    memchr::memmem::find_iter(text, KEY).find(|at| {
+        let behind = text.get(at + KEY.len()..).unwrap_or_default().trim_ascii_start();
+        !behind.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+    })
+}
+
 /// Whether an event has tokens and no choices.
 fn only_usage(block: &[u8]) -> bool {
     // Most do not even mention tokens.
-    if memchr::memmem::find(block, b"\"usage\"").is_none() {
+    if next_usage(block).is_none() {
         return false;
     }
     let mut found = false;

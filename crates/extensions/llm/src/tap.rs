@@ -6,6 +6,7 @@ use crate::dialect::{Codec, Dialect};
 use crate::json::scan;
 use crate::seen::Seen;
 use gibbon_frames::{FrameError, aws, json_array, lines, sse};
+use memchr::memchr2;
 
 /// What was seen of a whole answer that passes through.
 #[must_use]
@@ -21,6 +22,7 @@ pub struct StreamTap {
     codec: &'static dyn Codec,
     splitter: Splitter,
     seen: Seen,
+    likeness: Likeness,
 }
 
 /// The framings a provider may stream in, told apart by media type and first byte.
@@ -47,14 +49,14 @@ impl StreamTap {
             "application/json" => Splitter::Array(json_array::Splitter::default()),
             _ => Splitter::Sse(sse::Splitter::default()),
         };
-        Self { codec: dialect.codec(), splitter, seen: Seen::default() }
+        Self { codec: dialect.codec(), splitter, seen: Seen::default(), likeness: Likeness::default() }
     }
 
     /// Takes the next bytes.
     pub fn push(&mut self, chunk: &[u8]) {
-        let (codec, seen) = (self.codec, &mut self.seen);
+        let (codec, seen, likeness) = (self.codec, &mut self.seen, &mut self.likeness);
         let result = match &mut self.splitter {
-            Splitter::Sse(s) => s.push(chunk, |e| event(codec, e, seen)),
+            Splitter::Sse(s) => s.push(chunk, |e| event(codec, e, seen, likeness)),
             Splitter::Aws(s) => s.push(chunk, |m| message(codec, m, seen)),
             Splitter::Lines(s) => s.push(chunk, |l| codec.tap_event("", l, seen)),
             Splitter::Array(s) => s.push(chunk, |e| codec.tap_event("", e, seen)),
@@ -65,9 +67,9 @@ impl StreamTap {
 
     /// The body has ended.
     pub fn finish(&mut self) {
-        let (codec, seen) = (self.codec, &mut self.seen);
+        let (codec, seen, likeness) = (self.codec, &mut self.seen, &mut self.likeness);
         let result = match &mut self.splitter {
-            Splitter::Sse(s) => s.finish(|e| event(codec, e, seen)),
+            Splitter::Sse(s) => s.finish(|e| event(codec, e, seen, likeness)),
             Splitter::Lines(s) => s.finish(|l| codec.tap_event("", l, seen)),
             Splitter::Aws(s) => s.finish(),
             Splitter::Array(s) => s.finish(),
@@ -93,11 +95,76 @@ impl StreamTap {
     }
 }
 
-fn event(codec: &dyn Codec, e: sse::Event<'_>, seen: &mut Seen) {
+fn event(codec: &dyn Codec, e: sse::Event<'_>, seen: &mut Seen, likeness: &mut Likeness) {
     if e.data == b"[DONE]" {
         seen.ended = true;
-    } else {
+        return;
+    }
+    // Named events say by their name what they are, and are read each for itself.
+    if !e.name.is_empty() {
         codec.tap_event(std::str::from_utf8(e.name).unwrap_or_default(), e.data, seen);
+        return;
+    }
+    if let Some(count) = likeness.characters(e.data) {
+        seen.first_token |= count > 0;
+        seen.characters += count;
+        return;
+    }
+    let before = seen.characters;
+    codec.tap_event("", e.data, seen);
+    let counted = seen.characters - before;
+    if counted > 0 && seen.failure.is_none() {
+        likeness.learn(e.data, codec.only_text(e.data), counted);
+    }
+}
+
+/// What the last event of a stream looked like around its text. Most events differ from the one before in nothing else,
+/// and one that does not says nothing new but how much text it has: it need not be read as JSON.
+#[derive(Debug, Default)]
+struct Likeness {
+    /// Up to and with the opening quote of the text.
+    before: Box<[u8]>,
+    /// From its closing quote on.
+    behind: Box<[u8]>,
+    /// Events since the last that was like the one before it.
+    unlike: u8,
+}
+
+impl Likeness {
+    /// A stream of which so many events in a row were unlike the one before does not repeat itself.
+    const GIVEN_UP: u8 = 16;
+
+    /// The characters of the text of `data`, if all around it is as it was in the last event.
+    fn characters(&mut self, data: &[u8]) -> Option<u64> {
+        if self.before.is_empty() {
+            return None;
+        }
+        let text = data.strip_prefix(&*self.before)?.strip_suffix(&*self.behind)?;
+        // A quote would end the text earlier, and an escape is one character: both are for a closer look.
+        if memchr2(b'"', b'\\', text).is_some() {
+            return None;
+        }
+        self.unlike = 0;
+        Some(text.iter().filter(|b| !(0x80..=0xBF).contains(*b)).count() as u64)
+    }
+
+    /// Takes an event for the next one's likeness. `text` is where its text stands, between its quotes; `counted` are all
+    /// characters that were counted in the event.
+    fn learn(&mut self, data: &[u8], text: Option<&[u8]>, counted: u64) {
+        if self.unlike == Self::GIVEN_UP {
+            return;
+        }
+        self.unlike += 1;
+        // If something else in it counts as well, it is not alike.
+        let Some(value) = text.filter(|text| characters(text) == counted) else { return };
+        let Some(start) = (value.as_ptr() as usize).checked_sub(data.as_ptr() as usize) else { return };
+        let (Some(before), Some(behind)) = (data.get(..=start), data.get(start + value.len() - 1..)) else { return };
+        if *self.before != *before {
+            self.before = before.into();
+        }
+        if *self.behind != *behind {
+            self.behind = behind.into();
+        }
     }
 }
 
@@ -169,8 +236,42 @@ pub(crate) fn object(seen: &mut Seen, value: Option<&[u8]>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use super::characters;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An event of a chat, as providers write them.
+    fn events() -> impl Strategy<Value = Vec<String>> {
+        let said = prop_oneof![
+            "[a-zé\"\\\\\n]{0,6}".prop_map(|t| serde_json::json!({ "content": t })),
+            "[a-z]{0,3}".prop_map(|t| serde_json::json!({"content": t, "reasoning_content": t})),
+            "[a-z]{1,3}".prop_map(|t| serde_json::json!({"tool_calls": [{"function": {"arguments": t}}]})),
+            Just(serde_json::json!({"content": null})),
+        ];
+        let one =
+            (said, prop_oneof![9 => Just(None), 1 => Just(Some("stop"))], 0..2u8).prop_map(|(delta, finish, index)| {
+                let choice = serde_json::json!({"index": index, "delta": delta, "finish_reason": finish});
+                let event = serde_json::json!({"id": "c", "model": "m", "choices": [choice], "usage": null});
+                format!("data: {event}\n\n")
+            });
+        prop::collection::vec(one, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn events_that_are_alike_count_as_if_each_was_read(events in events(), size in 1usize..200) {
+            let mut tap = StreamTap::new(Dialect::OpenAiChat, "text/event-stream");
+            for chunk in events.concat().as_bytes().chunks(size) {
+                tap.push(chunk);
+            }
+            let mut read = Seen::default();
+            for event in &events {
+                Dialect::OpenAiChat.codec().tap_event("", event["data: ".len()..].trim_end().as_bytes(), &mut read);
+            }
+            prop_assert_eq!(tap.seen(), &read);
+        }
+    }
 
     #[test]
     fn escapes_and_multibyte_characters_count_once() {

@@ -71,12 +71,25 @@ impl ServiceAccount {
     }
 
     fn assertion(&self, audience: &str, now: u64) -> Result<String, TokenError> {
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id});
-        let claims = json!({
+        self.signed(&json!({
             "iss": self.email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now.saturating_add(LIFE),
-        });
+        }))
+    }
+
+    /// An assertion of who one is, for `audience` and so many seconds from `now` (since 1970).
+    ///
+    /// # Errors
+    /// Signing failed.
+    pub fn identity(&self, audience: &str, now: u64, seconds: u64) -> Result<String, TokenError> {
+        self.signed(&json!({
+            "iss": self.email, "sub": self.email, "aud": audience, "iat": now, "exp": now.saturating_add(seconds),
+        }))
+    }
+
+    fn signed(&self, claims: &Value) -> Result<String, TokenError> {
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id});
         let part = |v: &Value| BASE64_URL_SAFE_NO_PAD.encode(v.to_string());
-        let text = format!("{}.{}", part(&header), part(&claims));
+        let text = format!("{}.{}", part(&header), part(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         // PKCS #1 v1.5 signatures are deterministic; the random source is only asked for blinding.
         self.key
@@ -102,6 +115,18 @@ pub fn metadata(url: Option<&str>) -> Result<TokenRequest, AddressError> {
     let address = Address::parse(url.unwrap_or(METADATA_URL))?;
     let headers = vec![("Metadata-Flavor".to_owned(), "Google".to_owned())];
     Ok(TokenRequest { method: "GET", address, headers, body: Vec::new() })
+}
+
+/// A request to the metadata server at `url` for an assertion of who the machine is, for `audience`. What is answered is the
+/// assertion itself.
+///
+/// # Errors
+/// The address is none.
+pub fn machine_identity(url: &str, audience: &str) -> Result<TokenRequest, AddressError> {
+    let mut request = metadata(Some(url))?;
+    request.address.query.push(("audience".to_owned(), audience.to_owned()));
+    request.address.query.push(("format".to_owned(), "full".to_owned()));
+    Ok(request)
 }
 
 /// Reads the answer to either.

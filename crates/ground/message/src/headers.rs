@@ -146,6 +146,13 @@ impl Headers {
         self.get(name).and_then(|v| std::str::from_utf8(v).ok())
     }
 
+    /// Whether the name of some field begins with these bytes: a look at the lengths for most that do not.
+    #[must_use]
+    pub fn any_begins(&self, prefix: &[u8]) -> bool {
+        let begins = |name: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        self.entries.iter().any(|e| e.name.len as usize >= prefix.len() && begins(e.name.of(&self.arena)))
+    }
+
     /// All values of `name` in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
@@ -175,7 +182,10 @@ impl Headers {
         if parts.iter().any(|part| may_need_escapes(part)) {
             return self.append(name, parts.concat());
         }
-        self.append_clean_parts(name, parts);
+        match parts {
+            [value] => self.append_clean(name, value),
+            _ => self.append_clean_parts(name, parts),
+        }
     }
 
     /// Puts more behind the first value of `name`; nothing happens without one.
@@ -252,18 +262,30 @@ impl Headers {
 
     /// Adds a field whose bytes are known to be harmless: they come from another block or are a
     /// constant. Saves the checks of [`append`](Self::append) on the hot path.
-    #[inline]
+    // Where the name is a constant its copy is a few moves, and nothing is left of the checks.
+    #[inline(always)]
     pub fn append_clean(&mut self, name: &[u8], value: &[u8]) {
-        self.append_clean_parts(name, &[value]);
+        debug_assert!(is_token(name) && !value.iter().any(|&b| is_forbidden_in_value(b)));
+        let start = self.arena.len();
+        self.arena.reserve(name.len() + SEPARATOR.len() + value.len() + LINE_END.len());
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(SEPARATOR);
+        self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(LINE_END);
+        self.push_line_entry(start, name.len());
     }
 
     /// As [`append_clean`](Self::append_clean), with a value in several parts.
-    #[inline]
     pub fn append_clean_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
         debug_assert!(is_token(name) && !parts.iter().copied().flatten().any(|&b| is_forbidden_in_value(b)));
         let start = self.arena.len();
         push_line(&mut self.arena, name, parts);
-        let colon = start + name.len();
+        self.push_line_entry(start, name.len());
+    }
+
+    /// The entry of the line that the arena ends with.
+    fn push_line_entry(&mut self, start: usize, name: usize) {
+        let colon = start + name;
         let value = Span::new(colon + SEPARATOR.len(), self.arena.len() - LINE_END.len());
         self.entries.push(Entry { name: Span::new(start, colon), value });
     }
@@ -328,8 +350,7 @@ impl Headers {
     }
 }
 
-/// Room is made once, so that the parts are plain copies; here, so that the copy of a constant name is a few moves.
-#[inline]
+/// Room is made once, so that the parts are plain copies.
 fn push_line(out: &mut Vec<u8>, name: &[u8], parts: &[&[u8]]) {
     let value: usize = parts.iter().map(|part| part.len()).sum();
     out.reserve(name.len() + SEPARATOR.len() + value + LINE_END.len());

@@ -8,6 +8,7 @@ use gibbon_llm::Error as LlmError;
 use gibbon_llm::convert::{self, Prepared};
 use gibbon_llm::dialect::{Dialect, Reply as Answer};
 use gibbon_llm::pass::Changes;
+use gibbon_llm::passing::PassingTap;
 use gibbon_llm::provider::{Address, Credential, Operation, Settings, retry_after_ms};
 use gibbon_message::{Headers, uri};
 use gibbon_pdk::{
@@ -19,6 +20,7 @@ use crate::call::Call;
 use crate::config::LlmFormat;
 use crate::gate;
 use crate::incoming::{Incoming, Refusal};
+use crate::passed_on::{Form, Passing, Resource};
 use crate::relay;
 use crate::target::Target;
 
@@ -98,6 +100,11 @@ impl Calls {
         Flow::Reply(Box::new(refusal.reply(self.incoming.format)))
     }
 
+    /// The body was on its way, and cannot be sent once more.
+    fn is_spent(&self) -> bool {
+        self.incoming.passed_on.as_ref().is_some_and(|passed_on| passed_on.unread)
+    }
+
     /// The model to ask for.
     fn model(&self, target: &Target, x: &Exchange) -> Result<String, Refusal> {
         let asked = self.incoming.model.as_deref();
@@ -140,11 +147,16 @@ impl Calls {
     async fn set_up(&mut self, x: &mut Exchange, host: &Host) -> Result<(), Flow> {
         let (target, model) = self.admitted(x, host).await?;
         let settings = target.settings(x).map_err(|e| self.refuse(&Refusal::new(400, e)))?;
-        let operation = self.incoming.operation;
+        let operation = target.preset.stands_in(self.incoming.operation);
         let provider = self.incoming.dialect.map(|_| target.speaks(operation, &model, &settings));
         let written = self.write(&target, &model, provider, &settings, host).await;
         let written = written.map_err(|refusal| self.refuse(&refusal))?;
-        let address = target.preset.place(operation, &model, self.incoming.stream, &settings);
+        let address = match self.incoming.passed_on.as_ref().and_then(|passed_on| passed_on.resource.as_ref()) {
+            None => target.preset.place(operation, &model, self.incoming.stream, &settings),
+            Some(Resource { kind, rest }) => {
+                target.preset.place_of(operation, kind, rest, &model, &settings, target.has_placed_address())
+            }
+        };
         let address = address.map_err(|e| self.refuse(&Refusal::new(400, e.to_string())))?;
         let now = host.clock.wall().max(0) as u64;
         let credentials = match target.identity.ready(now) {
@@ -155,7 +167,10 @@ impl Calls {
             })?,
         };
         let passed = written.passed;
-        self.address(x, &target, address, written.encoded.body, &credentials, &settings, now);
+        // A body that is still on its way stays where it is.
+        let unread = self.incoming.passed_on.as_ref().is_some_and(|passed_on| passed_on.unread);
+        let body = (!unread).then_some(written.encoded.body);
+        self.address(x, &target, address, body, &credentials, &settings, now);
         if let Some(call) = x.slots.get_mut::<Call>().filter(|call| call.started == 0) {
             call.started = host.clock.monotonic_ns();
         }
@@ -172,6 +187,10 @@ impl Calls {
         settings: &Settings,
         host: &Host,
     ) -> Result<Prepared, Refusal> {
+        if let Some(passed_on) = &self.incoming.passed_on {
+            let body = passed_on.body(&self.incoming, model)?.unwrap_or_default();
+            return Ok(Prepared { encoded: gibbon_llm::dialect::Encoded { body, dropped: Vec::new() }, passed: true });
+        }
         let as_it_is = || Prepared { encoded: convert_nothing(&self.incoming), passed: true };
         let (Some(client), Some(provider)) = (self.incoming.dialect, provider) else { return Ok(as_it_is()) };
         if !matches!(self.incoming.operation, Operation::Chat | Operation::Completions | Operation::Responses) {
@@ -237,12 +256,14 @@ impl Calls {
         x: &mut Exchange,
         target: &Target,
         mut address: Address,
-        mut body: Vec<u8>,
+        body: Option<Vec<u8>>,
         credentials: &[Credential],
         settings: &Settings,
         now: u64,
     ) {
         self.merge_query(x, &mut address);
+        let streams = body.is_none();
+        let mut body = body.unwrap_or_default();
         let mut headers = Headers::new();
         self.own_headers(x, target, settings, &mut headers);
         let mut shown: Vec<(String, String)> = Vec::new();
@@ -284,7 +305,9 @@ impl Calls {
         x.destination.timeouts = self.choose.timeouts().or(timeouts);
         x.destination.tls = tls;
         x.destination.headers = Some(headers);
-        x.body = RequestBody::Whole(body.into());
+        if !streams {
+            x.body = RequestBody::Whole(body.into());
+        }
     }
 
     /// The client's query goes along where the provider may understand it; what the provider's address says wins, but
@@ -307,8 +330,19 @@ impl Calls {
     /// Headers that belong to the format, and those of the client's format that must not reach another provider: its
     /// own credentials before all.
     fn own_headers(&self, x: &Exchange, target: &Target, settings: &Settings, headers: &mut Headers) {
-        headers.set("Content-Type", "application/json");
-        match target.preset.accept_encoding {
+        match &self.incoming.passed_on {
+            None => headers.set("Content-Type", "application/json"),
+            Some(passed_on) => {
+                let threads = self.incoming.operation == Operation::Assistants;
+                if threads && !x.request.headers.contains("openai-beta") {
+                    headers.set("OpenAI-Beta", "assistants=v2");
+                }
+                if passed_on.form == Form::Json && !self.incoming.body.is_empty() {
+                    headers.set("Content-Type", "application/json");
+                }
+            }
+        }
+        match target.preset.accept_encoding.filter(|_| self.incoming.passed_on.is_none()) {
             Some(encodings) => headers.set("Accept-Encoding", encodings),
             // An encoding that cannot be read here must not be asked for.
             None if x.request.headers.contains("accept-encoding") => headers.set("Accept-Encoding", "identity"),
@@ -366,6 +400,10 @@ fn hide_keys(x: &mut Exchange, address: &Address, credentials: &[Credential]) {
     if let Some(call) = x.slots.get_mut::<Call>() {
         call.shown_query = target.split_once('?').map(|(_, query)| query.as_bytes().to_vec());
     }
+}
+
+fn media_type(x: &Exchange) -> String {
+    x.response.headers.get_str("content-type").unwrap_or_default().to_owned()
 }
 
 fn convert_nothing(incoming: &Incoming) -> gibbon_llm::dialect::Encoded {
@@ -432,7 +470,7 @@ impl AttemptSource for Calls {
             let rest = retry_after_ms(header, b"", host.clock.wall().max(0) as u64);
             self.rest = rest.filter(|_| matches!(status, 429 | 503 | 529));
         }
-        if status >= 400 && self.choose.may_follow(Failing::Status(status), true) {
+        if status >= 400 && !self.is_spent() && self.choose.may_follow(Failing::Status(status), true) {
             let cause = format!("{} answered with status {status}", current.target.provider());
             return Err(Fault::new(FaultKind::Status(status), Source::Upstream, Retry::Yes, cause));
         }
@@ -465,6 +503,12 @@ impl AttemptSource for Calls {
             holds,
             request: self.incoming.body.clone(),
         };
+        if self.incoming.passed_on.is_some() {
+            if status < 300 {
+                x.transformers.insert(0, Box::new(Passing(PassingTap::new(&media_type(x)))));
+            }
+            return Ok(());
+        }
         if let Some(transformer) = relay::of(x, way, answer) {
             x.transformers.insert(0, transformer);
         }
@@ -478,7 +522,8 @@ impl AttemptSource for Calls {
             fault.kind,
             FaultKind::ConnectRefused | FaultKind::ConnectTimeout | FaultKind::TlsHandshake | FaultKind::NameResolution
         );
-        let follow = fault.source != Source::Downstream && self.choose.may_follow(failing, sent);
+        let follow =
+            fault.source != Source::Downstream && !(sent && self.is_spent()) && self.choose.may_follow(failing, sent);
         self.choose.failed(failing, self.rest.take(), host);
         if follow {
             if let Some(last) = x.tries.last_mut() {

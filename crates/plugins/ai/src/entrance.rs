@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use gibbon_pdk::{Build, Exchange, Flow};
+use gibbon_pdk::{Build, BuildError, Exchange, Flow};
 
 use crate::attempts::{Calls, Choose};
 use crate::call::Call;
-use crate::config::Clients;
+use crate::config::{Clients, LlmFormat};
 use crate::incoming::{Incoming, Refusal, limit_body, whole_body};
 use crate::models;
+use crate::passed_on;
 use crate::target::Target;
 
 /// The way in of a configuration.
@@ -18,17 +19,35 @@ pub struct Entrance {
     clients: Clients,
     /// Clients may name no other model than the configured one, as in Kong.
     strict_model: bool,
+    /// Requests are passed on as they are.
+    as_it_is: bool,
 }
 
 impl Entrance {
-    pub fn new(clients: &Clients, strict_model: bool, build: &Build<'_>) -> Self {
-        Entrance { plugin_id: build.plugin_id.to_string(), clients: clients.clone(), strict_model }
+    /// # Errors
+    /// Clients of this format cannot be served on a route of this type.
+    pub fn new(
+        plugin: &str,
+        clients: &Clients,
+        first: &Target,
+        strict_model: bool,
+        build: &Build<'_>,
+    ) -> Result<Self, BuildError> {
+        let as_it_is = first.operation.is_some_and(gibbon_llm::provider::Operation::is_passed_on);
+        if as_it_is && clients.llm_format != LlmFormat::Openai {
+            let cause = format!("route_type '{}' is served in llm_format 'openai' only, so far", first.route_type);
+            return Err(BuildError { plugin: plugin.to_owned(), cause });
+        }
+        Ok(Entrance { plugin_id: build.plugin_id.to_string(), clients: clients.clone(), strict_model, as_it_is })
     }
 
     /// What is done before the body is read: it is asked for, unless the request needs none. Nothing if it is there.
     pub fn before_body<'a>(&self, x: &mut Exchange, targets: impl Iterator<Item = &'a Arc<Target>>) -> Option<Flow> {
         if models::are_asked_for(x) {
             return Some(models::list(x, self.clients.llm_format, targets).into());
+        }
+        if self.as_it_is && passed_on::streams(x, self.clients.max_request_body_size) {
+            return None;
         }
         x.body.is_unread().then(|| {
             limit_body(x, self.clients.max_request_body_size);

@@ -14,6 +14,7 @@ use gibbon_pdk::{BodyLimit, Exchange, Fault, Reply, RequestBody};
 use serde_json::{Map, Value, json};
 
 use crate::config::{LlmFormat, Streaming};
+use crate::passed_on::{self, PassedOn};
 
 const NO_PROMPTS: &str = "request body doesn't contain valid prompts";
 
@@ -34,6 +35,8 @@ pub struct Incoming {
     pub include_usage: bool,
     /// Gemini without `alt=sse`: a stream is one JSON array.
     pub array: bool,
+    /// It goes through without being understood.
+    pub passed_on: Option<PassedOn>,
 }
 
 /// Why a request is not taken.
@@ -119,6 +122,10 @@ impl Incoming {
         operation: Operation,
         streaming: Streaming,
     ) -> Result<Self, Refusal> {
+        let stored = format == LlmFormat::Openai && passed_on::is_about_stored(operation, x.request.path());
+        if operation.is_passed_on() || stored {
+            return passed_on::read(x, body, operation, empty(format, operation, Bytes::new()));
+        }
         let mut incoming = match format {
             LlmFormat::Openai => openai(x, body, operation)?,
             LlmFormat::Anthropic | LlmFormat::Gemini | LlmFormat::Bedrock => native(x, body, format, operation)?,
@@ -154,6 +161,7 @@ fn empty(format: LlmFormat, operation: Operation, body: Bytes) -> Incoming {
         stream: false,
         include_usage: false,
         array: false,
+        passed_on: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What they share stands beside the folders: blocks of configuration ([`config`]), a model at a provider ready for
 //! calls ([`target`]) with who calls it ([`identity`]) and what it costs ([`prices`]), the way in of both proxies
-//! ([`entrance`]), what a client asked for ([`incoming`]), the tries of a call ([`attempts`]) and who may refuse one of
+//! ([`entrance`]), what a client asked for ([`incoming`], [`passed_on`] with [`form`]), the tries of a call ([`attempts`]) and who may refuse one of
 //! them ([`gate`]), the way of an answer back ([`relay`]), what is known of a call for limits and logs ([`call`]), and
 //! how that is told ([`telemetry`]).
 //! Formats, addresses, signatures and prices are `gibbon-llm`'s.
@@ -20,11 +20,13 @@ mod attempts;
 mod call;
 mod config;
 mod entrance;
+mod form;
 mod gate;
 mod identity;
 mod incoming;
 mod matching;
 mod models;
+mod passed_on;
 mod prices;
 mod prompts;
 mod relay;

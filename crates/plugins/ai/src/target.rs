@@ -10,9 +10,6 @@ use crate::identity::Identity;
 use crate::prices::Prices;
 use crate::template::Template;
 
-/// What routes may be for so far.
-const SERVED: [Operation; 4] = [Operation::Chat, Operation::Completions, Operation::Responses, Operation::Embeddings];
-
 /// A model at a provider.
 #[derive(Debug)]
 pub struct Target {
@@ -46,11 +43,10 @@ impl Target {
         let provider = &config.model.provider;
         let preset = *find(provider).ok_or_else(|| refused(format!("provider '{provider}' is unknown")))?;
         let operation = Operation::of_route_type(&config.route_type);
-        if operation.is_some_and(|o| !SERVED.contains(&o)) {
-            return Err(refused(format!("route_type '{}' is not available", config.route_type)));
-        }
         let options = config.model.options.clone().unwrap_or_default();
         let settings = settings(&options);
+        served(operation, &preset, &settings)
+            .map_err(|why| refused(format!("route_type '{}' {why}", config.route_type)))?;
         let templated = texts(&settings).any(Template::has_places);
         let auth = config.auth.clone().unwrap_or_default();
         let identity = Identity::new(&preset, &auth, &options, build)
@@ -94,6 +90,12 @@ impl Target {
         there.filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
+    /// The configured address has places, and so is the whole of an address.
+    pub fn has_placed_address(&self) -> bool {
+        let texts = [&self.settings.upstream_url, &self.settings.upstream_path];
+        texts.into_iter().flatten().any(|text| Template::has_places(text))
+    }
+
     /// Addresses and versions for a request.
     ///
     /// # Errors
@@ -126,6 +128,18 @@ impl Target {
             tls.verify = Some(true);
         }
         Some(tls)
+    }
+}
+
+/// Whether requests of this kind can be served.
+fn served(operation: Option<Operation>, preset: &Preset, settings: &Settings) -> Result<(), String> {
+    match operation {
+        Some(Operation::Realtime) => Err("is not served yet: conversations by voice need WebSocket".to_owned()),
+        Some(operation) if operation.is_passed_on() && !preset.takes_as_it_is(operation, settings) => {
+            let name = preset.name;
+            Err(format!("is not served yet for provider '{name}': requests are not converted to its format"))
+        }
+        _ => Ok(()),
     }
 }
 

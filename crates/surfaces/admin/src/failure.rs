@@ -47,7 +47,11 @@ pub fn invalid_size(message: &str) -> Answer {
 }
 
 pub fn invalid_offset(offset: &str) -> Answer {
-    let message = format!("'{offset}' is not a valid offset: bad json encoding");
+    // Padding counts for nothing, and one letter alone is no byte.
+    let text = offset.trim_end_matches('=');
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'/');
+    let encoding = if text.bytes().all(is_base64) && text.len() % 4 != 1 { "json" } else { "base64" };
+    let message = format!("'{offset}' is not a valid offset: bad {encoding} encoding");
     failure(StatusCode::BAD_REQUEST, 7, "invalid offset", &message, None)
 }
 

@@ -248,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_an_offset_is_told() {
+        for (offset, encoding) in
+            [("nonsense", "json"), ("", "json"), ("bm9uc2Vuc2U=", "json"), ("%%", "base64"), ("a", "base64")]
+        {
+            let wanted = json!({
+                "code": 7, "name": "invalid offset", "message": format!("'{offset}' is not a valid offset: bad {encoding} encoding"),
+            });
+            assert_eq!(failure::invalid_offset(offset).content, Content::Json(wanted));
+        }
+    }
+
+    #[test]
     fn tags_are_all_wanted_or_any() {
         assert_eq!(tags(Some("a,b")).unwrap(), Tags::All(vec!["a".into(), "b".into()]));
         assert_eq!(tags(Some("a/b")).unwrap(), Tags::Any(vec!["a".into(), "b".into()]));

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How far apart the ticks of a worker are.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(TICK_MILLIS);
+const TICK_MILLIS: u64 = 100;
 /// Slots of the wheel; deadlines further away than this many ticks are looked at once per round.
 const SLOTS: usize = 256;
 /// Below this a deadline would be too coarse.
@@ -151,7 +152,10 @@ impl Wheel {
             // The clock stood still while nothing was waited for.
             self.now.set(self.clock());
         }
-        let ticks = after.as_millis().div_ceil(TICK.as_millis()) as u64;
+        // In 64 bits: a division of 128, as the whole of a duration asks for, is a function call.
+        let millis =
+            after.as_secs().saturating_mul(1000).saturating_add(u64::from(after.subsec_nanos().div_ceil(1_000_000)));
+        let ticks = millis.div_ceil(TICK_MILLIS);
         let deadline = self.now.get().saturating_add(ticks).saturating_add(1);
         let entries = self.entries.borrow();
         let Some(entry) = entries.get(index as usize) else { return };

@@ -11,6 +11,7 @@ mod demo;
 mod faults;
 mod limits;
 mod operations;
+mod passed_on;
 mod telemetry;
 
 use std::time::{Duration, Instant};

@@ -89,11 +89,11 @@ pub(super) mod miscellaneous {
 pub(super) mod debugging {
     //! Timing of single requests on demand.
     use super::super::Default::{Derived, Is, Unset};
-    use super::super::Effect::{NoEffect, Pending};
+    use super::super::Effect::{Honoured, NoEffect};
     use super::super::Kind::{Flag, Text};
     super::super::settings! { "REQUEST DEBUGGING":
-        request_debug: Flag, Is("on"), Pending("the timing of a request is still to come"), "Answer X-Kong-Request-Debug with the timing of the request.";
-        request_debug_token: Text, Derived("<random>"), Pending("the timing of a request is still to come"), "Token that remote callers must show; a random one is made if unset.";
+        request_debug: Flag, Is("on"), Honoured, "Answer X-Kong-Request-Debug with the timing of the request.";
+        request_debug_token: Text, Derived("<random>"), Honoured, "Token that remote callers must show; a random one is made if unset.";
         identity_service: Text, Unset, NoEffect("there is no external identity service"), "Identity service to ask.";
     }
 }

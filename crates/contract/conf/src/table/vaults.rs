@@ -5,8 +5,7 @@ use super::Effect::{Honoured, Pending};
 use super::Kind::{Flag, List, Number, Text};
 
 const NOT_BUILT_IN: &str = "certificates of Azure Key Vault are still to come; its secrets work";
-const NOT_THIS_WAY: &str =
-    "this way of signing in to HashiCorp Vault is still to come; token, kubernetes, approle and jwt work";
+const NOT_THIS_WAY: &str = "signing in to HashiCorp Vault with a certificate is still to come; the other ways work";
 
 super::settings! { "VAULTS":
     vault_env_prefix: Text, Unset, Honoured, "Prefix of the environment variables the env vault reads.";
@@ -53,21 +52,21 @@ super::settings! { "VAULTS":
     vault_hcv_oauth2_client_id: Text, Unset, Honoured, "OAuth sign-in: client.";
     vault_hcv_oauth2_client_secret: Text, Unset, Honoured, "OAuth sign-in: client secret.";
     vault_hcv_oauth2_audiences: List, Unset, Honoured, "OAuth sign-in: audiences.";
-    vault_hcv_gcp_auth_role: Text, Unset, Pending(NOT_THIS_WAY), "Google sign-in: role.";
-    vault_hcv_gcp_login_path: Text, Unset, Pending(NOT_THIS_WAY), "Google sign-in: path.";
-    vault_hcv_gcp_service_account: Text, Unset, Pending(NOT_THIS_WAY), "Google sign-in: service account.";
-    vault_hcv_gcp_jwt_exp: Number, Unset, Pending(NOT_THIS_WAY), "Google sign-in: life of the token in seconds.";
-    vault_hcv_azure_auth_role: Text, Unset, Pending(NOT_THIS_WAY), "Azure sign-in: role.";
-    vault_hcv_azure_login_path: Text, Unset, Pending(NOT_THIS_WAY), "Azure sign-in: path.";
-    vault_hcv_aws_auth_role: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: role.";
-    vault_hcv_aws_login_path: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: path.";
-    vault_hcv_aws_auth_nonce: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: nonce.";
-    vault_hcv_aws_auth_region: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: region.";
-    vault_hcv_aws_access_key_id: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: access key id.";
-    vault_hcv_aws_secret_access_key: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: secret key.";
-    vault_hcv_aws_sts_endpoint_url: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: token service.";
-    vault_hcv_aws_assume_role_arn: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: role to assume.";
-    vault_hcv_aws_role_session_name: Text, Unset, Pending(NOT_THIS_WAY), "AWS sign-in: session name.";
+    vault_hcv_gcp_auth_role: Text, Unset, Honoured, "Google sign-in: role.";
+    vault_hcv_gcp_login_path: Text, Unset, Honoured, "Google sign-in: path.";
+    vault_hcv_gcp_service_account: Text, Unset, Honoured, "Google sign-in: service account.";
+    vault_hcv_gcp_jwt_exp: Number, Unset, Honoured, "Google sign-in: life of the token in seconds.";
+    vault_hcv_azure_auth_role: Text, Unset, Honoured, "Azure sign-in: role.";
+    vault_hcv_azure_login_path: Text, Unset, Honoured, "Azure sign-in: path.";
+    vault_hcv_aws_auth_role: Text, Unset, Honoured, "AWS sign-in: role.";
+    vault_hcv_aws_login_path: Text, Unset, Honoured, "AWS sign-in: path.";
+    vault_hcv_aws_auth_nonce: Text, Unset, Honoured, "AWS sign-in: nonce.";
+    vault_hcv_aws_auth_region: Text, Unset, Honoured, "AWS sign-in: region.";
+    vault_hcv_aws_access_key_id: Text, Unset, Honoured, "AWS sign-in: access key id.";
+    vault_hcv_aws_secret_access_key: Text, Unset, Honoured, "AWS sign-in: secret key.";
+    vault_hcv_aws_sts_endpoint_url: Text, Unset, Honoured, "AWS sign-in: token service.";
+    vault_hcv_aws_assume_role_arn: Text, Unset, Honoured, "AWS sign-in: role to assume.";
+    vault_hcv_aws_role_session_name: Text, Unset, Honoured, "AWS sign-in: session name.";
     vault_hcv_ssl_verify: Flag, Is("on"), Honoured, "Verify the certificate of HashiCorp Vault.";
     vault_hcv_ttl: Number, Is("0"), Honoured, "Seconds a secret is kept; 0 is for ever.";
     vault_hcv_neg_ttl: Number, Unset, Honoured, "Seconds a miss is kept.";

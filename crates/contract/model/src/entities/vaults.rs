@@ -21,6 +21,9 @@ fn fs() -> Record {
     )
 }
 
+/// How one signs in to HashiCorp Vault.
+const HCV_SIGN_INS: [&str; 8] = ["token", "kubernetes", "approle", "jwt", "aws_iam", "azure", "gcp_iam", "gcp_gce"];
+
 fn hcv() -> Record {
     let text = Field::string;
     let secret = || Field::string().encrypted().referenceable();
@@ -33,7 +36,7 @@ fn hcv() -> Record {
             .field("mount", text().default("secret"))
             .field("kv", text().one_of(["v1", "v2"]).default("v1"))
             .field("ssl_verify", Field::boolean().default(true))
-            .field("auth_method", text().one_of(["token", "kubernetes", "approle", "jwt"]).default("token"))
+            .field("auth_method", text().one_of(HCV_SIGN_INS).default("token"))
             .field("token", secret())
             .field("kube_role", text())
             .field("kube_auth_path", text().default("kubernetes"))
@@ -47,7 +50,22 @@ fn hcv() -> Record {
             .field("oauth2_token_endpoint", text())
             .field("oauth2_client_id", text().referenceable())
             .field("oauth2_client_secret", secret())
-            .field("oauth2_audiences", text()),
+            .field("oauth2_audiences", text())
+            .field("gcp_auth_role", text())
+            .field("gcp_login_path", text())
+            .field("gcp_service_account", secret())
+            .field("gcp_jwt_exp", Field::integer().between(1, 900))
+            .field("azure_auth_role", text())
+            .field("azure_login_path", text())
+            .field("aws_auth_role", text())
+            .field("aws_login_path", text())
+            .field("aws_auth_nonce", secret())
+            .field("aws_auth_region", text().matches("^[%a%d-]+$"))
+            .field("aws_access_key_id", secret())
+            .field("aws_secret_access_key", secret())
+            .field("aws_sts_endpoint_url", typedefs::url())
+            .field("aws_assume_role_arn", text())
+            .field("aws_role_session_name", text()),
     )
 }
 

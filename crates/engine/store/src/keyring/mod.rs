@@ -143,7 +143,7 @@ pub enum KeyringChange {
     Import(String),
     /// A key that is known elsewhere is added: its identifier, and itself in base64.
     Add(String, String),
-    /// What is in memory is stored again.
+    /// What is in memory is stored again, for a node whose own key could not open it.
     Keep,
 }
 
@@ -313,7 +313,12 @@ impl Keyring {
             KeyringChange::Add(id, key) => ring.add(id, Key::new(key_bytes(key)?)?)?,
             KeyringChange::Keep => {}
         }
-        let text = wrap::wrap(ring.to_text().as_bytes(), &self.readers)?;
+        let stored = self.with(|inner| inner.stored.clone());
+        let text = match (change, stored) {
+            // Stored for this node's readers alone, it would lock out the nodes that can open it.
+            (KeyringChange::Keep, Some(stored)) if self.own.is_none() => stored,
+            _ => wrap::wrap(ring.to_text().as_bytes(), &self.readers)?,
+        };
         Ok((ring, text))
     }
 

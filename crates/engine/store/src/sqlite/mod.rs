@@ -3,6 +3,7 @@
 //! One connection writes, on the conductor's thread; a few others read. The log is written ahead and synced at every
 //! commit (`synchronous = FULL`), so that what was answered with success is there after any crash.
 
+mod checkpoints;
 mod rows;
 mod tables;
 mod writer;
@@ -48,8 +49,10 @@ impl Sqlite {
         private(path).map_err(|e| StoreError::new(format!("cannot open '{}': {e}", path.display())))?;
         let mut connection = connect(path)?;
         tables::migrate(&mut connection)?;
+        connection.pragma_update(None, "wal_autocheckpoint", checkpoints::LONGEST_LOG).map_err(fault)?;
+        let checkpoints = checkpoints::start(connect(path)?)?;
         let pool = Pool { path: path.to_owned(), idle: Mutex::default(), permits: Semaphore::new(READERS) };
-        Ok((Sqlite { pool: Arc::new(pool) }, SqliteWriter::new(connection)))
+        Ok((Sqlite { pool: Arc::new(pool) }, SqliteWriter::new(connection, checkpoints)))
     }
 }
 

@@ -4,6 +4,7 @@ use gibbon_plan::Change;
 use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
+use super::checkpoints::Checkpoints;
 use super::fault;
 use super::rows::View;
 use crate::backend::{Add, Writer};
@@ -21,11 +22,12 @@ const CLEANING_INTERVAL: i64 = 1_000;
 /// The one connection that writes.
 pub struct SqliteWriter {
     connection: Connection,
+    checkpoints: Checkpoints,
 }
 
 impl SqliteWriter {
-    pub(super) fn new(connection: Connection) -> Self {
-        SqliteWriter { connection }
+    pub(super) fn new(connection: Connection, checkpoints: Checkpoints) -> Self {
+        SqliteWriter { connection, checkpoints }
     }
 
     fn prepared(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
@@ -166,7 +168,9 @@ impl Writer for SqliteWriter {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        self.batch("COMMIT")
+        self.batch("COMMIT")?;
+        self.checkpoints.ask();
+        Ok(())
     }
 
     fn rollback(&mut self) {

@@ -59,7 +59,11 @@ fn resource(host: &str) -> String {
     format!("https://{known}")
 }
 
-fn source(config: &Config, surroundings: &Surroundings, resource: String) -> Result<TokenSource, ConfigError> {
+pub(super) fn source(
+    config: &Config,
+    surroundings: &Surroundings,
+    resource: String,
+) -> Result<TokenSource, ConfigError> {
     let variable = |name: &str| (surroundings.variable)(name).filter(|value| !value.is_empty());
     let prefix = config.text("credentials_prefix").unwrap_or("AZURE");
     let either = |field: &str, name: &str| {

@@ -1,8 +1,11 @@
 //! HashiCorp Vault and OpenBao, over their HTTP API: the key-value engines 1 and 2, signed in to by token, Kubernetes
-//! service account, AppRole (with a wrapped secret id) or a JWT that an OAuth server gives.
+//! service account, AppRole (with a wrapped secret id), a JWT that an OAuth server gives, or the identity that a cloud
+//! vouches for ([`cloud`]).
 //!
 //! A token that was signed in for is used until shortly before its lease ends, and once more signed in for when it is
 //! refused.
+
+mod cloud;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +14,13 @@ use bytes::Bytes;
 use gibbon_cloud::encode;
 use gibbon_conf::vault::Reference;
 use gibbon_message::Method;
-use gibbon_pdk::{HttpClient, OutcallRequest, OutcallResponse, OutcallTls, SendFuture};
+use gibbon_pdk::{Clouds, HttpClient, OutcallRequest, OutcallResponse, OutcallTls, SendFuture};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{MAX_SECRET, ReadError, Strategy, Surroundings, TIMEOUT};
+use super::{MAX_SECRET, ReadError, Strategy, Surroundings, TIMEOUT, seconds};
 use crate::config::{Config, ConfigError};
+use cloud::CloudSignIn;
 
 /// A token is given up so long before its lease ends.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -40,6 +44,7 @@ enum SignIn {
     Kubernetes { path: String, role: String, file: String },
     AppRole { path: String, role: String, secret: Secret, is_wrapped: bool },
     Jwt { role: String, endpoint: String, client: String, secret: String, audiences: Option<String> },
+    Cloud(Box<CloudSignIn>),
 }
 
 /// A secret id, as such or in a file.
@@ -56,7 +61,7 @@ struct Token {
 }
 
 impl Hcv {
-    pub fn new(config: &Config, surroundings: &Surroundings) -> Result<Self, ConfigError> {
+    pub fn new(config: &Config, surroundings: &Surroundings) -> Result<Self, ReadError> {
         let or = |name: &str, default: &str| config.text(name).unwrap_or(default).to_owned();
         let host = or("host", "127.0.0.1");
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
@@ -65,8 +70,8 @@ impl Hcv {
             mount: or("mount", "secret"),
             has_versions: or("kv", "v1") == "v2",
             namespace: config.text("namespace").map(str::to_owned),
-            tls: OutcallTls { verify: config.flag("ssl_verify").unwrap_or(true), server_name: None, identity: None },
-            sign_in: SignIn::of(config)?,
+            tls: OutcallTls { verify: config.flag("ssl_verify").unwrap_or(true), ..OutcallTls::default() },
+            sign_in: SignIn::of(config, surroundings)?,
             http: Arc::clone(&surroundings.http),
             token: Mutex::new(None),
         })
@@ -151,6 +156,7 @@ impl Hcv {
                 let jwt = self.oauth_token(endpoint, client, secret, audiences.as_deref()).await?;
                 ("jwt", json!({"role": role, "jwt": jwt}))
             }
+            SignIn::Cloud(cloud) => (cloud.path.as_str(), cloud.credentials(&Clouds(&*self.http), seconds()).await?),
         };
         let body = Bytes::from(credentials.to_string());
         let answer = self.call(Method::Post, &format!("/v1/auth/{path}/login"), None, body).await?;
@@ -204,7 +210,7 @@ impl Strategy for Hcv {
 }
 
 impl SignIn {
-    fn of(config: &Config) -> Result<SignIn, ConfigError> {
+    fn of(config: &Config, surroundings: &Surroundings) -> Result<SignIn, ReadError> {
         let or = |name: &str, default: &str| config.text(name).unwrap_or(default).to_owned();
         let required = |name: &'static str| config.required(name).map(str::to_owned);
         Ok(match config.text("auth_method").unwrap_or("token") {
@@ -230,12 +236,13 @@ impl SignIn {
                 secret: required("oauth2_client_secret")?,
                 audiences: config.text("oauth2_audiences").map(str::to_owned),
             },
-            _ => {
-                return Err(ConfigError::Unsupported {
-                    field: "auth_method",
-                    supported: "token, kubernetes, approle, jwt",
-                });
-            }
+            other => match CloudSignIn::of(other, config, surroundings)? {
+                Some(cloud) => SignIn::Cloud(Box::new(cloud)),
+                None => {
+                    let supported = "token, kubernetes, approle, jwt, aws_iam, azure, gcp_iam, gcp_gce";
+                    return Err(ConfigError::Unsupported { field: "auth_method", supported }.into());
+                }
+            },
         })
     }
 

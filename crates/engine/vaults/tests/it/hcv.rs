@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gibbon_store::Secrets;
-use gibbon_testkit::upstream::Upstream;
+use gibbon_testkit::upstream::{self, Upstream};
 use serde_json::{Value, json};
 
 use crate::rig::{rig, vault};
@@ -83,6 +85,80 @@ fn a_role_signs_in_once_and_again_when_its_token_is_refused() {
     assert_eq!(sign_ins.load(Ordering::Relaxed), 1);
     assert_eq!(rig.secret("{vault://mine/b/k}", &entity), "v");
     assert_eq!(sign_ins.load(Ordering::Relaxed), 2);
+}
+
+/// Takes one login, whose body `fits`, and then gives one secret to whoever shows its token.
+fn after_login(path: &'static str, fits: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Upstream {
+    vault(move |request| {
+        if request.target == "/v1/secret/a" && request.header("x-vault-token") == Some("by login") {
+            return Some((200, json!({"data": {"k": "v"}})));
+        }
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let is_login = request.target == path && fits(&body);
+        is_login.then(|| (200, json!({"auth": {"client_token": "by login", "lease_duration": 3600}})))
+    })
+}
+
+fn decoded(body: &Value, name: &str) -> String {
+    String::from_utf8(STANDARD.decode(body[name].as_str().unwrap_or_default()).unwrap()).unwrap()
+}
+
+#[test]
+fn an_identity_of_aws_signs_in_with_a_signed_question_who_it_is() {
+    let server = after_login("/v1/auth/cloud/login", |body| {
+        let headers: Value = serde_json::from_str(&decoded(body, "iam_request_headers")).unwrap();
+        let signed = headers["authorization"].as_str().unwrap_or_default();
+        decoded(body, "iam_request_url") == "https://sts.eu-west-1.amazonaws.com/"
+            && decoded(body, "iam_request_body") == "Action=GetCallerIdentity&Version=2011-06-15"
+            && (&body["role"], &body["nonce"], &body["iam_http_request_method"])
+                == (&json!("r"), &json!("n"), &json!("POST"))
+            && headers["Host"] == "sts.eu-west-1.amazonaws.com"
+            && signed.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+            && signed.contains("/eu-west-1/sts/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=")
+    });
+    let config = json!({
+        "auth_method": "aws_iam", "aws_auth_role": "r", "aws_login_path": "cloud", "aws_auth_nonce": "n",
+        "aws_auth_region": "eu-west-1", "aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "of test",
+    });
+    assert_eq!(rig(&[]).secret("{vault://mine/a/k}", &entity(&server, config)), "v");
+}
+
+#[test]
+fn a_machine_of_azure_or_google_signs_in_with_what_the_cloud_says_of_it() {
+    let server = vault(|request| match request.target.as_str() {
+        "/v1/auth/azure/login" | "/v1/auth/gcp/login" => {
+            let shown: Value = serde_json::from_slice(&request.body).unwrap();
+            let fits = shown == json!({"role": "r", "jwt": "of the machine"});
+            fits.then(|| (200, json!({"auth": {"client_token": "t"}})))
+        }
+        "/v1/secret/a" if request.header("x-vault-token") == Some("t") => Some((200, json!({"data": {"k": "v"}}))),
+        _ => None,
+    });
+    let machine = upstream::Upstream::serve(|mut connection| {
+        while let Some(request) = connection.read_request()? {
+            let google =
+                "/computeMetadata/v1/instance/service-accounts/default/identity?audience=vault%2Fr&format=full";
+            let body = match request.target.as_str() {
+                target if target == google && request.header("metadata-flavor") == Some("Google") => "of the machine",
+                target if target.contains("resource=https%3A%2F%2Fmanagement.azure.com%2F") => {
+                    r#"{"access_token": "of the machine", "expires_in": "3600", "token_type": "Bearer"}"#
+                }
+                _ => "",
+            };
+            connection.answer(if body.is_empty() { 404 } else { 200 }, &[], body)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let at = machine.address().to_string();
+    let azure = json!({"auth_method": "azure", "azure_auth_role": "r"});
+    let url = format!("http://{at}");
+    assert_eq!(
+        rig(&[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &url)]).secret("{vault://mine/a/k}", &entity(&server, azure)),
+        "v"
+    );
+    let google = json!({"auth_method": "gcp_gce", "gcp_auth_role": "r"});
+    assert_eq!(rig(&[("GCE_METADATA_HOST", &at)]).secret("{vault://mine/a/k}", &entity(&server, google)), "v");
 }
 
 #[test]

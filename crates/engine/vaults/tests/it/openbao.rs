@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gibbon_testkit::client::once;
 use gibbon_testkit::servers::{Server, openbao};
 use serde_json::{Value, json};
@@ -69,4 +74,30 @@ fn a_role_signs_in_with_a_wrapped_secret_and_reads_what_its_policy_allows() {
     let rig = rig(&[]);
     assert_eq!(rig.secret("{vault://mine/mine/k}", &entity), "v", "{}", bao.output());
     assert_eq!(rig.secret("{vault://mine/theirs/k}", &entity), "");
+}
+
+/// OpenBao has no engine for Google's clouds of its own; what it is shown is a JWT like any other.
+#[test]
+fn a_service_account_signs_in_with_an_assertion_that_openbao_verifies() {
+    let bao = openbao(ROOT).unwrap();
+    tell(&bao, "POST", "secret/data/mine", &json!({"data": {"k": "v"}}), "");
+    let policy = r#"path "secret/data/mine" { capabilities = ["read"] }"#;
+    tell(&bao, "PUT", "sys/policies/acl/gateway", &json!({"policy": policy}), "");
+    tell(&bao, "POST", "sys/auth/jwt", &json!({"type": "jwt"}), "");
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let private = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+    let public = AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap();
+    let pem =
+        |label: &str, der: &[u8]| format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
+    let keys = json!({"jwt_validation_pubkeys": [pem("PUBLIC KEY", public.as_ref())], "bound_issuer": "a@team.test"});
+    tell(&bao, "POST", "auth/jwt/config", &keys, "");
+    let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault/gateway"], "token_policies": ["gateway"]});
+    tell(&bao, "POST", "auth/jwt/role/gateway", &role, "");
+    let account = json!({"type": "service_account", "client_email": "a@team.test", "private_key": pem("PRIVATE KEY", private.as_ref())});
+    let with = |account: &Value| json!({"kv": "v2", "auth_method": "gcp_iam", "gcp_auth_role": "gateway", "gcp_login_path": "jwt", "gcp_service_account": account.to_string()});
+    let rig = rig(&[]);
+    assert_eq!(rig.secret("{vault://mine/mine/k}", &entity(&bao, with(&account))), "v", "{}", bao.output());
+    let mut stranger = account;
+    stranger["client_email"] = json!("b@team.test");
+    assert_eq!(rig.secret("{vault://mine/mine/k}", &entity(&bao, with(&stranger))), "");
 }

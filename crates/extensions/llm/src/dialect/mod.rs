@@ -10,7 +10,7 @@ mod failure;
 mod gemini;
 mod notes;
 mod ollama;
-mod openai;
+pub(crate) mod openai;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
@@ -310,6 +310,12 @@ pub trait Codec: Sync + fmt::Debug {
 
     /// Takes in one event of a stream that passes through: its name and its JSON.
     fn tap_event(&self, name: &str, data: &[u8], seen: &mut Seen);
+
+    /// The JSON string in a nameless event that is the answer's next piece, where the dialect has one in which events
+    /// differ.
+    fn only_text<'a>(&self, _data: &'a [u8]) -> Option<&'a [u8]> {
+        None
+    }
 
     /// Takes in a whole answer that passes through.
     fn tap_body(&self, body: &[u8], seen: &mut Seen);

@@ -117,6 +117,43 @@ impl Operation {
         }
     }
 
+    /// Requests and answers are passed on as they are: between the formats of different providers nothing is converted.
+    #[must_use]
+    pub fn is_passed_on(self) -> bool {
+        matches!(
+            self,
+            Self::Files
+                | Self::Batches
+                | Self::Assistants
+                | Self::Speech
+                | Self::Transcriptions
+                | Self::Translations
+                | Self::Images
+                | Self::ImageEdits
+                | Self::Videos
+        )
+    }
+
+    /// The kinds of things below OpenAI's `/v1` that it reads, changes and deletes by their ids; empty for what only
+    /// answers.
+    #[must_use]
+    pub fn resources(self) -> &'static [&'static str] {
+        match self {
+            Self::Files => &["files"],
+            Self::Batches => &["batches"],
+            Self::Assistants => &["assistants", "threads"],
+            Self::Videos => &["videos"],
+            Self::Responses => &["responses"],
+            _ => &[],
+        }
+    }
+
+    /// The model stands in the requests of the operation, where they are JSON.
+    #[must_use]
+    pub fn names_model(self) -> bool {
+        !matches!(self, Self::Files | Self::Batches | Self::Assistants)
+    }
+
     /// OpenAI's path below `/v1`.
     #[must_use]
     pub fn openai_path(self) -> Option<&'static str> {

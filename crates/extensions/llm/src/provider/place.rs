@@ -57,6 +57,9 @@ pub enum PlaceError {
         "the model name must be one path segment: no slashes, dots alone, blanks or any of \\ % ? # < > \" {{ }} | ^"
     )]
     Model,
+    /// What a path names below a resource is no id.
+    #[error("an id in the path must be letters, digits or any of - _ . ~ :")]
+    Id,
     /// The provider does not do this.
     #[error("provider {provider} has no {operation:?}")]
     Operation {
@@ -133,6 +136,42 @@ impl Preset {
         match &settings.upstream_path {
             Some(path) => address.path = format!("/{}", path.trim_start_matches('/')),
             None => self.extend(&mut address, operation, model, stream, settings)?,
+        }
+        Ok(address)
+    }
+
+    /// Where something of a kind goes that clients name by its id: `resource` is one of the operation's, `rest` what
+    /// stands behind it in the client's path. An address that is configured with places of its own is the whole of it.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub fn place_of(
+        &self,
+        operation: Operation,
+        resource: &str,
+        rest: &str,
+        model: &str,
+        settings: &Settings,
+        whole: bool,
+    ) -> Result<Address, PlaceError> {
+        let mut address = self.place(operation, model, false, settings)?;
+        if whole {
+            return Ok(address);
+        }
+        let usual = operation.openai_path().unwrap_or_default();
+        if resource != usual
+            && let Some(before) = address.path.strip_suffix(usual)
+        {
+            address.path = format!("{before}{resource}");
+        }
+        for segment in rest.split('/').filter(|segment| !segment.is_empty()) {
+            // What ids are made of; anything else might lead somewhere else.
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b':');
+            if !segment.bytes().all(plain) || segment.bytes().all(|b| b == b'.') {
+                return Err(PlaceError::Id);
+            }
+            address.path.push('/');
+            address.path.push_str(segment);
         }
         Ok(address)
     }
@@ -417,6 +456,23 @@ fn append(address: &mut Address, path: &str) {
 mod tests {
     use super::*;
     use crate::provider::find;
+
+    #[test]
+    fn what_has_an_id_lies_below_its_kind() {
+        let of = |provider: &str, operation, resource, rest| {
+            let settings = Settings { azure_instance: Some("i".into()), ..Settings::default() };
+            let address = find(provider).unwrap().place_of(operation, resource, rest, "", &settings, false);
+            address.map(|a| a.path)
+        };
+        use Operation as O;
+        assert_eq!(of("openai", O::Files, "files", "/file-1/content").unwrap(), "/v1/files/file-1/content");
+        assert_eq!(of("openai", O::Assistants, "threads", "/t_1/runs").unwrap(), "/v1/threads/t_1/runs");
+        assert_eq!(of("azure", O::Batches, "batches", "/b/cancel").unwrap(), "/openai/batches/b/cancel");
+        assert_eq!(of("openai", O::Files, "files", "").unwrap(), "/v1/files");
+        for bad in ["/..", "/../models", "/a%2fb", "/a?b", "/."] {
+            assert_eq!(of("openai", O::Files, "files", bad), Err(PlaceError::Id), "{bad}");
+        }
+    }
 
     fn url(provider: &str, operation: Operation, model: &str, stream: bool, settings: &Settings) -> String {
         match find(provider).unwrap().place(operation, model, stream, settings) {

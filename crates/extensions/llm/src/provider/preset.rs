@@ -56,6 +56,20 @@ impl Preset {
         }
     }
 
+    /// What it is asked for in order to serve an operation: a chat where it has nothing else that generates text.
+    #[must_use]
+    pub fn stands_in(&self, operation: Operation) -> Operation {
+        let text = matches!(operation, O::Completions | O::Responses);
+        if text && !self.operations.contains(&operation) { O::Chat } else { operation }
+    }
+
+    /// Whether it takes requests of OpenAI's clients as they are, for what is not converted.
+    #[must_use]
+    pub fn takes_as_it_is(&self, operation: Operation, settings: &Settings) -> bool {
+        let openai = matches!(self.shape, Shape::OpenAi | Shape::Azure);
+        openai && (settings.upstream_url.is_some() || self.operations.contains(&operation))
+    }
+
     /// How requests are written for this provider.
     #[must_use]
     pub fn target(&self, settings: &Settings, leniency: Leniency) -> Target {

@@ -128,6 +128,17 @@ function ngx.req.get_post_args(max)
 end
 
 function ngx.req.set_body_data(data) native.set_body(data) end
+function ngx.req.set_body_file(path, clean)
+  local file, err = io.open(path, "rb")
+  if not file then
+    error(err, 2)
+  end
+  native.set_body(file:read("*a"))
+  file:close()
+  if clean then
+    os.remove(path)
+  end
+end
 function ngx.req.init_body() request_table().new_body = {} end
 function ngx.req.append_body(data) table.insert(request_table().new_body, data) end
 function ngx.req.finish_body() native.set_body(table.concat(request_table().new_body)) end
@@ -254,7 +265,8 @@ function ngx.redirect(uri, status)
 end
 
 function ngx.exec() error("internal redirects do not exist here", 2) end
-ngx.location = { capture = function() error("subrequests do not exist here", 2) end }
+local function no_subrequests() error("subrequests do not exist here", 2) end
+ngx.location = { capture = no_subrequests, capture_multi = no_subrequests }
 function ngx.on_abort() return nil, "lua_check_client_abort is off" end
 
 -- ngx.arg in the body filter: the piece and whether it is the last.

@@ -22,10 +22,10 @@ impl AiProxy {
     /// # Errors
     /// What of the configuration cannot be made to work.
     pub fn new(config: &Config, clients: &Clients, build: &Build<'_>) -> Result<Self, BuildError> {
-        Ok(AiProxy {
-            target: Arc::new(Target::new(super::PART.name, &config.target(), build)?),
-            entrance: Entrance::new(clients, true, build),
-        })
+        let name = super::PART.name;
+        let target = Arc::new(Target::new(name, &config.target(), build)?);
+        let entrance = Entrance::new(name, clients, &target, true, build)?;
+        Ok(AiProxy { target, entrance })
     }
 
     fn take(&self, x: &mut Exchange) -> Flow {

@@ -44,9 +44,8 @@ impl AiProxyAdvanced {
         let targets = config.targets.iter().map(|t| Target::new(name, t, build).map(Arc::new));
         let targets: Vec<Arc<Target>> = targets.collect::<Result<_, _>>()?;
         let types: Vec<&str> = targets.iter().map(|t| t.route_type.as_str()).collect();
-        if types.is_empty() {
-            return refused("there must be a target");
-        }
+        let Some(first) = targets.first() else { return refused("there must be a target") };
+        let entrance = Entrance::new(name, clients, first, false, build)?;
         if types.windows(2).any(|pair| matches!(pair, [a, b] if a != b)) {
             return refused("all targets must have the same route_type");
         }
@@ -54,7 +53,7 @@ impl AiProxyAdvanced {
             pool: Arc::new(Pool::new(targets, &config.balancer)),
             rules: Arc::new(config.balancer.clone()),
             acls: config.acls.clone(),
-            entrance: Entrance::new(clients, false, build),
+            entrance,
         })
     }
 

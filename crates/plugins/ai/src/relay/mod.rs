@@ -79,7 +79,7 @@ fn is_stream(x: &Exchange) -> bool {
 }
 
 /// Notes what was seen.
-fn note(x: &mut Exchange, seen: &Seen, over: bool, clock: &dyn Clock) {
+pub fn note(x: &mut Exchange, seen: &Seen, over: bool, clock: &dyn Clock) {
     if let Some(call) = x.slots.get_mut::<Call>() {
         let now = clock.monotonic_ns();
         call.progress(seen, now);

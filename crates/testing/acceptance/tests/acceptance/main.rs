@@ -11,6 +11,7 @@ mod grpc;
 mod life_cycle;
 mod logs;
 mod nodes;
+mod request_debug;
 mod upgrade;
 mod vaults;
 mod walkthrough;

@@ -8,7 +8,7 @@ use crate::canonical::{Failure, FailureKind, Finish, Usage};
 use serde_json::{Map, Value, json};
 
 /// Reads a `usage` object of chat or text completions; providers put their own counters in it.
-pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
+pub(crate) fn read_usage(usage: &Value) -> Option<Usage> {
     let usage = usage.as_object()?;
     let count = |v: Option<&Value>| v.and_then(Value::as_u64);
     let detail = |group: &str, key: &str| count(usage.get(group).and_then(|g| g.get(key)));

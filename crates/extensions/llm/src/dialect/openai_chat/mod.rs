@@ -60,6 +60,10 @@ impl Codec for OpenAiChat {
         tap::event(data, seen);
     }
 
+    fn only_text<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        tap::only_text(data)
+    }
+
     fn tap_body(&self, body: &[u8], seen: &mut Seen) {
         tap::body(body, seen);
     }

@@ -61,6 +61,13 @@ fn said(message: &[u8], seen: &mut Seen) {
     }
 }
 
+/// The JSON string that an event of one choice adds to its answer.
+pub(in crate::dialect) fn only_text(data: &[u8]) -> Option<&[u8]> {
+    let mut choices = scan::elements(scan::get(data, "choices")?);
+    let (choice, None) = (choices.next()?, choices.next()) else { return None };
+    scan::get(scan::get(choice, "delta")?, "content").filter(|text| text.starts_with(b"\""))
+}
+
 /// A whole answer: the same fields in the same places.
 pub(in crate::dialect) fn body(body: &[u8], seen: &mut Seen) {
     event(body, seen);
