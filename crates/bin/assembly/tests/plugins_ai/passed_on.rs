@@ -53,7 +53,8 @@ fn sent(up: &Upstream) -> Request {
 fn every_route_type_reaches_its_place_and_is_proven_there() {
     let json = "application/json";
     let words = br#"{"input":"say it","voice":"alloy"}"#.as_slice();
-    let cases: [(&str, &str, &str, &str, &[u8], &str); 14] = [
+    type Case = (&'static str, &'static str, &'static str, &'static str, &'static [u8], &'static str);
+    let cases: [Case; 14] = [
         ("llm/v1/files", "POST", "/ai/files", FORM, b"", "/v1/files"),
         ("llm/v1/files", "GET", "/ai/files?limit=2", "", b"", "/v1/files?limit=2"),
         ("llm/v1/files", "GET", "/ai/files/file-1/content", "", b"", "/v1/files/file-1/content"),

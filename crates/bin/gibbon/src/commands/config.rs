@@ -88,7 +88,7 @@ fn export(file: Option<PathBuf>, workspace: Option<&str>, place: &Where, out: &O
     written.with_context(|| format!("could not write {}", file.display()))?;
     let others = store.other_workspaces()?;
     if workspace.is_none() && !others.is_empty() {
-        out.say(&format!(
+        out.say(format!(
             "other workspaces are written with --workspace, each to a file of its own: {}",
             others.join(", ")
         ));

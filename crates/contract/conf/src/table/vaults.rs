@@ -5,8 +5,7 @@ use super::Effect::{Honoured, Pending};
 use super::Kind::{Flag, List, Number, Text};
 
 const NOT_BUILT_IN: &str = "certificates of Azure Key Vault are still to come; its secrets work";
-const NOT_THIS_WAY: &str =
-    "signing in to HashiCorp Vault with a certificate is still to come; the other ways work";
+const NOT_THIS_WAY: &str = "signing in to HashiCorp Vault with a certificate is still to come; the other ways work";
 
 super::settings! { "VAULTS":
     vault_env_prefix: Text, Unset, Honoured, "Prefix of the environment variables the env vault reads.";

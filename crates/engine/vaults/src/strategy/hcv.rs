@@ -70,7 +70,7 @@ impl Hcv {
             mount: or("mount", "secret"),
             has_versions: or("kv", "v1") == "v2",
             namespace: config.text("namespace").map(str::to_owned),
-            tls: OutcallTls { verify: config.flag("ssl_verify").unwrap_or(true), server_name: None, identity: None },
+            tls: OutcallTls { verify: config.flag("ssl_verify").unwrap_or(true), ..OutcallTls::default() },
             sign_in: SignIn::of(config, surroundings)?,
             http: Arc::clone(&surroundings.http),
             token: Mutex::new(None),

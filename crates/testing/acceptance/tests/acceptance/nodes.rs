@@ -220,27 +220,3 @@ fn a_limit_is_counted_by_the_master_that_a_sentinel_names() {
     gateway.load(&config("other")).unwrap();
     assert_eq!(gateway.get("api.test", "/").unwrap().status(), 500, "no sentinel knows that master");
 }
-
-#[test]
-fn what_one_node_is_told_to_forget_all_nodes_forget() {
-    let cluster = Cluster::start();
-    let cache = json!({"name": "proxy-cache", "config": {"strategy": "memory", "content_type": ["*/*"]}});
-    cluster.admin("POST /services/s/plugins", &cache);
-    let status = |to: SocketAddr| ask(to, "GET /a HTTP/1.1", "").header("x-cache-status").map(str::to_owned);
-    let [first, second] = cluster.proxies();
-    let deadline = Instant::now() + PATIENCE;
-    while [status(first), status(second)] != [Some("Hit".to_owned()), Some("Hit".to_owned())] {
-        assert!(Instant::now() < deadline, "nothing is kept");
-    }
-    let key = ask(second, "GET /a HTTP/1.1", "").header("x-cache-key").unwrap().to_owned();
-    for forget in ["DELETE /proxy-cache".to_owned(), format!("DELETE /proxy-cache/{key}")] {
-        cluster.admin(&forget, &json!(null));
-        let looks = || cluster.nodes[1].admin("GET", &format!("/proxy-cache/{key}"), "").unwrap().status();
-        let deadline = Instant::now() + PATIENCE;
-        while looks() != 404 {
-            assert!(Instant::now() < deadline, "{forget}: the second node still has it");
-            std::thread::yield_now();
-        }
-        assert_eq!([status(first).as_deref(), status(second).as_deref()], [Some("Miss"), Some("Miss")], "{forget}");
-    }
-}
