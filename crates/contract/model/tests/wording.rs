@@ -310,6 +310,10 @@ mod upstreams {
             pair("least-connections", "none")
         );
         assert_eq!(given(json!({"name": "u", "algorithm": "sticky-sessions"})), pair("sticky-sessions", "none"));
+        assert_eq!(
+            given(json!({"name": "u", "algorithm": "sticky-sessions", "hash_on": "none"})),
+            pair("sticky-sessions", "none")
+        );
     }
 
     #[test]

@@ -59,6 +59,53 @@ fn traffic_moves_on_when_a_target_refuses() {
 }
 
 #[test]
+fn a_client_of_sticky_sessions_stays_with_its_target() {
+    // Given an upstream as a dump has it, with every field of hashing at its default.
+    let (one, other) = (upstream::echo().unwrap(), upstream::echo().unwrap());
+    let config = format!(
+        "_format_version: '3.0'\nupstreams:\n- name: ups\n  algorithm: sticky-sessions\n  hash_on: none\n  hash_fallback: none\n\
+         \x20 sticky_sessions_cookie: place\n  targets:\n  - target: {}\n  - target: {}\n\
+         services:\n- name: s\n  host: ups\n  routes:\n  - name: r\n    paths: [/]\n",
+        one.address(),
+        other.address()
+    );
+    let rig = Rig::start(&[], &config);
+
+    // When a client comes without a cookie, then it is given one.
+    let first = client::get(rig.proxy, "api.test", "/").unwrap();
+    let cookie = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert!(cookie.starts_with("place="), "{cookie}");
+
+    // And when it comes back with it, then to the same target, and is given none.
+    for _ in 0..10 {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
+        assert_eq!(client::once(rig.proxy, request).unwrap().header("set-cookie"), None);
+    }
+    let mut seen = [one.requests().len(), other.requests().len()];
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 11]);
+}
+
+#[test]
+fn a_failover_target_serves_when_all_others_are_gone() {
+    let (dead, spare) = (upstream::refusing().unwrap(), upstream::echo().unwrap());
+    let config = format!(
+        "_format_version: '3.0'\nupstreams:\n- name: ups\n  healthchecks: {{passive: {{unhealthy: {{tcp_failures: 1}}}}}}\n\
+         \x20 targets:\n  - target: {dead}\n  - target: {}\n    failover: true\n\
+         services:\n- name: s\n  host: ups\n  routes:\n  - name: r\n    paths: [/]\n",
+        spare.address()
+    );
+    let rig = Rig::start(&[], &config);
+
+    // When the only other target refuses, then it is found unhealthy.
+    assert_eq!(client::get(rig.proxy, "api.test", "/").unwrap().status(), 200);
+
+    // And from then on nobody waits for it.
+    assert_eq!(client::get(rig.proxy, "api.test", "/").unwrap().status(), 200);
+    assert_eq!(spare.requests().len(), 2);
+}
+
+#[test]
 fn whoever_comes_over_a_unix_socket_is_on_no_list_of_addresses() {
     // Given a listener on a Unix socket, an open route, and one that lets this machine in.
     let upstream = upstream::echo().unwrap();

@@ -45,7 +45,7 @@ pub fn upstreams() -> EntityDef {
         .field("sticky_sessions_cookie_path", typedefs::path().since("3.11"));
     let record = hash_checks(record)
         .shorthand(Shorthand::new("algorithm", Field::string(), |value, _| algorithm(value)))
-        .shorthand(Shorthand::new("hash_on", Field::string(), |value, _| hash_on(value)));
+        .shorthand(Shorthand::new("hash_on", Field::string(), hash_on));
     EntityDef::new("upstreams", record).endpoint_key("name")
 }
 
@@ -86,10 +86,13 @@ fn algorithm(value: &Value) -> Map<String, Value> {
     fields
 }
 
-/// A given hash source decides the algorithm, also against one given in the same breath.
-fn hash_on(value: &Value) -> Map<String, Value> {
+/// A given hash source decides the algorithm, also against one given in the same breath; but for sticky sessions, which
+/// never hash, so that what was read can be written back.
+fn hash_on(value: &Value, document: &Map<String, Value>) -> Map<String, Value> {
+    let sticky = document.get("algorithm").is_some_and(|algorithm| algorithm == "sticky-sessions");
     let algorithm = match value.as_str() {
         None => return Map::from_iter([("hash_on".to_owned(), Value::from("none"))]),
+        Some("none") if sticky => "sticky-sessions",
         Some("none") => "round-robin",
         Some(_) => "consistent-hashing",
     };
