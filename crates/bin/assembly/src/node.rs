@@ -296,7 +296,6 @@ fn tell_plugins(documents: &Documents, ports: &Arc<Ports>) {
             if let ("cluster_events", Some(event)) = (&*change.entity, change.after.as_deref()) {
                 let text = |field: &str| event.get(field).and_then(|value| value.as_str());
                 parts::hear(&listening, text("channel").unwrap_or_default(), text("data").unwrap_or_default());
-                continue;
             }
             if let Some(def) = registry.get(&change.entity) {
                 lua.entity_changed(def, node, change.workspace, change.before.as_deref(), change.after.as_deref());

@@ -2,7 +2,7 @@
 //! paths, declarative files and checks follow from it as they do for the gateway's.
 
 use gibbon_model::EntityDef;
-use gibbon_schema::{Field, OnDelete, Record, typedefs};
+use gibbon_schema::OnDelete;
 use mlua::{Table, Value};
 
 use crate::schema::Reader;
@@ -68,17 +68,4 @@ pub fn on_delete(named: Option<&str>) -> Option<OnDelete> {
         "null" => Some(OnDelete::Null),
         _ => Some(OnDelete::Restrict),
     }
-}
-
-/// Messages between the nodes of a cluster, as rows that end by themselves.
-#[must_use]
-pub fn cluster_events() -> EntityDef {
-    let mut record = Record::new()
-        .field("id", typedefs::id())
-        .field("created_at", typedefs::auto_timestamp())
-        .field("channel", Field::string().required())
-        .field("node_id", Field::string().required())
-        .field("data", Field { len_min: Some(0), ..Field::string() });
-    record.ttl = true;
-    EntityDef::new(CLUSTER_EVENTS, record).global().without_api().unexported()
 }

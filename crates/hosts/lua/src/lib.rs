@@ -108,8 +108,7 @@ impl LuaHost {
         let path = settings.package_path.clone();
         let shared = Arc::new(Shared::new(settings, codes));
         let mut plugins = functions::plugins(&shared);
-        let mut entities = vec![daos::cluster_events()];
-        entities.extend(read.iter().flat_map(|read| read.entities.clone()));
+        let entities = read.iter().flat_map(|read| read.entities.clone()).collect();
         let brings_api =
             |read: &&ReadPlugin| code::find(&format!("kong.plugins.{}.api", read.code.name), &path).is_ok();
         let with_api = read.iter().filter(brings_api).map(|read| Arc::clone(&read.code.name)).collect();

@@ -74,12 +74,13 @@ pub fn parameters() -> EntityDef {
 }
 
 /// What one node tells all nodes of a datastore, itself included, for as long as some may not have heard it: a channel of
-/// whoever speaks and listens there, and what is said.
+/// whoever speaks and listens there, and what is said. Who speaks may name its node, so as not to hear itself.
 pub fn cluster_events() -> EntityDef {
     let record = Record::new()
         .field("id", typedefs::id())
         .field("channel", Field::string().required())
         .field("data", Field::string().required().len_min(0))
+        .field("node_id", Field::string())
         .field("created_at", typedefs::auto_timestamp())
         .ttl();
     EntityDef::new("cluster_events", record).global().without_api().unexported().since("3.11")
