@@ -17,6 +17,9 @@ pub const FILE: &str = "configuration.json.gz";
 /// A file that unpacks to more is damaged or hostile; the largest real ones stay far below.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// How much text is packed at once, in bytes.
+const TEXT_AT_ONCE: usize = 64 << 10;
+
 /// A configuration as it was accepted.
 #[derive(Debug, Default, PartialEq)]
 pub struct Saved {
@@ -33,8 +36,10 @@ pub struct Saved {
 pub fn save(directory: &Path, hash: &str, table: &Table) -> io::Result<()> {
     let aside = directory.join(format!("{FILE}.new"));
     let file = private(&aside)?;
-    let mut packed = GzEncoder::new(BufWriter::new(file), Compression::fast());
-    write_json(&mut packed, hash, table)?;
+    // JSON is written a few bytes at a time, and each write to the encoder clears all that is free of its buffer.
+    let mut text = BufWriter::with_capacity(TEXT_AT_ONCE, GzEncoder::new(BufWriter::new(file), Compression::fast()));
+    write_json(&mut text, hash, table)?;
+    let packed = text.into_inner().map_err(io::IntoInnerError::into_error)?;
     let file = packed.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     fs::rename(&aside, directory.join(FILE))?;
