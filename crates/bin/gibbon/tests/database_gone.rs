@@ -62,12 +62,7 @@ impl Wire {
 }
 
 fn node(database: SocketAddr) -> Settings {
-    Settings::new()
-        .set("database", "postgres")
-        .set("pg_port", database.port().to_string())
-        .set("pg_user", "gibbon")
-        .set("pg_database", "gibbon")
-        .set("db_update_frequency", "0.2")
+    Settings::new().on_postgres(database).set("db_update_frequency", "0.2")
 }
 
 fn post(gateway: &Gateway, path: &str, body: &Value) -> (u16, Value) {

@@ -36,11 +36,8 @@ fn every_acknowledged_write_survives_kills_at_any_moment() {
 #[test]
 fn every_acknowledged_write_survives_kills_of_the_gateway_and_of_the_database_server() {
     let server = Mutex::new(servers::durable_postgres().unwrap());
-    let port = server.lock().unwrap().address().port().to_string();
-    let settings = || {
-        let settings = Settings::new().set("database", "postgres").set("pg_port", port.clone());
-        settings.set("pg_user", "gibbon").set("pg_database", "gibbon")
-    };
+    let address = server.lock().unwrap().address();
+    let settings = || Settings::new().on_postgres(address);
     assert!(settings().command_line(&["migrations", "bootstrap"]).unwrap().status.success());
     // A server that was killed looks at what it wrote before it takes sessions.
     let start = || {

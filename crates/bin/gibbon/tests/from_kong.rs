@@ -21,11 +21,7 @@ fn said(output: &Output) -> String {
 }
 
 fn settings(server: &Server) -> Settings {
-    Settings::new()
-        .set("database", "postgres")
-        .set("pg_port", server.address().port().to_string())
-        .set("pg_user", "gibbon")
-        .set("pg_database", "gibbon")
+    Settings::new().on_postgres(server.address())
 }
 
 #[test]

@@ -104,8 +104,7 @@ fn nodes_on_one_database_share_their_keys_whichever_of_them_turns_them() {
     let database = servers::postgres().unwrap();
     let port = database.address().port().to_string();
     let settings = |with_own: bool| {
-        let mut settings = Settings::new().set("database", "postgres").set("pg_port", port.as_str());
-        settings = settings.set("pg_user", "gibbon").set("pg_database", "gibbon").set("db_update_frequency", "0.2");
+        let mut settings = Settings::new().on_postgres(database.address()).set("db_update_frequency", "0.2");
         settings = settings.set("keyring_enabled", "on").set("keyring_recovery_public_key", recovery.1.as_str());
         if with_own {
             settings = settings.set("keyring_public_key", own.1.as_str()).set("keyring_private_key", own.0.as_str());

@@ -56,6 +56,15 @@ impl Settings {
         self
     }
 
+    /// On the PostgreSQL that listens there, as [`servers::postgres`](crate::servers::postgres) sets it up.
+    #[must_use]
+    pub fn on_postgres(self, database: SocketAddr) -> Self {
+        self.set("database", "postgres")
+            .set("pg_port", database.port().to_string())
+            .set("pg_user", "gibbon")
+            .set("pg_database", "gibbon")
+    }
+
     /// Another binary than the one [`binary_path`] finds.
     #[must_use]
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {

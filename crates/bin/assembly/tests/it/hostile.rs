@@ -25,21 +25,8 @@ impl Gateway {
         Self::before(upstream::echo().unwrap(), plugins, rest)
     }
 
-    /// A node of one worker, so that what holds it up is noticed.
     fn before(upstream: Upstream, plugins: &Value, rest: &Value) -> Self {
-        let mut config = json!({
-            "_format_version": "3.0",
-            "services": [{
-                "name": "s",
-                "url": format!("http://{}", upstream.address()),
-                "routes": [{"name": "r", "paths": ["/"], "strip_path": false}],
-            }],
-            "plugins": plugins,
-        });
-        for (name, value) in rest.as_object().unwrap() {
-            config[name] = value.clone();
-        }
-        let rig = Rig::start(&[("nginx_worker_processes", "1".to_owned())], &config.to_string());
+        let rig = Rig::before(&[], &upstream, plugins, rest);
         Gateway { rig, upstream }
     }
 

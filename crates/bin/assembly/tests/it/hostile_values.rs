@@ -18,25 +18,6 @@ fn ask(rig: &Rig, line: &str, headers: &str, body: &str) -> Response {
     client::once(rig.proxy, format!("{head}\r\n{body}")).unwrap()
 }
 
-/// A node of one worker with a service for all paths.
-fn gateway(settings: &[(&str, String)], upstream: &Upstream, plugins: &Value, rest: &Value) -> Rig {
-    let mut config = json!({
-        "_format_version": "3.0",
-        "services": [{
-            "name": "s",
-            "url": format!("http://{}", upstream.address()),
-            "routes": [{"name": "r", "paths": ["/"], "strip_path": false}],
-        }],
-        "plugins": plugins,
-    });
-    for (name, value) in rest.as_object().unwrap() {
-        config[name] = value.clone();
-    }
-    let mut all = vec![("nginx_worker_processes", "1".to_owned())];
-    all.extend_from_slice(settings);
-    Rig::start(&all, &config.to_string())
-}
-
 /// A server that answers everything with this head and body.
 fn stub(headers: &'static [(&'static str, &'static str)], body: String) -> Upstream {
     let serve = move |mut connection: upstream::Connection| {
@@ -60,7 +41,7 @@ fn a_function_cannot_begin_a_header_of_the_answer() {
     let lambda = stub(&[("Content-Type", "application/json")], said.to_string());
     let config = json!({"aws_key": "k", "aws_secret": "s", "aws_region": "eu-west-1", "function_name": "f",
         "host": "127.0.0.1", "port": lambda.address().port(), "disable_https": true, "is_proxy_integration": true});
-    let rig = gateway(&[], &lambda, &json!([{"name": "aws-lambda", "config": config}]), &json!({}));
+    let rig = Rig::before(&[], &lambda, &json!([{"name": "aws-lambda", "config": config}]), &json!({}));
     let answer = ask(&rig, "GET /", "", "");
     assert_eq!((answer.status(), answer.text().as_str()), (200, "hello"));
     assert_eq!((answer.header("x-evil"), answer.header("x-worse"), answer.header("x-fine")), (None, None, Some("yes")));
@@ -82,7 +63,7 @@ fn a_functions_answer_that_is_none_is_a_bad_gateway() {
         let lambda = stub(&[("Content-Type", "application/json")], broken.to_owned());
         let config = json!({"aws_key": "k", "aws_secret": "s", "aws_region": "eu-west-1", "function_name": "f",
             "host": "127.0.0.1", "port": lambda.address().port(), "disable_https": true, "is_proxy_integration": true});
-        let rig = gateway(&[], &lambda, &json!([{"name": "aws-lambda", "config": config}]), &json!({}));
+        let rig = Rig::before(&[], &lambda, &json!([{"name": "aws-lambda", "config": config}]), &json!({}));
         let answer = ask(&rig, "GET /", "", "");
         let message = answer.json().unwrap();
         assert_eq!((answer.status(), &message["message"]), (502, &json!("Bad Gateway")), "{broken}");
@@ -176,7 +157,7 @@ fn a_cookie_that_was_changed_is_no_session() {
     ]);
     let people =
         json!({"consumers": [{"username": "nobody"}, {"username": "ada", "keyauth_credentials": [{"key": "k"}]}]});
-    let rig = gateway(&[], &upstream, &plugins, &people);
+    let rig = Rig::before(&[], &upstream, &plugins, &people);
     let set = ask(&rig, "GET /", "apikey: k\r\n", "").header("set-cookie").unwrap().to_owned();
     let cookie = set.split(';').next().unwrap().to_owned();
     let who = |cookie: &str| {
@@ -206,7 +187,7 @@ fn a_cookie_that_was_changed_is_no_session() {
     let mine = json!([
         {"name": "session", "config": {"secret": "mine"}}, {"name": "key-auth", "config": {"anonymous": "nobody"}},
     ]);
-    let other = gateway(&[], &upstream, &mine, &people);
+    let other = Rig::before(&[], &upstream, &mine, &people);
     let forged = ask(&other, "GET /", "apikey: k\r\n", "").header("set-cookie").unwrap().to_owned();
     assert_eq!(who(forged.split(';').next().unwrap()), "nobody");
 }
@@ -217,7 +198,7 @@ fn a_name_for_a_directory_names_nobody_else() {
     let (server, _) = servers::slapd(people, None).unwrap();
     let upstream = upstream::echo().unwrap();
     let config = json!({"ldap_host": "127.0.0.1", "ldap_port": server.address().port(), "base_dn": "dc=test", "attribute": "cn"});
-    let rig = gateway(&[], &upstream, &json!([{"name": "ldap-auth", "config": config}]), &json!({}));
+    let rig = Rig::before(&[], &upstream, &json!([{"name": "ldap-auth", "config": config}]), &json!({}));
     let status =
         |pair: &[u8]| ask(&rig, "GET /", &format!("Authorization: ldap {}\r\n", STANDARD.encode(pair)), "").status();
     assert_eq!(status(b"bob:p"), 200);
@@ -247,7 +228,7 @@ fn what_a_grpc_service_says_in_trailers_cannot_become_lines_of_the_last_frame() 
         &[("Content-Type", "application/grpc"), ("grpc-status", "5"), ("grpc-message", "no\tsuch")],
         String::new(),
     );
-    let rig = gateway(&[], &service, &json!([{"name": "grpc-web"}]), &json!({}));
+    let rig = Rig::before(&[], &service, &json!([{"name": "grpc-web"}]), &json!({}));
     let answer = ask(&rig, "POST /a.B/C", "Content-Type: application/grpc-web-text\r\n", &STANDARD.encode([0; 5]));
     let frame = STANDARD.decode(answer.text()).unwrap();
     let text = String::from_utf8_lossy(&frame[5..]).into_owned();
@@ -261,8 +242,12 @@ fn what_a_grpc_service_says_in_trailers_cannot_become_lines_of_the_last_frame() 
 #[test]
 fn webhooks_are_taken_from_who_knows_the_secret() {
     let upstream = upstream::echo().unwrap();
-    let rig =
-        gateway(&[], &upstream, &json!([{"name": "standard-webhooks", "config": {"secret_v1": "hush"}}]), &json!({}));
+    let rig = Rig::before(
+        &[],
+        &upstream,
+        &json!([{"name": "standard-webhooks", "config": {"secret_v1": "hush"}}]),
+        &json!({}),
+    );
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let sign = |key: &str, text: &str| {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.as_bytes());

@@ -7,6 +7,8 @@ use gibbon_assembly::{NodeSettings, Running};
 use gibbon_conf::{Input, Surroundings};
 use gibbon_net::Inherited;
 use gibbon_testkit::ports::free_tcp_address;
+use gibbon_testkit::upstream::Upstream;
+use serde_json::{Value, json};
 
 struct Machine;
 
@@ -29,6 +31,26 @@ impl Rig {
         let rig = Rig::bare(settings);
         rig.load(config);
         rig
+    }
+
+    /// Starts a node of one worker, so that what holds it up is noticed, with these further settings, a service for all paths,
+    /// these plugins for everybody, and the rest of the configuration.
+    pub fn before(settings: &[(&str, String)], upstream: &Upstream, plugins: &Value, rest: &Value) -> Rig {
+        let mut config = json!({
+            "_format_version": "3.0",
+            "services": [{
+                "name": "s",
+                "url": format!("http://{}", upstream.address()),
+                "routes": [{"name": "r", "paths": ["/"], "strip_path": false}],
+            }],
+            "plugins": plugins,
+        });
+        for (name, value) in rest.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        let mut all = vec![("nginx_worker_processes", "1".to_owned())];
+        all.extend_from_slice(settings);
+        Rig::start(&all, &config.to_string())
     }
 
     /// Starts a node with two workers and these further settings, and without a configuration.

@@ -24,10 +24,7 @@ impl Cluster {
         let database = servers::postgres().unwrap();
         let node = || {
             Settings::new()
-                .set("database", "postgres")
-                .set("pg_port", database.address().port().to_string())
-                .set("pg_user", "gibbon")
-                .set("pg_database", "gibbon")
+                .on_postgres(database.address())
                 .set("db_update_frequency", "0.2")
                 .set("trusted_ips", "127.0.0.1")
                 .set("nginx_worker_processes", "4")
